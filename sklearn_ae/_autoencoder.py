@@ -1,0 +1,194 @@
+"""AutoencoderTransformer: the deterministic autoencoder."""
+
+from ._base import BaseAutoencoder
+
+
+class AutoencoderTransformer(BaseAutoencoder):
+    """Nonlinear dimension reduction with an autoencoder that starts as PCA.
+
+    An encoder maps each row to ``n_components`` latents, a decoder maps the latents
+    back, and both are trained to make the way there and back change the row little.
+    Before the first step the two networks are PCA, and the state before the first
+    step is a candidate for the best weights: where nothing nonlinear is to be found,
+    PCA is what comes out. After training the latents are rotated to be uncorrelated
+    and ordered by variance, so that they read like principal components.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of latents, at least 1.
+
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the encoder's hidden layers, first to last; the decoder has them in
+        reverse. An empty sequence gives linear networks. "auto" chooses from the
+        shape of X.
+
+    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", \
+            "gelu", "silu"}, default="silu"
+        What stands between the layers.
+
+    loss : {"squared_error", "absolute_error", "log_loss"}, default="squared_error"
+        What a reconstruction is judged by. "log_loss" (binary cross-entropy) is for
+        values in [0, 1]; reconstructions then are in (0, 1) too.
+
+    init : {"auto", "pca", "random"}, default="auto"
+        "pca" starts encoder and decoder as PCA (a linear path plus an MLP whose last
+        layer is zero), so that training can only improve on it; it needs
+        ``loss="squared_error"`` or "absolute_error" and no networks of your own.
+        "random" gives plain MLPs. "auto" takes "pca" where it can.
+
+    encoder, decoder : torch.nn.Module, callable or None, default=None
+        Networks of your own. An instance is copied, never trained itself. A class or
+        a function is called with the widths of input and output, ``encoder(n_features,
+        n_components)`` and ``decoder(n_components, n_features)``, or with nothing
+        where it takes nothing. With ``loss="log_loss"`` the decoder gives logits.
+
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
+        random one.
+
+    alpha : float, default=0.0
+        Decoupled weight decay; above zero the optimizer is AdamW.
+
+    batch_size : int or "auto", default="auto"
+        Rows per step; "auto" takes between 16 and 256, more for longer tables.
+
+    max_iter : int, default=200
+        Most epochs: an upper bound, the default recipe takes fewer on all but small
+        tables. With 0 nothing is trained and what comes out is the start.
+
+    early_stopping : bool, default=True
+        Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
+        loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
+        Without it the loss on the training rows decides.
+
+    validation_fraction : float, default=0.1
+        Share of the rows held out.
+
+    n_iter_no_change : int, default=20
+        Epochs without an improvement after which the training stops.
+
+    tol : float, default=1e-4
+        Least relative improvement that counts for ``n_iter_no_change``.
+
+    warm_start : bool, default=False
+        Let `fit` go on from the networks of the last call. ``max_iter`` then counts
+        the epochs of all calls, so raise it to train on.
+
+    random_state : int, RandomState instance or None, default=0
+        Seed of everything random. An integer gives the same bits on every fit; None
+        takes fresh entropy. The global generators are never touched.
+
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "auto" takes CUDA, then MPS, then the CPU.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks that follow the training, with the net that skorch gives them.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained module. Called with rows in the units of X it reconstructs them.
+
+    n_components_ : int
+        Number of latents.
+
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had names that are all strings.
+
+    n_iter_ : int
+        Epochs trained.
+
+    best_iter_ : int
+        Epoch whose weights were kept; 0 is the state before the first step.
+
+    loss_curve_ : list of float
+        Mean training loss of each epoch, in standardised units.
+
+    validation_loss_curve_ : list of float or None
+        Mean loss of the held-out rows after each epoch; None without such rows.
+
+    reconstruction_err_ : float
+        Mean loss between the training rows and their reconstructions, per feature and
+        in the units of X.
+
+    history_ : skorch.history.History
+        skorch's record of the training.
+
+    See Also
+    --------
+    DenoisingAutoencoderTransformer : Learns to undo noise in the rows.
+    VAETransformer : Learns a density, and can be sampled.
+    sklearn.decomposition.PCA : The linear optimum that the training starts from.
+
+    References
+    ----------
+    .. [1] G. E. Hinton and R. R. Salakhutdinov, "Reducing the dimensionality of data
+       with neural networks", Science 313, 504-507, 2006.
+
+    .. [2] P. Baldi and K. Hornik, "Neural networks and principal component analysis:
+       learning from examples without local minima", Neural Networks 2, 53-58, 1989.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(2)
+    >>> Z = autoencoder.fit_transform(X)
+    >>> Z.shape
+    (150, 2)
+    >>> autoencoder.inverse_transform(Z).shape
+    (150, 4)
+    """
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        hidden_layer_sizes="auto",
+        activation="silu",
+        loss="squared_error",
+        init="auto",
+        encoder=None,
+        decoder=None,
+        learning_rate_init="auto",
+        alpha=0.0,
+        batch_size="auto",
+        max_iter=200,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        tol=1e-4,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+        device="auto",
+        callbacks=None,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.init = init
+        self.encoder = encoder
+        self.decoder = decoder
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+        self.callbacks = callbacks

@@ -1,0 +1,101 @@
+"""Corruptions of the denoising autoencoder: x -> what its encoder gets to see.
+
+Each is a small module that works on a batch of standardised rows (n, d).
+Levels are relative to the column (its standard
+deviation, its range, its own values), so that a level means the same on any table.
+Random numbers come from torch's global generator, which the engine seeds and
+restores around every fit.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class GaussianCorruption(nn.Module):
+    """Add noise of ``level`` standard deviations of each column."""
+
+    column_std: Tensor
+
+    def __init__(self, level: float, column_std: Tensor):
+        super().__init__()
+        self.level = level
+        self.register_buffer("column_std", column_std)  # (d,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.level * self.column_std * torch.randn_like(x)
+
+
+class MaskingCorruption(nn.Module):
+    """Replace a fraction ``level`` of the entries by their column's mean."""
+
+    column_mean: Tensor
+
+    def __init__(self, level: float, column_mean: Tensor):
+        super().__init__()
+        self.level = level
+        self.register_buffer("column_mean", column_mean)  # (d,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(torch.rand_like(x) < self.level, self.column_mean, x)
+
+
+class SaltAndPepperCorruption(nn.Module):
+    """Set a fraction ``level`` of the entries to their column's lowest or highest."""
+
+    column_min: Tensor
+    column_max: Tensor
+
+    def __init__(self, level: float, column_min: Tensor, column_max: Tensor):
+        super().__init__()
+        self.level = level
+        self.register_buffer("column_min", column_min)  # (d,)
+        self.register_buffer("column_max", column_max)  # (d,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = torch.rand_like(x)  # one draw decides both: hit or not, low or high
+        extreme = torch.where(u < 0.5 * self.level, self.column_min, self.column_max)
+        return torch.where(u < self.level, extreme, x)
+
+
+class SwapCorruption(nn.Module):
+    """Replace a fraction ``level`` of the entries by the same column of another row.
+
+    Each column keeps its own distribution, categories and outliers included, which
+    makes this the natural noise for tables.
+    """
+
+    def __init__(self, level: float):
+        super().__init__()
+        self.level = level
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.randint_like(x, len(x)).long()  # (n, d)
+        return torch.where(torch.rand_like(x) < self.level, x.gather(0, rows), x)
+
+
+class CallableCorruption(nn.Module):
+    """Apply the user's function, which sees and returns rows in the data's units."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, function: Callable[[Tensor], Tensor], center: Tensor, scale: Tensor
+    ):
+        super().__init__()
+        self.function = function
+        self.register_buffer("center", center)  # (d,)
+        self.register_buffer("scale", scale)  # ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        corrupted: Any = self.function(x * self.scale + self.center)
+        if not isinstance(corrupted, Tensor) or corrupted.shape != x.shape:
+            got = getattr(corrupted, "shape", type(corrupted).__name__)
+            raise ValueError(
+                "corruption must return a tensor of the shape it was given, "
+                f"{tuple(x.shape)}; got {got}."
+            )
+        return ((corrupted - self.center) / self.scale).to(x.dtype)

@@ -1,0 +1,87 @@
+"""Latents that one can read and draw from: axes, and a density fitted to them."""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+# More rows would sharpen a mixture of a few components no further.
+_MIXTURE_ROWS = 2000
+_MIXTURE_SIZES = (1, 2, 4, 8, 16)
+
+
+def principal_axes(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotation (k, k) and shift (k,) to centred, uncorrelated, ordered latents.
+
+    Signs are fixed as PCA's are: the column of x that goes with a latent most
+    strongly goes up with it.
+    """
+    z = z.double()  # (n, k)
+    shift = z.mean(dim=0)
+    centred = z - shift
+    _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending, axes in columns
+    rotation = axes.flip(1)
+    return rotation * _signs(centred @ rotation, x), shift
+
+
+def signed_order(z: Tensor, importance: Tensor, x: Tensor) -> Tensor:
+    """Signed permutation (k, k) that sorts latents by falling importance (k,)."""
+    order = torch.argsort(importance, descending=True, stable=True)
+    permutation = torch.eye(z.shape[1], dtype=torch.float64, device=z.device)[:, order]
+    z = z.double()
+    return permutation * _signs((z - z.mean(dim=0)) @ permutation, x)
+
+
+def _signs(z: Tensor, x: Tensor) -> Tensor:
+    """Sign of each centred latent's largest covariance with a column of x."""
+    covariances = torch.zeros(
+        z.shape[1], x.shape[1], dtype=torch.float64, device=z.device
+    )  # (k, d)
+    for z_block, x_block in zip(z.split(8192), x.split(8192), strict=True):
+        covariances += z_block.T @ x_block.double()
+    largest = covariances.gather(1, covariances.abs().argmax(dim=1, keepdim=True))
+    return torch.where(largest[:, 0] < 0, -1.0, 1.0).double()  # (k,)
+
+
+class LatentMixture:
+    """A Gaussian mixture of the training latents, its size chosen by BIC."""
+
+    def __init__(self, Z: np.ndarray, random_state: np.random.RandomState):
+        self.mean = Z.mean(axis=0)  # (k,)
+        std = Z.std(axis=0)  # (k,)
+        self.scale = np.where(std > 0, std, 1.0)
+        self.is_constant = not std.any() or len(Z) < 2
+        if self.is_constant:
+            return
+        if len(Z) > _MIXTURE_ROWS:
+            Z = Z[random_state.choice(len(Z), _MIXTURE_ROWS, replace=False)]
+        Z = (Z - self.mean) / self.scale
+        best_bic = np.inf
+        for n_mixture in _MIXTURE_SIZES:
+            # Twice the rows of a full covariance, or the components are guesses.
+            if n_mixture > 1 and len(Z) < 2 * n_mixture * Z.shape[1]:
+                break
+            mixture = GaussianMixture(
+                n_mixture, random_state=random_state, reg_covar=1e-5
+            )
+            with warnings.catch_warnings():
+                # An unfinished mixture is a candidate like any other for the BIC.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                mixture.fit(Z)
+            bic = mixture.bic(Z)
+            if bic >= best_bic:
+                break
+            best_bic, self.mixture = bic, mixture
+
+    def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+        """Draw latents (n_samples, k)."""
+        if self.is_constant:
+            return np.tile(self.mean, (n_samples, 1))
+        self.mixture.random_state = random_state
+        Z, _ = self.mixture.sample(n_samples)
+        self.mixture.random_state = None
+        # scikit-learn gives the draws sorted by component.
+        return random_state.permutation(Z) * self.scale + self.mean

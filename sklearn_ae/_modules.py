@@ -1,0 +1,298 @@
+"""The torch modules: encoder, decoder and one loss per row.
+
+The networks work on standardised rows, x = (X - center) / scale, with one global
+scale; both are buffers of the module, so that an exported module takes and gives
+rows in the data's own units. Shapes: n rows, d features, k latents, S samples.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ._losses import SquaredError
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def make_mlp(
+    n_inputs: int, hidden_sizes: Sequence[int], n_outputs: int, activation: str
+) -> nn.Sequential:
+    """Linear layers with an activation between them, and none after the last."""
+    layers: list[nn.Module] = []
+    for n_hidden in hidden_sizes:
+        layers += [nn.Linear(n_inputs, n_hidden), ACTIVATIONS[activation]()]
+        n_inputs = n_hidden
+    return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+
+
+class AnchoredMLP(nn.Module):
+    """A linear path plus an MLP that starts as zero: linear before the first step.
+
+    The MLP sees its inputs divided by their spread, so that a column (or a latent) of
+    small variance can bend the map as much as one of large variance.
+    """
+
+    input_spread: Tensor
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, mlp: nn.Sequential, input_spread: Tensor
+    ):
+        super().__init__()
+        n_outputs, n_inputs = weight.shape
+        self.linear = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
+        self.mlp = mlp
+        self.register_buffer("input_spread", input_spread)  # (n_inputs,)
+        with torch.no_grad():
+            self.linear.weight.copy_(weight)
+            self.linear.bias.copy_(bias)
+            _linear(mlp, -1).weight.zero_()
+            _linear(mlp, -1).bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + self.mlp(x / self.input_spread)
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder with the loss between a row and its reconstruction.
+
+    With a corruption, which is active in training mode only, as dropout is, this is
+    the denoising autoencoder: the encoder sees the corrupted row, the loss the clean
+    one.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        *,
+        center: Tensor,
+        scale: Tensor,
+        corruption: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.loss_function = loss
+        self.corruption = corruption
+        self.register_buffer("center", center)  # (d,)
+        self.register_buffer("scale", scale)  # ()
+
+    # In the networks' units ------------------------------------------------------
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # (n, d) -> (n, k)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z)  # (n, k) -> (n, d), before the loss's link
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Loss of each row: what training minimises and validation watches."""
+        if self.training and self.corruption is not None:
+            z = self.encode(self.corruption(x))  # (n, d) -> (n, k)
+            return self.loss_function.error(self.decode(z), x)  # (n,)
+        return self.reconstruction_error(x)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        """Loss between each row and its reconstruction, averaged over the features."""
+        return self.loss_function.error(self.decode(self.encode(x)), x)  # (n,)
+
+    # In the data's units -----------------------------------------------------------
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next((p.dtype for p in self.parameters()), torch.float32)
+
+    @property
+    def latent_scale(self) -> Tensor:
+        """Latents are in the data's units, as those of PCA are."""
+        return self.scale
+
+    def standardize(self, X: Tensor) -> Tensor:
+        # The difference is taken in the wider of the two types: a column far from
+        # zero keeps its digits.
+        return ((X - self.center) / self.scale).to(self.dtype)  # (n, d)
+
+    def transform(self, X: Tensor) -> Tensor:
+        return self.encode(self.standardize(X)) * self.latent_scale  # (n, k)
+
+    def inverse_transform(self, Z: Tensor) -> Tensor:
+        output = self.decode((Z / self.latent_scale).to(self.dtype))  # (n, d)
+        return self.loss_function.link(output) * self.scale + self.center
+
+    def score_samples(self, X: Tensor) -> Tensor:
+        """Minus the loss of each row, in the data's units: higher is more normal."""
+        power = self.loss_function.scale_power
+        return -self.loss(self.standardize(X)) * self.scale**power  # (n,)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.inverse_transform(self.transform(X))  # (n, d) -> (n, d)
+
+    # Latents one can read ------------------------------------------------------------
+
+    @property
+    def can_rotate(self) -> bool:
+        return _is_own(self.encoder) and _is_own(self.decoder)
+
+    @torch.no_grad()
+    def rotate(self, rotation: Tensor, shift: Tensor) -> None:
+        """Change latents z to (z - shift) @ rotation, for an orthogonal rotation.
+
+        The map is folded into the layers around the latents, so that rows, losses
+        and gradients are what they were and nothing is computed in addition.
+        """
+        _map_outputs(self.encoder, rotation.T, shift)
+        _map_inputs(self.decoder, rotation, shift)
+
+
+class VariationalAutoencoder(Autoencoder):
+    """Gaussian posterior N(mean, diag exp(log_var)), prior N(0, I).
+
+    The encoder gives mean and log-variance side by side (n, 2k). The scale of the
+    likelihood (sigma of a Gaussian, b of a Laplace distribution) is learned: it is
+    what weighs the reconstruction against the KL divergence.
+    """
+
+    # Adam moves a parameter by about one learning rate per step; the log of the
+    # noise has further to go than a weight has.
+    NOISE_SPEED = 10.0
+    # Below this share of the data's spread the noise would follow rounding errors.
+    MIN_LOG_NOISE = math.log(1e-3)
+    # Keeps exp(log_var) and its square finite in float32, whatever row comes.
+    LOG_VAR_LIMIT = 30.0
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        *,
+        center: Tensor,
+        scale: Tensor,
+        noise_scale: float = 1.0,
+        beta: float = 1.0,
+    ):
+        super().__init__(encoder, decoder, loss, center=center, scale=scale)
+        self.beta = beta
+        log_noise = torch.tensor(math.log(noise_scale) / self.NOISE_SPEED)
+        if loss.has_noise:
+            self.noise = nn.Parameter(log_noise)
+        else:
+            self.register_buffer("noise", torch.zeros(()))
+
+    @property
+    def log_noise(self) -> Tensor:
+        return (self.noise * self.NOISE_SPEED).clamp(min=self.MIN_LOG_NOISE)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x)."""
+        mean, log_var = self.encoder(x).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
+        return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x)[0]  # (n, d) -> (n, k)
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Minus the evidence lower bound of each row, in nats."""
+        mean, log_var = self.posterior(x)
+        q = torch.distributions.Normal(
+            mean, torch.exp(0.5 * log_var), validate_args=False
+        )
+        z = q.rsample()  # mean + std * eps: the gradient reaches mean and std
+        log_likelihood = self.loss_function.log_likelihood(
+            self.decode(z), x, self.log_noise
+        )
+        kl = 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var).sum(dim=-1)
+        return self.beta * kl - log_likelihood  # (n,)
+
+    def log_prob(self, x: Tensor, eps: Tensor) -> Tensor:
+        """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
+
+        log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
+        in expectation that rises to log p(x) with S, and that is exact for any S
+        where q is the true posterior.
+        """
+        mean, log_var = self.posterior(x)
+        z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
+        log_likelihood = self.loss_function.log_likelihood(
+            self.decode(z), x, self.log_noise
+        )
+        # Of log p(z) - log q(z | x) the constants log(2 pi) cancel.
+        log_ratio = 0.5 * (eps.square() + log_var - z.square()).sum(dim=-1)
+        log_weights = log_likelihood + log_ratio  # (S, n)
+        return torch.logsumexp(log_weights, dim=0) - math.log(len(eps))  # (n,)
+
+    @property
+    def latent_scale(self) -> Tensor:
+        """Latents are in the prior's units."""
+        return torch.ones_like(self.scale)
+
+    def log_density(self, X: Tensor, eps: Tensor) -> Tensor:
+        """log_prob of rows in the data's units, with their volume: (n,) in nats."""
+        return self.log_prob(self.standardize(X), eps.to(self.dtype)) + self.log_volume
+
+    @property
+    def log_volume(self) -> Tensor:
+        """log |dx / dX|: what a density loses when rows are standardised."""
+        n_features = len(self.center)
+        return -n_features * torch.log(self.scale) * self.loss_function.has_noise
+
+    @torch.no_grad()
+    def rotate(self, rotation: Tensor, shift: Tensor) -> None:
+        """As Autoencoder.rotate, for signed permutations, which keep q diagonal."""
+        both = torch.block_diag(rotation.T, rotation.T.abs())  # mean, log_var
+        _map_outputs(self.encoder, both, torch.cat([shift, torch.zeros_like(shift)]))
+        _map_inputs(self.decoder, rotation, shift)
+
+
+def _is_own(network: nn.Module) -> bool:
+    """Whether the network is one of this file's, with linear layers at both ends."""
+    return isinstance(network, AnchoredMLP) or (
+        isinstance(network, nn.Sequential)
+        and isinstance(network[0], nn.Linear)
+        and isinstance(network[-1], nn.Linear)
+    )
+
+
+def _linear(mlp: nn.Module, position: int) -> nn.Linear:
+    return cast(nn.Linear, cast(nn.Sequential, mlp)[position])
+
+
+def _map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
+    """Change the network's output y to matrix @ (y - shift)."""
+    if isinstance(network, AnchoredMLP):
+        last = [network.linear, _linear(network.mlp, -1)]
+    else:
+        last = [_linear(network, -1)]
+    last[0].bias.sub_(shift)
+    for layer in last:
+        layer.weight.copy_(matrix @ layer.weight)
+        layer.bias.copy_(matrix @ layer.bias)
+
+
+def _map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
+    """Let the network take (z - shift) @ rotation where it took z."""
+    if isinstance(network, AnchoredMLP):
+        first = [network.linear, _linear(network.mlp, 0)]
+        first[1].weight.div_(network.input_spread)
+        network.input_spread.fill_(1.0)
+    else:
+        first = [_linear(network, 0)]
+    for layer in first:
+        layer.bias.add_(layer.weight @ shift)
+        layer.weight.copy_(layer.weight @ rotation)

@@ -1,0 +1,157 @@
+"""From the estimator's parameters to an encoder and a decoder.
+
+The linear start is the optimum that PCA knows in closed form; the user's own
+networks are built, copied and tried on two rows before any training.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from ._modules import AnchoredMLP
+
+Network = nn.Module | Callable[..., nn.Module]
+Layer = tuple[Tensor, Tensor]  # weight and bias
+
+# Up to this many rows or columns, an exact decomposition takes about a second.
+_EXACT_PCA_SIZE = 2000
+# The least noise variance, as a share of the data's mean variance.
+MIN_NOISE_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class LinearStart:
+    """The linear optimum: x is about latents @ components + mean."""
+
+    components: Tensor  # (k, d), orthonormal rows, or zeros beyond the data's rank
+    mean: Tensor  # (d,), nearly zero: rows come centred
+    variances: Tensor  # (k,), of the latents
+    noise_variance: float  # per column, of what the components leave
+
+    @classmethod
+    def from_rows(
+        cls, x: Tensor, n_components: int, random_state: np.random.RandomState
+    ) -> "LinearStart":
+        """PCA of standardised rows (n, d), with signs as scikit-learn fixes them."""
+        X = x.cpu().numpy().astype(np.float64)
+        n_samples, n_features = X.shape
+        components = np.zeros((n_components, n_features))
+        variances = np.zeros(n_components)
+        noise_variance, mean = 0.0, X.mean(axis=0)
+        k = min(n_components, n_samples - 1, n_features)
+        if k > 0 and np.ptp(X, axis=0).any():
+            if min(n_samples, n_features) > _EXACT_PCA_SIZE:
+                solver = "auto"
+            elif n_samples >= n_features:
+                solver = "covariance_eigh"
+            else:
+                solver = "full"
+            pca = PCA(k, svd_solver=solver, random_state=random_state).fit(X)
+            components[:k] = pca.components_
+            variances[:k] = pca.explained_variance_
+            noise_variance, mean = float(pca.noise_variance_), pca.mean_
+        return cls(
+            torch.from_numpy(components),
+            torch.from_numpy(mean),
+            torch.from_numpy(variances),
+            max(noise_variance, MIN_NOISE_VARIANCE),
+        )
+
+    def pca_layers(self) -> tuple[Layer, Layer, Tensor]:
+        """Encoder and decoder that are PCA, and the variances of the latents (k,)."""
+        weight = self.components  # (k, d)
+        encoder, decoder = (weight, -weight @ self.mean), (weight.T, self.mean)
+        return encoder, decoder, self.variances
+
+    def probabilistic_pca_layers(self) -> tuple[Layer, Layer, Tensor]:
+        """The same for probabilistic PCA; the encoder gives mean and log-variance.
+
+        With W = V (L - s2)^(1/2) the posterior of z given x is Gaussian with mean
+        L^-1 W^T (x - mean) and variance s2 / L, where L are the eigenvalues and V
+        the axes of the covariance and s2 is the noise variance.
+        """
+        signal = (self.variances - self.noise_variance).clamp(min=0.0).sqrt()  # (k,)
+        eigenvalues = self.variances.clamp(min=self.noise_variance)  # (k,)
+        to_mean = (signal / eigenvalues)[:, None] * self.components  # (k, d)
+        weight = torch.cat([to_mean, torch.zeros_like(to_mean)])  # (2k, d)
+        log_var = torch.log(self.noise_variance / eigenvalues)  # (k,)
+        bias = torch.cat([-to_mean @ self.mean, log_var])  # (2k,)
+        decoder = (signal[:, None] * self.components).T, self.mean
+        return (weight, bias), decoder, torch.ones_like(self.variances)
+
+
+def anchor(mlp: nn.Sequential, layer: Layer, input_variances: Tensor) -> AnchoredMLP:
+    """The MLP beside a linear path, for inputs of the given variances (n_inputs,)."""
+    for module in mlp:
+        if isinstance(module, nn.Linear):
+            # Keeps the spread of the activations from layer to layer, which lets a
+            # zero last layer learn at the pace of the others.
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    weight, bias = (part.to(torch.float32) for part in layer)
+    spread = torch.where(input_variances > 0, input_variances.sqrt(), 1.0)
+    return AnchoredMLP(weight, bias, mlp, spread.to(torch.float32))
+
+
+def start_at(decoder: nn.Sequential, output: Tensor) -> None:
+    """Let an untrained decoder give about this output (d,): the mean row's."""
+    with torch.no_grad():
+        list(decoder.parameters())[-1].add_(output)  # the last layer's bias
+
+
+def make_own_network(
+    network: Network, role: str, n_inputs: int, n_outputs: int
+) -> nn.Module:
+    """The user's network: an instance is copied, a class or factory is called.
+
+    A class or factory is called with the widths of its input and its output, or
+    without arguments where it takes none.
+    """
+    if isinstance(network, nn.Module):
+        return copy.deepcopy(network)
+    try:
+        inspect.signature(network).bind(n_inputs, n_outputs)
+    except TypeError:
+        made = network()
+    else:
+        made = network(n_inputs, n_outputs)
+    if not isinstance(made, nn.Module):
+        raise TypeError(
+            f"{role} must be a torch.nn.Module, or a class or function that gives one; "
+            f"{network!r} gave {type(made).__name__}."
+        )
+    return made
+
+
+def check_own_network(
+    network: nn.Module, role: str, x: Tensor, n_outputs: int, meaning: str
+) -> None:
+    """Let the network see two rows (2, n_inputs) and compare what comes out."""
+    was_training = network.training
+    network.eval()
+    wanted = (len(x), n_outputs)
+    try:
+        with torch.no_grad():
+            output = network(x)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{role} cannot take a batch of shape {tuple(x.shape)}: {error}"
+        ) from error
+    finally:
+        network.train(was_training)
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"{role} must return a tensor of shape {wanted}, {meaning}; got "
+            f"{type(output).__name__}."
+        )
+    if tuple(output.shape) != wanted:
+        raise ValueError(
+            f"{role} must turn a batch of shape {tuple(x.shape)} into one of shape "
+            f"{wanted}, {meaning}; got shape {tuple(output.shape)}."
+        )

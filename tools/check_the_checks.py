@@ -1,0 +1,248 @@
+"""Plant one fault per check in a copy of the repository: that check alone must fail.
+
+python tools/check_the_checks.py            every fault
+python tools/check_the_checks.py mypy ...   the faults named
+
+The steps of ``.ci/run`` are run on the copy, in a virtual environment of its own. The
+tests are cut down to the docstrings, the examples and the planted test, and the
+comparison is run only for the faults that concern the installed package.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TESTS = ["README.md", "sklearn_ae", "tests/test_docstrings.py"]
+STEPS = ["tests", "ruff", "format", "mypy", "imports"]
+PLANTED_TEST = "tests/test_planted.py"
+
+
+@dataclass
+class Fault:
+    name: str
+    path: str
+    edit: Callable[[str], str]  # the text of the file, "" where there is none
+    fails: set[str]  # exactly these steps
+    says: str  # in each line of pytest that names a failure, or else in the output
+    steps: list[str] | None = None  # STEPS, in the environment shared by all faults
+
+
+def append(text: str) -> Callable[[str], str]:
+    return lambda old: old + text
+
+
+def replace(old: str, new: str) -> Callable[[str], str]:
+    def edit(text: str) -> str:
+        if text.count(old) != 1:
+            raise SystemExit(f"expected once in the file: {old!r}")
+        return text.replace(old, new)
+
+    return edit
+
+
+FAULTS = [
+    Fault("ruff", "tools/planted.py", append("import json\n"), {"ruff"}, "F401"),
+    Fault("format", "tools/planted.py", append("x = 'a'\n"), {"format"}, "planted.py"),
+    Fault(
+        "mypy",
+        "sklearn_ae/_losses.py",
+        append('\n\ndef planted() -> int:\n    return "one"\n'),
+        {"mypy"},
+        "Incompatible return value",
+    ),
+    Fault(
+        "layers",
+        "sklearn_ae/_losses.py",
+        append("\n\ndef planted():\n    from . import _base\n\n    return _base\n"),
+        {"imports"},
+        "layers below its own BROKEN",
+    ),
+    Fault(
+        "no-layer",
+        "sklearn_ae/_planted.py",
+        append('"""A file without a place in the layers."""\n'),
+        {"imports"},
+        "layers below its own BROKEN",
+    ),
+    Fault(
+        "skorch",
+        "sklearn_ae/_modules.py",
+        append("\n\ndef planted():\n    import skorch\n\n    return skorch\n"),
+        {"imports"},
+        "imports skorch BROKEN",
+    ),
+    Fault(
+        "extras",
+        "sklearn_ae/_modules.py",
+        append("\n\ndef planted():\n    import pandas\n\n    return pandas\n"),
+        {"imports"},
+        "installs BROKEN",
+    ),
+    Fault(
+        "docstring",
+        "sklearn_ae/__init__.py",
+        append(
+            '\n\ndef planted(x):\n    """Do nothing."""\n\n\n__all__ += ["planted"]\n'
+        ),
+        {"tests"},
+        "test_docstrings.py::test_docstring[sklearn_ae.planted]",
+    ),
+    Fault(
+        "test",
+        PLANTED_TEST,
+        append("def test_planted():\n    assert 1 + 1 == 3\n"),
+        {"tests"},
+        "test_planted.py::test_planted",
+    ),
+    Fault(
+        "warning",
+        PLANTED_TEST,
+        append(
+            "import warnings\n\n\ndef test_planted():\n"
+            '    warnings.warn("planted", stacklevel=1)\n'
+        ),
+        {"tests"},
+        "test_planted.py::test_planted",
+    ),
+    Fault(
+        "xfail",
+        PLANTED_TEST,
+        append(
+            "import pytest\n\n\n@pytest.mark.xfail(reason='it passes')\n"
+            "def test_planted():\n    pass\n".replace("'", '"')
+        ),
+        {"tests"},
+        "test_planted.py::test_planted",
+    ),
+    Fault(
+        "example",
+        "sklearn_ae/_losses.py",
+        append(
+            '\n\ndef planted():\n    """Do nothing.\n\n    >>> 1 + 1\n    3\n    """\n'
+        ),
+        {"tests"},
+        "sklearn_ae._losses.planted",
+    ),
+    Fault(
+        "readme",
+        "README.md",
+        append("\n```python\n>>> 1 + 1\n3\n\n```\n"),
+        {"tests"},
+        "README.md::README.md",
+    ),
+    Fault(
+        "wheel",
+        "pyproject.toml",
+        replace(
+            'packages = ["sklearn_ae"]',
+            'packages = ["sklearn_ae"]\nexclude = ["sklearn_ae/comparison.py"]',
+        ),
+        {"compare"},
+        "No module named 'sklearn_ae.comparison'",
+        steps=[*STEPS, "compare"],
+    ),
+    Fault(
+        "dependency",
+        "pyproject.toml",
+        lambda text: re.sub(r'^ *"skorch>=.*\n', "", text, flags=re.MULTILINE),
+        {"compare", "tests"},
+        "No module named 'skorch'",
+        steps=[],  # all, in a fresh environment
+    ),
+]
+
+
+def copy_repository(folder: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def ci(folder: Path, bin_folder: Path, *steps: str) -> tuple[set[str], str]:
+    """Run steps on a copy; return the names of those that failed, and the output."""
+    tests = TESTS + [PLANTED_TEST] * (folder / PLANTED_TEST).exists()
+    run = subprocess.run(
+        [folder / ".ci" / "run", *steps],
+        env={
+            **os.environ,
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+            "PYTEST_ADDOPTS": " ".join(tests),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    failed = set(re.findall(r"^(\w+) +\d+ s  FAILED$", run.stdout, re.MULTILINE))
+    if bool(run.returncode) != bool(failed):
+        failed.add(f"exit status {run.returncode}")
+    return failed, run.stdout
+
+
+def verdict(fault: Fault, failed: set[str], output: str) -> str:
+    if failed != fault.fails:
+        return f"WRONG: failed {sorted(failed)}, expected {sorted(fault.fails)}"
+    if fault.says not in output:
+        return f"WRONG: the output does not say {fault.says!r}"
+    named = re.findall(r"^(?:FAILED|ERROR) \S+::.*", output, re.MULTILINE)
+    if others := [line for line in named if fault.says not in line]:
+        return f"WRONG: failed too: {others}"
+    return f"ok: failed {', '.join(sorted(failed))}"
+
+
+def main(names: list[str]) -> int:
+    if unknown := set(names) - {fault.name for fault in FAULTS}:
+        raise SystemExit(f"no such fault: {', '.join(sorted(unknown))}")
+    wrong = 0
+    with tempfile.TemporaryDirectory() as tmp:
+        environment = Path(tmp) / "venv"
+        venv.create(environment, with_pip=True)
+        bin_folder = environment / "bin"
+
+        sound = Path(tmp) / "sound"
+        copy_repository(sound)
+        failed, output = ci(sound, bin_folder, "tools", *STEPS)
+        if failed:
+            print(output)
+            print(f"without any fault, these fail: {', '.join(sorted(failed))}")
+            return 1
+        print(f"{'(none)':12} ok: all pass", flush=True)
+
+        for fault in FAULTS:
+            if names and fault.name not in names:
+                continue
+            folder = Path(tmp) / fault.name
+            copy_repository(folder)
+            path = folder / fault.path
+            old = path.read_text() if path.exists() else ""
+            new = fault.edit(old)
+            assert new != old, f"{fault.name}: nothing planted"
+            path.write_text(new)
+            steps = STEPS if fault.steps is None else fault.steps
+            failed, output = ci(folder, bin_folder, *steps)
+            text = verdict(fault, failed, output)
+            print(f"{fault.name:12} {text}", flush=True)
+            if text.startswith("WRONG"):
+                wrong += 1
+                print(output)
+    print(f"{wrong} wrong")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
