@@ -226,6 +226,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         # The errors are told below the table, where no progress bar is in the way.
         warnings.simplefilter("ignore", FitFailedWarning)
+        # Rare levels of text may all be held out: they are encoded as the rare ones.
+        warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
         try:
             table, latents = compare_reducers(
                 data.X,
@@ -244,7 +246,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             raise UsageError(str(error)) from error
     table.attrs["data"] = str(arguments.data)
 
-    print(_headline(table))
+    print(_headline(table, data.target))
     for block in (format_table(table), format_legend(table), format_best(table)):
         if block:
             print(f"\n{block}")
@@ -332,10 +334,7 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     n_columns = table.preprocessor.fit_transform(table.X).shape[1]
     remarks = [f"  - {text}" for text in table.rows]
     remarks += format_columns(table.actions)
-    remarks += wrap(
-        f"{len(table.X)} rows of {n_columns} numbers each after that; scaling of what "
-        f"is not one-hot: {scaler}"
-    )
+    remarks += wrap(f"scaling of all columns that are not one-hot: {scaler}")
     if arguments.target is None:
         remarks += wrap("No --target is given: k-NN scores and colours are left out.")
     return _Input(
@@ -349,13 +348,17 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     )
 
 
-def _headline(table: Any) -> str:
+def _headline(table: Any, target: str) -> str:
     settings = table.attrs
-    return (
+    text = (
         f"{settings['n_train']} training rows, {settings['n_test']} held-out rows"
-        f"{' (split by class)' if settings['stratified'] else ''}, "
-        f"random state {settings['random_state']}"
+        f"{' (split by class)' if settings['stratified'] else ''} of "
+        f"{settings['n_scaled_columns']} numbers each"
     )
+    kinds = {"discrete": "classes", "continuous": "a quantity"}
+    if settings["target_type"]:
+        text += f"; {target!r} holds {kinds[settings['target_type']]}"
+    return "\n".join(wrap(text))
 
 
 def _write(directory: Path, table: Any, latents: Any, data: _Input) -> None:

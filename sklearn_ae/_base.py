@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from . import _recipe
 from ._latents import LatentMixture, principal_axes
 from ._losses import LOSSES
-from ._modules import ACTIVATIONS, AnchoredMLP, Autoencoder, make_mlp
+from ._modules import ACTIVATIONS, MLP, AnchoredMLP, Autoencoder
 from ._networks import (
     Layer,
     LinearStart,
@@ -68,7 +68,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
         ],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
@@ -163,7 +163,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             result = train(net, x_train, x_valid, options, seed)
             # Latents of the last fit, and those of PCA, have their axes already.
             as_before = result.best_epoch == 0 and (goes_on or _is_anchored(module))
-            if module.can_rotate and not as_before:
+            if module.is_own and not as_before:
                 self._align_latents(module, x)
         if goes_on:
             net.history[:0] = self.history_
@@ -275,8 +275,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         n_encoded = n_latents * self._outputs_per_latent
         hidden = self._hidden_layer_sizes(n_features)
         mlps = (
-            make_mlp(n_features, hidden, n_encoded, self.activation),
-            make_mlp(n_latents, hidden[::-1], n_features, self.activation),
+            MLP.of_sizes(n_features, hidden, n_encoded, self.activation),
+            MLP.of_sizes(n_latents, hidden[::-1], n_features, self.activation),
         )
         if self._init() == "pca":
             start = LinearStart.from_rows(x, n_latents, random_state)
@@ -322,16 +322,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         learning_rate = self.learning_rate_init
         if learning_rate == "auto":
             learning_rate = _recipe.learning_rate(self._init())
+        alpha = _recipe.alpha(self._init()) if self.alpha == "auto" else self.alpha
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.
         n_left = max(0, self.max_iter - n_epochs_done)
         return TrainingOptions(
-            learning_rate=learning_rate,
-            alpha=self.alpha,
+            learning_rate=float(learning_rate),
+            alpha=alpha,
             batch_size=batch_size,
             n_epochs=min(n_left, _recipe.n_epochs(n_samples, batch_size)),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
+            margin=_recipe.MARGIN if self._init() == "pca" else 0.0,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
             device=device,
@@ -681,11 +683,7 @@ _FLOAT64_TWINS: "weakref.WeakKeyDictionary[nn.Module, tuple]" = (
 
 def _in_precision_of(module: Autoencoder, dtype: np.dtype) -> Autoencoder:
     """The module, or on a CPU with float64 rows its twin in double precision."""
-    if (
-        dtype != np.float64
-        or module.center.device.type != "cpu"
-        or not module.can_rotate
-    ):
+    if dtype != np.float64 or module.center.device.type != "cpu" or not module.is_own:
         return module
     # In-place changes of the weights raise their versions.
     tensors = [*module.parameters(), *module.buffers()]

@@ -75,8 +75,9 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
         random one.
 
-    alpha : float, default=0.0
-        Decoupled weight decay; above zero the optimizer is AdamW.
+    alpha : float or "auto", default="auto"
+        Decoupled weight decay of AdamW on the MLPs' weights; 0 is plain Adam. "auto"
+        takes 0.1 with a PCA start and 0 with a random one.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes between 16 and 256, more for longer tables.
@@ -198,7 +199,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         corruption="gaussian",
         corruption_level=0.3,
         learning_rate_init="auto",
-        alpha=0.0,
+        alpha="auto",
         batch_size="auto",
         max_iter=200,
         early_stopping=True,

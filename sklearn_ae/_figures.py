@@ -32,6 +32,7 @@ _MARKERS = "osD^vPX*"
 _MAX_POINTS = 3000  # a map says no more with more, and its file grows
 _MAX_LEGEND = 20  # classes with a colour of their own; the rest share grey
 _GREY = "#b0b0b0"
+_MAX_BYTES = 250_000
 
 
 def comparison_figure(
@@ -91,9 +92,12 @@ def comparison_figure(
 
 
 def save_png(figure: "Figure", path: Path) -> None:
-    """Write the figure with a palette of 256 colours: a third of the usual size."""
+    """Write the figure, with a palette of 256 colours where it is large without."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    if buffer.tell() <= _MAX_BYTES:
+        path.write_bytes(buffer.getvalue())
+        return
     image = import_extra("PIL.Image").open(buffer).convert("RGB")
     image.quantize(256, dither=0).save(path, optimize=True)
 
@@ -202,7 +206,7 @@ def _label_map(ax: "Axes", table: "pd.DataFrame", name: str, k: int) -> None:
         said.append(f"error {row['error_ratio_to_pca']:.2f} of PCA's")
     for column, label in (("knn_accuracy", "k-NN"), ("knn_r2", "k-NN R²")):
         if row[column] == row[column]:
-            said.append(f"{label} {row[column]:.2f}")
+            said.append(f"{label} {row[column]:.2f}".replace("-0", "\N{MINUS SIGN}0"))
     star = "" if row["has_transform"] else "*"
     ax.set_title(_shortened(name, 24) + star, fontsize=11, fontweight="bold", pad=14)
     ax.text(
@@ -249,6 +253,7 @@ def _draw_scores(figure: "SubFigure", table: "pd.DataFrame", names: list[str]) -
                 lw=1.5,
                 ms=6,
                 alpha=0.9,
+                clip_on=False,  # an error of almost zero lies on the axis
             )
         ax.set_xticks(range(len(sizes)), [str(k) for k in sizes])
         ax.set_xlim(-0.3, len(sizes) - 0.7)

@@ -26,6 +26,15 @@ class SquaredError:
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         return (output - x).square().mean(dim=-1)  # (..., d) -> (...)
 
+    def mean_error_and_gradient(
+        self, output: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """error(output, x).mean(), and its gradient in the memory of output (n, d)."""
+        difference = output.sub_(x)
+        flat = difference.view(-1)
+        loss = torch.dot(flat, flat) / flat.numel()
+        return loss, difference.mul_(2.0 / flat.numel())
+
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
         # A scalar log_sigma leaves one multiplication per row, not per element.
         n_features = x.shape[-1]
@@ -56,6 +65,13 @@ class AbsoluteError(SquaredError):
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         return (output - x).abs().mean(dim=-1)  # (..., d) -> (...)
 
+    def mean_error_and_gradient(
+        self, output: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        difference = output.sub_(x)
+        loss = difference.abs().mean()
+        return loss, difference.sign_().div_(difference.numel())
+
     def log_likelihood(self, output: Tensor, x: Tensor, log_b: Tensor) -> Tensor:
         n_features = x.shape[-1]
         distances = (output - x).abs().sum(dim=-1)  # (..., d) -> (...)
@@ -82,6 +98,12 @@ class LogLoss(SquaredError):
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         losses = F.binary_cross_entropy_with_logits(output, x, reduction="none")
         return losses.mean(dim=-1)  # (..., d) -> (...)
+
+    def mean_error_and_gradient(
+        self, output: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        loss = F.binary_cross_entropy_with_logits(output, x)
+        return loss, output.sigmoid_().sub_(x).div_(output.numel())
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
         x = x.expand_as(output)

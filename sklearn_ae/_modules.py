@@ -26,15 +26,22 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def make_mlp(
-    n_inputs: int, hidden_sizes: Sequence[int], n_outputs: int, activation: str
-) -> nn.Sequential:
+class MLP(nn.Sequential):
     """Linear layers with an activation between them, and none after the last."""
-    layers: list[nn.Module] = []
-    for n_hidden in hidden_sizes:
-        layers += [nn.Linear(n_inputs, n_hidden), ACTIVATIONS[activation]()]
-        n_inputs = n_hidden
-    return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+
+    @classmethod
+    def of_sizes(
+        cls,
+        n_inputs: int,
+        hidden_sizes: Sequence[int],
+        n_outputs: int,
+        activation: str,
+    ) -> "MLP":
+        layers: list[nn.Module] = []
+        for n_hidden in hidden_sizes:
+            layers += [nn.Linear(n_inputs, n_hidden), ACTIVATIONS[activation]()]
+            n_inputs = n_hidden
+        return cls(*layers, nn.Linear(n_inputs, n_outputs))
 
 
 class AnchoredMLP(nn.Module):
@@ -46,9 +53,7 @@ class AnchoredMLP(nn.Module):
 
     input_spread: Tensor
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor, mlp: nn.Sequential, input_spread: Tensor
-    ):
+    def __init__(self, weight: Tensor, bias: Tensor, mlp: MLP, input_spread: Tensor):
         super().__init__()
         n_outputs, n_inputs = weight.shape
         self.linear = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
@@ -92,6 +97,25 @@ class Autoencoder(nn.Module):
         self.corruption = corruption
         self.register_buffer("center", center)  # (d,)
         self.register_buffer("scale", scale)  # ()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether both networks are this file's, rather than the user's."""
+        return _is_own(self.encoder) and _is_own(self.decoder)
+
+    def decayed_parameters(self) -> list[nn.Parameter]:
+        """What weight decay applies to: weight matrices, but not the linear paths.
+
+        The linear paths start at their optimum, from which decay would pull them.
+        """
+        linear_paths = {
+            id(module.linear.weight)
+            for module in self.modules()
+            if isinstance(module, AnchoredMLP)
+        }
+        return [
+            p for p in self.parameters() if p.ndim > 1 and id(p) not in linear_paths
+        ]
 
     # In the networks' units ------------------------------------------------------
 
@@ -144,10 +168,6 @@ class Autoencoder(nn.Module):
         return self.inverse_transform(self.transform(X))  # (n, d) -> (n, d)
 
     # Latents one can read ------------------------------------------------------------
-
-    @property
-    def can_rotate(self) -> bool:
-        return _is_own(self.encoder) and _is_own(self.decoder)
 
     @torch.no_grad()
     def rotate(self, rotation: Tensor, shift: Tensor) -> None:
@@ -261,12 +281,7 @@ class VariationalAutoencoder(Autoencoder):
 
 
 def _is_own(network: nn.Module) -> bool:
-    """Whether the network is one of this file's, with linear layers at both ends."""
-    return isinstance(network, AnchoredMLP) or (
-        isinstance(network, nn.Sequential)
-        and isinstance(network[0], nn.Linear)
-        and isinstance(network[-1], nn.Linear)
-    )
+    return isinstance(network, AnchoredMLP | MLP)
 
 
 def _linear(mlp: nn.Module, position: int) -> nn.Linear:

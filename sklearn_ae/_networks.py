@@ -14,7 +14,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from ._modules import AnchoredMLP
+from ._modules import MLP, AnchoredMLP
 
 Network = nn.Module | Callable[..., nn.Module]
 Layer = tuple[Tensor, Tensor]  # weight and bias
@@ -86,7 +86,7 @@ class LinearStart:
         return (weight, bias), decoder, torch.ones_like(self.variances)
 
 
-def anchor(mlp: nn.Sequential, layer: Layer, input_variances: Tensor) -> AnchoredMLP:
+def anchor(mlp: MLP, layer: Layer, input_variances: Tensor) -> AnchoredMLP:
     """The MLP beside a linear path, for inputs of the given variances (n_inputs,)."""
     for module in mlp:
         if isinstance(module, nn.Linear):
@@ -99,7 +99,7 @@ def anchor(mlp: nn.Sequential, layer: Layer, input_variances: Tensor) -> Anchore
     return AnchoredMLP(weight, bias, mlp, spread.to(torch.float32))
 
 
-def start_at(decoder: nn.Sequential, output: Tensor) -> None:
+def start_at(decoder: MLP, output: Tensor) -> None:
     """Let an untrained decoder give about this output (d,): the mean row's."""
     with torch.no_grad():
         list(decoder.parameters())[-1].add_(output)  # the last layer's bias

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WIDTH = 100
-_MAX_NAME = 24
 
 
-def _decimals(digits: int) -> Callable[[float], str]:
-    return lambda value: f"{value:.{digits}f}"
+def _score(value: float) -> str:
+    """Write a number that is usually between -1 and 1."""
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.2g}"
 
 
 def _short(value: float) -> str:
@@ -42,12 +42,12 @@ def _yes_no(value: object) -> str:
 # column of the table -> two lines of heading, how to write a value
 _COLUMNS: dict[str, tuple[str, str, Callable[[Any], str]]] = {
     "reconstruction_error": ("", "error", _short),
-    "error_ratio_to_pca": ("error /", "PCA's", _decimals(3)),
-    "explained_variance": ("expl.", "var.", _decimals(3)),
-    "knn_accuracy": ("k-NN", "acc.", _decimals(3)),
-    "knn_r2": ("k-NN", "R^2", _decimals(3)),
-    "trustworthiness": ("trust-", "worth.", _decimals(3)),
-    "continuity": ("conti-", "nuity", _decimals(3)),
+    "error_ratio_to_pca": ("error /", "PCA's", _score),
+    "explained_variance": ("expl.", "var.", _score),
+    "knn_accuracy": ("k-NN", "acc.", _score),
+    "knn_r2": ("k-NN", "R^2", _score),
+    "trustworthiness": ("trust-", "worth.", _score),
+    "continuity": ("conti-", "nuity", _score),
     "fit_seconds": ("fit", "s", _seconds),
     "transform_rows_per_second": ("transf.", "rows/s", _rate),
     "has_transform": ("new", "rows", _yes_no),
@@ -70,39 +70,43 @@ def format_table(table: "pd.DataFrame") -> str:
         A block of lines for every number of latents, then the notes, warnings and
         errors, each told once and referred to by its number.
     """
-    remarks: dict[str, int] = {}
     shown = [
         name for name in _COLUMNS if name in _ALWAYS_THERE or table[name].notna().any()
     ]
-    lines: list[list[str]] = [
-        ["", *(_COLUMNS[name][0] for name in shown)],
-        ["", *(_COLUMNS[name][1] for name in shown)],
+    rows = table.to_dict("records")
+    cells = [
+        [_COLUMNS[name][0] for name in shown],
+        [_COLUMNS[name][1] for name in shown],
+        *([_cell(row[name], _COLUMNS[name][2]) for name in shown] for row in rows),
     ]
-    blocks: dict[int, str] = {}  # line number -> heading above it
-    for k, group in table.groupby("n_components", sort=False):
-        blocks[len(lines)] = f"{k} latent{'s' if k > 1 else ''}"
-        for row in group.to_dict("records"):
-            lines.append(
-                [
-                    _name_with_marks(row, remarks),
-                    *(_cell(row[name], _COLUMNS[name][2]) for name in shown),
-                ]
-            )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = []
-    for number, cells in enumerate(lines):
-        if number in blocks:
-            heading = f"-- {blocks[number]} "
-            text.append(heading.ljust(sum(widths) + 2 * len(widths) - 2, "-"))
-        first, *others = cells
-        padded = [first.ljust(widths[0])]
-        padded += [c.rjust(w) for c, w in zip(others, widths[1:], strict=True)]
-        text.append("  ".join(padded).rstrip())
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numbers = ["  ".join(map(str.rjust, line, widths)) for line in cells]
+    room = WIDTH - len(numbers[0]) - 2
+    remarks: dict[str, int] = {}
+    names = ["", "", *(_name_with_marks(row, remarks, room) for row in rows)]
+    room = max(map(len, names))
+    lines = [
+        f"{name:<{room}}  {line}" for name, line in zip(names, numbers, strict=True)
+    ]
+
+    text = lines[:2]
+    previous = None
+    for row, line in zip(rows, lines[2:], strict=True):
+        k = row["n_components"]
+        if k != previous:
+            heading = f"-- {_count_latents(k)} "
+            text.append(heading.ljust(len(line), "-"))
+        text.append(line)
+        previous = k
     if remarks:
         text.append("")
     for remark, number in remarks.items():
         text += wrap(remark, f"[{number}] ")
     return "\n".join(text)
+
+
+def _count_latents(k: int) -> str:
+    return f"{k} latent{'s' if k > 1 else ''}"
 
 
 def _cell(value: Any, write: Callable[[Any], str]) -> str:
@@ -111,18 +115,20 @@ def _cell(value: Any, write: Callable[[Any], str]) -> str:
     return write(value)
 
 
-def _name_with_marks(row: dict[str, Any], remarks: dict[str, int]) -> str:
+def _name_with_marks(row: dict[str, Any], remarks: dict[str, int], room: int) -> str:
+    """Return the name with the numbers of its remarks, cut so that these fit."""
+    prefixes = {"note": "", "warnings": "warned: ", "error": "failed, "}
+    marks = ""
+    for kind, prefix in prefixes.items():
+        if row[kind]:
+            number = remarks.setdefault(prefix + row[kind], len(remarks) + 1)
+            marks += f"[{number}]"
+    if marks:
+        marks = " " + marks
     name = row["reducer"]
-    if len(name) > _MAX_NAME:
-        name = name[: _MAX_NAME - 3] + "..."
-    marks = []
-    for kind in ("note", "warnings", "error"):
-        if not row[kind]:
-            continue
-        prefix = {"note": "", "warnings": "warned: ", "error": "failed, "}[kind]
-        number = remarks.setdefault(prefix + row[kind], len(remarks) + 1)
-        marks.append(f"[{number}]")
-    return f"{name} {''.join(marks)}" if marks else name
+    if len(name) + len(marks) > room:
+        name = name[: max(0, room - len(marks) - 3)] + "..."
+    return name + marks
 
 
 def format_legend(table: "pd.DataFrame") -> str:
@@ -183,15 +189,16 @@ def format_best(table: "pd.DataFrame") -> str:
         if len(errors) > 1:
             best = errors.loc[errors["reconstruction_error"].idxmin()]
             said.append(f"lowest error {best['reducer']}")
-            if not math.isnan(best["error_ratio_to_pca"]):
-                said[-1] += f" ({best['error_ratio_to_pca']:.3f} of PCA's)"
+            ratio = best["error_ratio_to_pca"]
+            if not math.isnan(ratio) and ratio != 1:
+                said[-1] += f" ({ratio:.3f} of PCA's)"
         for column, label in (("knn_accuracy", "k-NN"), ("knn_r2", "k-NN")):
             scores = group.dropna(subset=[column])
             if len(scores) > 1:
                 best = scores.loc[scores[column].idxmax()]
                 said.append(f"best {label} {best['reducer']} ({best[column]:.3f})")
         if said:
-            lines += wrap("; ".join(said), f"{k} latent{'s' if k > 1 else ''}: ")
+            lines += wrap("; ".join(said), f"{_count_latents(k)}: ")
     return "\n".join(lines)
 
 

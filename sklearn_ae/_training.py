@@ -6,19 +6,18 @@ tensor and need no collation.
 """
 
 import contextlib
-import copy
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor, nn
 
+from ._fast import fast_step, flatten, unflatten
 from ._modules import Autoencoder
 
 # torch's generators belong to the process, so two fits in two threads would draw
@@ -46,6 +45,8 @@ class TrainingOptions:
     n_epochs: int
     n_iter_no_change: int
     tol: float
+    # Standard errors by which the held-out rows must prefer what was learned.
+    margin: float
     device: torch.device
     callbacks: Sequence[Any] = ()
     verbose: int = 0
@@ -149,9 +150,18 @@ class _Net(NeuralNet):
         except KeyboardInterrupt as stop:
             raise _StopTraining from stop
 
-    def run_epoch(self, batches: Batches, schedule: "_Schedule | None") -> float:
+    def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
+        # The parameters' gradients are views of the optimizer's: they must stay.
+        self.optimizer_.zero_grad(set_to_none=False)
+
+    def run_epoch(
+        self,
+        batches: Batches,
+        step: Callable[[Tensor], Tensor],
+        schedule: "_Schedule | None" = None,
+    ) -> float:
         """Train for one epoch and return the mean loss of its rows."""
-        module, optimizer = self.module_, self.optimizer_
+        optimizer = self.optimizer_
         listens = any(_listens_to_batches(cb) for _, cb in self.callbacks_)
         total = torch.zeros((), device=batches.x.device)
         self._set_training(True)
@@ -160,18 +170,16 @@ class _Net(NeuralNet):
                 schedule.step(optimizer)
             if listens:
                 self.notify("on_batch_begin", batch=(x, x), training=True)
-                step = self.train_step((x, x))
-                loss = step["loss"].detach()
+                result = self.train_step((x, x))
+                loss = result["loss"].detach()
                 self.history.record_batch("train_loss", loss.item())
                 self.history.record_batch("train_batch_size", len(x))
-                self.notify("on_batch_end", batch=(x, x), training=True, **step)
+                self.notify("on_batch_end", batch=(x, x), training=True, **result)
             else:
-                optimizer.zero_grad()
-                loss = module.loss(x).mean()
-                loss.backward()
+                optimizer.zero_grad(set_to_none=False)
+                loss = step(x)
                 optimizer.step()
-                loss = loss.detach()
-            total += loss * len(x)
+            total.add_(loss, alpha=len(x))
         return total.item() / len(batches.x)
 
 
@@ -209,29 +217,45 @@ class _Schedule:
 
 
 @torch.no_grad()
-def mean_loss(
+def row_losses(
     module: Autoencoder, x: Tensor, seed: int, block_size: int = 8192
-) -> float:
-    """Mean loss of rows in evaluation mode, with the same noise on every call."""
+) -> Tensor:
+    """Loss of each row (n,) in evaluation mode, with the same noise on every call."""
     was_training = module.training
     module.eval()
     with isolated_generators(seed, x.device):
-        total = sum(
-            module.loss(block).double().sum().item() for block in x.split(block_size)
-        )
+        losses = [module.loss(block) for block in x.split(block_size)]
     module.train(was_training)
-    return total / len(x)
+    return torch.cat(losses).double()
+
+
+def _make_adam(
+    groups: list[dict[str, Any]], module: Autoencoder, alpha: float, lr: float
+) -> torch.optim.Optimizer:
+    """Adam; with alpha > 0 AdamW, which decays the weights that alone can overfit."""
+    fused = module.center.device.type in ("cpu", "cuda")
+    decayed = module.decayed_parameters() if alpha else []
+    names = {id(p) for p in decayed}
+    kept = [p for group in groups for p in group["params"] if id(p) not in names]
+    if module.is_own:
+        decayed, kept = ([flatten(part)] if part else [] for part in (decayed, kept))
+    if not alpha:
+        return torch.optim.Adam(kept, lr=lr, fused=fused)
+    parts = [
+        {"params": decayed, "weight_decay": alpha},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([p for p in parts if p["params"]], lr=lr, fused=fused)
 
 
 def make_net(module: Autoencoder, options: TrainingOptions) -> NeuralNet:
     """A skorch net around the module, with Adam (AdamW where alpha is not zero)."""
-    adam = torch.optim.AdamW if options.alpha else torch.optim.Adam
     net = _Net(
         module,
         criterion=nn.Identity,  # the loss is the module's own
-        optimizer=adam,
-        optimizer__weight_decay=options.alpha,
-        optimizer__fused=options.device.type in ("cpu", "cuda"),
+        optimizer=_make_adam,
+        optimizer__module=module,
+        optimizer__alpha=options.alpha,
         lr=options.learning_rate,
         train_split=None,
         callbacks=list(options.callbacks),
@@ -264,48 +288,80 @@ def train(
         else _Schedule(options.learning_rate, options.n_epochs * len(batches))
     )
 
-    initial = mean_loss(module, x_watch, seed)
-    _check_finite_loss(initial, initial, options, epoch=0)
-    best, best_epoch, best_state = initial, 0, _copy_state(module)
-    loss_curve: list[float] = []
+    first = best = _Candidate.of(module, row_losses(module, x_watch, seed), epoch=0)
+    _check_loss(first.loss, first.loss, options, epoch=0)
+    curve: list[float] = []
     watched_curve: list[float] = []
-    n_since_best = 0
+    last_progress = 0
     epoch_data = {"dataset_train": x_train, "dataset_valid": x_valid}
 
-    with _progress_bar(options) as bar, enough_threads(module, options.batch_size):
+    with (
+        _progress_bar(options) as bar,
+        enough_threads(module, options.batch_size),
+        fast_step(module) as step,
+    ):
         try:
             net.notify("on_train_begin", X=x_train, y=None)
             for epoch in range(1, options.n_epochs + 1):
                 net.notify("on_epoch_begin", **epoch_data)
-                train_loss = net.run_epoch(batches, schedule)
-                watched = mean_loss(module, x_watch, seed)
-                _check_finite_loss(train_loss, initial, options, epoch)
-                _check_finite_loss(watched, initial, options, epoch)
-                improved = watched < best
-                _record(net.history, train_loss, watched, improved, x_valid is not None)
-                loss_curve.append(train_loss)
-                watched_curve.append(watched)
-                n_since_best += 1
-                if best - watched > options.tol * abs(best):
-                    n_since_best = 0
-                if improved:
-                    best, best_epoch, best_state = watched, epoch, _copy_state(module)
-                bar.update(epoch, train_loss, watched)
+                curve.append(net.run_epoch(batches, step, schedule))
+                losses = row_losses(module, x_watch, seed)
+                watched_curve.append(losses.mean().item())
+                _check_loss(curve[-1], first.loss, options, epoch)
+                _check_loss(watched_curve[-1], first.loss, options, epoch)
+                gain = best.loss - watched_curve[-1]
+                if gain > options.tol * abs(best.loss):
+                    last_progress = epoch
+                if gain > 0:
+                    best = _Candidate.of(module, losses, epoch)
+                _record(
+                    net.history, curve, watched_curve, validated=x_valid is not None
+                )
+                bar.update(epoch, curve[-1], watched_curve[-1])
                 net.notify("on_epoch_end", **epoch_data)
-                if n_since_best >= options.n_iter_no_change:
+                if epoch - last_progress >= options.n_iter_no_change:
                     break
         except _StopTraining:
             pass
         net.notify("on_train_end", X=x_train, y=None)
 
-    module.load_state_dict(best_state)
+    if x_valid is not None and not best.is_better(first, options.margin):
+        best = first
+    module.load_state_dict(best.state)
     module.eval()
+    unflatten(module)
     return TrainingResult(
-        best_epoch=best_epoch,
-        n_epochs=len(loss_curve),
-        loss_curve=loss_curve,
+        best_epoch=best.epoch,
+        n_epochs=len(curve),
+        loss_curve=curve,
         validation_loss_curve=watched_curve if x_valid is not None else None,
     )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Weights after an epoch, and the loss of each watched row under them."""
+
+    epoch: int
+    losses: Tensor  # (n,)
+    state: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, module: Autoencoder, losses: Tensor, epoch: int) -> "_Candidate":
+        state = {name: value.clone() for name, value in module.state_dict().items()}
+        return cls(epoch, losses, state)
+
+    @property
+    def loss(self) -> float:
+        return self.losses.mean().item()
+
+    def is_better(self, other: "_Candidate", margin: float) -> bool:
+        """Whether the mean gain is margin times its own standard error, row by row."""
+        gains = other.losses - self.losses  # (n,)
+        if len(gains) < 2:
+            return gains.mean().item() > 0
+        standard_error = gains.std() / math.sqrt(len(gains))
+        return bool(gains.mean() > margin * standard_error)
 
 
 def train_one_pass(
@@ -314,40 +370,40 @@ def train_one_pass(
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     module = net.module_
-    initial = mean_loss(module, x, seed)
-    with contextlib.suppress(_StopTraining), enough_threads(module, options.batch_size):
+    initial = row_losses(module, x, seed).mean().item()
+    with (
+        contextlib.suppress(_StopTraining),
+        enough_threads(module, options.batch_size),
+        fast_step(module) as step,
+    ):
         net.notify("on_train_begin", X=x, y=None)
         net.notify("on_epoch_begin", dataset_train=x, dataset_valid=None)
-        train_loss = net.run_epoch(batches, schedule=None)
-        _check_finite_loss(train_loss, initial, options, epoch=1)
+        train_loss = net.run_epoch(batches, step)
+        _check_loss(train_loss, initial, options, epoch=1)
         net.history.record("train_loss", train_loss)
         net.notify("on_epoch_end", dataset_train=x, dataset_valid=None)
         net.notify("on_train_end", X=x, y=None)
     module.eval()
+    unflatten(module)
     return train_loss
 
 
-def _copy_state(module: Autoencoder) -> dict[str, Tensor]:
-    return copy.deepcopy(module.state_dict())
-
-
 def _record(
-    history: Any, train_loss: float, watched: float, improved: bool, validated: bool
+    history: Any, curve: list[float], watched: list[float], validated: bool
 ) -> None:
     """Write an epoch's losses under the names that skorch's own callbacks read."""
-    history.record("train_loss", train_loss)
-    best_so_far = min(history[:, "train_loss"])
-    history.record("train_loss_best", train_loss <= best_so_far)
+    history.record("train_loss", curve[-1])
+    history.record("train_loss_best", curve[-1] <= min(curve))
     if validated:
-        history.record("valid_loss", watched)
-        history.record("valid_loss_best", improved)
+        history.record("valid_loss", watched[-1])
+        history.record("valid_loss_best", watched[-1] <= min(watched))
 
 
-def _check_finite_loss(
+def _check_loss(
     loss: float, initial: float, options: TrainingOptions, epoch: int
 ) -> None:
     limit = _DIVERGENCE_FACTOR * max(abs(initial), 1.0)
-    if np.isfinite(loss) and loss <= limit:
+    if math.isfinite(loss) and loss <= limit:
         return
     raise DivergenceError(
         f"Training diverged in epoch {epoch}: the mean loss of a row went from "

@@ -1,0 +1,117 @@
+"""Small tables, quick estimators, and a second Python process."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_ae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoderTransformer,
+    VAETransformer,
+)
+
+# The same examples on every run, on machines of any speed, and no folder of examples.
+settings.register_profile("tests", derandomize=True, deadline=None, database=None)
+settings.load_profile("tests")
+
+ESTIMATORS = {
+    "AE": AutoencoderTransformer,
+    "DAE": DenoisingAutoencoderTransformer,
+    "VAE": VAETransformer,
+}
+
+# About 100 steps, a tenth of a second, and weights that are no longer those of PCA.
+# Nothing here is the default recipe, which the tests leave free to change.
+QUICK = {
+    "hidden_layer_sizes": (16,),
+    "max_iter": 20,
+    "batch_size": 16,
+    "learning_rate_init": 3e-3,
+    "early_stopping": False,
+}
+
+
+def bent_table(n_samples=80, seed=0):
+    """A curved surface of dimension 2 in 5 columns of different units."""
+    rng = np.random.default_rng(seed)
+    t = rng.uniform(-1.0, 1.0, size=(n_samples, 2))
+    columns = [t[:, 0], t[:, 1], t[:, 0] ** 2, t[:, 0] * t[:, 1], np.sin(3 * t[:, 1])]
+    X = np.column_stack(columns) + 0.01 * rng.standard_normal((n_samples, 5))
+    return X * [1.0, 2.0, 3.0, 1.0, 0.5] + [0.0, 10.0, -5.0, 50.0, 1.0]
+
+
+@pytest.fixture(params=ESTIMATORS.values(), ids=ESTIMATORS)
+def Estimator(request):
+    """Each of the three classes in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def X():
+    """Rows (80, 5) that no test may write to."""
+    X = bent_table()
+    X.flags.writeable = False
+    return X
+
+
+@pytest.fixture(scope="session")
+def X_unit(X):
+    """The same with every column between 0 and 1."""
+    X_unit = (X - X.min(axis=0)) / np.ptp(X, axis=0)
+    X_unit = np.clip(X_unit, 0.0, 1.0)
+    X_unit.flags.writeable = False
+    return X_unit
+
+
+@pytest.fixture(scope="session")
+def more_rows():
+    """Rows of the same kind, as many as asked for."""
+    return bent_table
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Make an estimator that trains in a tenth of a second."""
+
+    def make(Estimator, **params):
+        return Estimator(**{**QUICK, **params})
+
+    return make
+
+
+@pytest.fixture(scope="session", params=ESTIMATORS.values(), ids=ESTIMATORS)
+def fitted(request, quick, X):
+    """Each of the three estimators, trained on X. Not to be changed: copy it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator = quick(request.param).fit(X)
+    assert estimator.best_iter_ > 0, "the tests need weights that training changed"
+    return estimator
+
+
+@pytest.fixture(scope="session")
+def in_fresh_process():
+    """Run Python code, with arguments, in a process of its own."""
+    root = Path(__file__).parents[1]
+
+    def run(code, *args):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, args)],
+            env={**os.environ, "PYTHONPATH": str(root)},
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -1,0 +1,85 @@
+"""scikit-learn's own checks, for every estimator in several settings."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import validate_data
+from torch import nn
+
+import sklearn_ae
+
+# The checks are about the interface: two epochs do, and of the warning that more
+# would be better there is no need (scikit-learn's own suite ignores it, too).
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+)
+
+
+class SquashedRows:
+    """Takes any rows to (0, 1), right after their validation.
+
+    The log loss wants values in [0, 1]. scikit-learn's checks feed others, and no
+    tag asks them for these. Everything behind the validation is left as it is, and
+    so is the class's name, which the checks compare with the names of the latents.
+    """
+
+    def _validate_rows(self, X, reset):
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+        return expit(X)
+
+
+class AutoencoderTransformer(SquashedRows, sklearn_ae.AutoencoderTransformer):
+    pass
+
+
+class DenoisingAutoencoderTransformer(
+    SquashedRows, sklearn_ae.DenoisingAutoencoderTransformer
+):
+    pass
+
+
+class VAETransformer(SquashedRows, sklearn_ae.VAETransformer):
+    pass
+
+
+def halve(x):
+    """A corruption that scikit-learn's checks can clone and pickle."""
+    return 0.5 * x
+
+
+def settings(Estimator, Squashed, *own):
+    """One estimator, set in every way that leads through other lines of code."""
+    small = {"max_iter": 2, "hidden_layer_sizes": (8,)}
+    return [
+        Estimator(max_iter=2),
+        Estimator(loss="absolute_error", early_stopping=False, **small),
+        Estimator(init="random", activation="relu", alpha=0.01, **small),
+        Estimator(warm_start=True, **small),
+        Estimator(3, max_iter=2, hidden_layer_sizes=(1,)),
+        Estimator(max_iter=2, hidden_layer_sizes=(512,)),
+        Estimator(1, max_iter=2, hidden_layer_sizes=()),
+        Estimator(encoder=nn.Linear, decoder=nn.Linear, max_iter=2),
+        Squashed(loss="log_loss", **small),
+        *(Estimator(**params, **small) for params in own),
+    ]
+
+
+@parametrize_with_checks(
+    [
+        *settings(sklearn_ae.AutoencoderTransformer, AutoencoderTransformer),
+        *settings(
+            sklearn_ae.DenoisingAutoencoderTransformer,
+            DenoisingAutoencoderTransformer,
+            {"corruption": "masking"},
+            {"corruption": "salt_and_pepper"},
+            {"corruption": "swap"},
+            {"corruption": halve},
+        ),
+        *settings(
+            sklearn_ae.VAETransformer, VAETransformer, {"beta": 4.0}, {"beta": 0.0}
+        ),
+    ]
+)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
