@@ -5,6 +5,7 @@ An estimator adds its parameters, its module and its docstring.
 """
 
 import copy
+import math
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -326,14 +327,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.
         n_left = max(0, self.max_iter - n_epochs_done)
+        n_planned = _recipe.n_epochs(n_samples, batch_size)
+        n_steps = n_planned * math.ceil(n_samples / batch_size)
         return TrainingOptions(
             learning_rate=float(learning_rate),
-            alpha=alpha,
+            weight_decay=_recipe.weight_decay(alpha, learning_rate, n_steps),
             batch_size=batch_size,
-            n_epochs=min(n_left, _recipe.n_epochs(n_samples, batch_size)),
+            n_epochs=min(n_left, n_planned),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
-            margin=_recipe.MARGIN if self._init() == "pca" else 0.0,
+            n_sigma=_recipe.N_SIGMA if self._init() == "pca" else 0.0,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
             device=device,

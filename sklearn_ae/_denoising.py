@@ -76,8 +76,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         random one.
 
     alpha : float or "auto", default="auto"
-        Decoupled weight decay of AdamW on the MLPs' weights; 0 is plain Adam. "auto"
-        takes 0.1 with a PCA start and 0 with a random one.
+        Weight decay of the MLPs, for the training as a whole: weights that the data do
+        not hold shrink by a factor of exp(-alpha) from start to end, however many
+        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 1 with a
+        PCA start and 0 with a random one.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes between 16 and 256, more for longer tables.

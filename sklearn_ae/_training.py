@@ -40,13 +40,13 @@ class TrainingOptions:
     """What the engine needs to know of the estimator's parameters."""
 
     learning_rate: float
-    alpha: float
+    weight_decay: float
     batch_size: int
     n_epochs: int
     n_iter_no_change: int
     tol: float
-    # Standard errors by which the held-out rows must prefer what was learned.
-    margin: float
+    # How sure the held-out rows must be of what was learned; 0 takes any gain.
+    n_sigma: float
     device: torch.device
     callbacks: Sequence[Any] = ()
     verbose: int = 0
@@ -230,32 +230,32 @@ def row_losses(
 
 
 def _make_adam(
-    groups: list[dict[str, Any]], module: Autoencoder, alpha: float, lr: float
+    groups: list[dict[str, Any]], module: Autoencoder, weight_decay: float, lr: float
 ) -> torch.optim.Optimizer:
-    """Adam; with alpha > 0 AdamW, which decays the weights that alone can overfit."""
+    """Adam, or with weight decay AdamW, which decays the weights that alone can overfit."""
     fused = module.center.device.type in ("cpu", "cuda")
-    decayed = module.decayed_parameters() if alpha else []
+    decayed = module.decayed_parameters() if weight_decay else []
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
     if module.is_own:
         decayed, kept = ([flatten(part)] if part else [] for part in (decayed, kept))
-    if not alpha:
+    if not weight_decay:
         return torch.optim.Adam(kept, lr=lr, fused=fused)
     parts = [
-        {"params": decayed, "weight_decay": alpha},
+        {"params": decayed, "weight_decay": weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([p for p in parts if p["params"]], lr=lr, fused=fused)
 
 
 def make_net(module: Autoencoder, options: TrainingOptions) -> NeuralNet:
-    """A skorch net around the module, with Adam (AdamW where alpha is not zero)."""
+    """A skorch net around the module, with Adam or AdamW."""
     net = _Net(
         module,
         criterion=nn.Identity,  # the loss is the module's own
         optimizer=_make_adam,
         optimizer__module=module,
-        optimizer__alpha=options.alpha,
+        optimizer__weight_decay=options.weight_decay,
         lr=options.learning_rate,
         train_split=None,
         callbacks=list(options.callbacks),
@@ -314,9 +314,7 @@ def train(
                     last_progress = epoch
                 if gain > 0:
                     best = _Candidate.of(module, losses, epoch)
-                _record(
-                    net.history, curve, watched_curve, validated=x_valid is not None
-                )
+                _record(net.history, curve, watched_curve, x_valid is not None)
                 bar.update(epoch, curve[-1], watched_curve[-1])
                 net.notify("on_epoch_end", **epoch_data)
                 if epoch - last_progress >= options.n_iter_no_change:
@@ -325,8 +323,8 @@ def train(
             pass
         net.notify("on_train_end", X=x_train, y=None)
 
-    if x_valid is not None and not best.is_better(first, options.margin):
-        best = first
+    if x_valid is not None and options.n_sigma > 0 and best is not first:
+        best = best if best.is_clearly_better(first, options.n_sigma) else first
     module.load_state_dict(best.state)
     module.eval()
     unflatten(module)
@@ -355,13 +353,19 @@ class _Candidate:
     def loss(self) -> float:
         return self.losses.mean().item()
 
-    def is_better(self, other: "_Candidate", margin: float) -> bool:
-        """Whether the mean gain is margin times its own standard error, row by row."""
+    def is_clearly_better(self, other: "_Candidate", n_sigma: float) -> bool:
+        """Whether the gain over the other is more than luck, row against row.
+
+        The mean has to fall, and either the mean gain or the count of rows that gain
+        (the sign test, which far outliers cannot sway) has to be significant.
+        """
         gains = other.losses - self.losses  # (n,)
-        if len(gains) < 2:
-            return gains.mean().item() > 0
-        standard_error = gains.std() / math.sqrt(len(gains))
-        return bool(gains.mean() > margin * standard_error)
+        root_n = math.sqrt(len(gains))
+        n_ahead = torch.sign(gains).sum().item()
+        mean, std = gains.mean().item(), gains.std(correction=0).item()
+        return mean > 0 and (
+            mean * root_n > n_sigma * std or n_ahead > n_sigma * root_n
+        )
 
 
 def train_one_pass(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
@@ -141,9 +141,20 @@ def test_gradient_of_the_error(name):
     )
 
 
+@each_loss
+def test_mean_error_and_its_gradient_are_those_of_autograd(name):
+    output, x = output_and_rows(name)
+    loss = LOSSES[name]()
+    variable = output.clone().requires_grad_()
+    expected = loss.error(variable, x).mean()
+    expected.backward()
+    error, gradient = loss.mean_error_and_gradient(output, x)
+    torch.testing.assert_close(error, expected.detach())
+    torch.testing.assert_close(gradient, variable.grad)
+
+
 @each_noisy_loss
 @given(factor=st.floats(1e-6, 1e6))
-@settings(deadline=None, derandomize=True, max_examples=25)
 def test_error_is_homogeneous_of_degree_scale_power(loss, distribution, factor):
     output, x = output_and_rows("squared_error")
     torch.testing.assert_close(
@@ -172,7 +183,6 @@ def test_noise_variance_is_that_of_the_distribution(loss, distribution):
 
 @each_noisy_loss
 @given(variance=st.floats(1e-12, 1e12))
-@settings(deadline=None, derandomize=True, max_examples=25)
 def test_noise_scale_inverts_noise_variance(loss, distribution, variance):
     assert loss.noise_variance(loss.noise_scale(variance)) == pytest.approx(variance)
 
