@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         help="compare PCA, kernel PCA, t-SNE, UMAP and the autoencoders on a table",
-        description="Fit every reducer to the same rows of a table, measure all of "
+        description="Fit every reducer to the same rows of a table, measure all of\n"
         "them on the same held-out rows, and print the result as a table.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -44,14 +44,14 @@ class AutoencoderTransformer(BaseAutoencoder):
         where it takes nothing. With ``loss="log_loss"`` the decoder gives logits.
 
     learning_rate_init : float or "auto", default="auto"
-        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
+        Peak learning rate of Adam; "auto" takes 4e-3 from a PCA start and 1e-3 from a
         random one.
 
     alpha : float or "auto", default="auto"
         Weight decay of the MLPs, for the training as a whole: weights that the data do
         not hold shrink by a factor of exp(-alpha) from start to end, however many
-        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 1 with a
-        PCA start and 0 with a random one.
+        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 0.5 from
+        a PCA start and 0 from a random one.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes between 16 and 256, more for longer tables.

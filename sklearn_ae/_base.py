@@ -36,6 +36,7 @@ from ._networks import (
     LinearStart,
     anchor,
     check_own_network,
+    column_order,
     make_own_network,
     start_at,
 )
@@ -156,7 +157,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         seed = random_state.randint(SEED_LIMIT)
         device = resolve_device(self.device)
         with isolated_generators(seed, device):
-            module, x = self._start(X, goes_on, random_state, device)
+            module, x, order = self._start(X, goes_on, random_state, device)
             x_train, x_valid = self._split(x, random_state)
             n_done = self.n_iter_ if goes_on else 0
             options = self._training_options(len(x_train), device, n_done)
@@ -178,7 +179,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.loss_curve_ = result.loss_curve
         self.validation_loss_curve_ = result.validation_loss_curve
         self._optimizer_state = None
-        self._set_fitted(module, x, random_state)
+        self._set_fitted(module, x, order, random_state)
         wanted = _recipe.n_epochs(len(x_train), options.batch_size)
         self._warn_if_cut_short(result, wanted, goes_on)
 
@@ -207,7 +208,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         seed = (random_state.randint(SEED_LIMIT) + n_passes) % SEED_LIMIT
         device = resolve_device(self.device)
         with isolated_generators(seed, device):
-            module, x = self._start(X, goes_on, random_state, device)
+            module, x, order = self._start(X, goes_on, random_state, device)
             options = self._training_options(len(x), device)
             net = make_net(module, options)
             if goes_on:
@@ -220,7 +221,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
         self._optimizer_state = net.optimizer_.state_dict()
-        self._set_fitted(module, x, random_state)
+        self._set_fitted(module, x, order, random_state)
 
     def _start(
         self,
@@ -228,21 +229,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         goes_on: bool,
         random_state: np.random.RandomState,
         device: torch.device,
-    ) -> tuple[Autoencoder, Tensor]:
-        """The module before its first step, and the rows as it wants them (n, d)."""
+    ) -> tuple[Autoencoder, Tensor, Tensor]:
+        """The module before its first step, its rows (n, d), and the columns' order."""
+        order = torch.arange(X.shape[1])
         if goes_on:
             self._check_structure()
             module = copy.deepcopy(self.module_)
-            return module.to(device), _standardize(module, X).to(device)
+            return module.to(device), _standardize(module, X).to(device), order
         center, scale = self._center_and_scale(X)
         # A module without networks standardises already; they start from x.
         module = self._make_module(nn.Identity(), nn.Identity(), center, scale)
         x = _standardize(module, X)
+        if self._sorts_columns():
+            order = column_order(x)
+            x = x[:, order]
         encoder, decoder, linear_start = self._make_networks(x, random_state)
         module = self._make_module(
             encoder, decoder, center, scale, x=x, linear_start=linear_start
         )
-        return module.to(device), x.to(device)
+        return module.to(device), x.to(device), order
 
     def _center_and_scale(self, X: np.ndarray) -> tuple[Tensor, Tensor]:
         """Column means (d,) and the one global scale, the mean column's spread."""
@@ -256,8 +261,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             center = moments.mean_
             # The scaler gives constant columns, rounding errors aside, scale 1.
             is_constant = moments.scale_ != np.sqrt(moments.var_)
-            scale = float(np.sqrt(np.where(is_constant, 0.0, moments.var_).mean()))
-            if not np.isfinite(scale):
+            variances = np.where(is_constant, 0.0, moments.var_)
+            # An exact sum does not depend on the order of the columns.
+            scale = math.sqrt(math.fsum(variances) / len(variances))
+            if not math.isfinite(scale):
                 raise ValueError(
                     "X is too large: the variance of its columns is not finite. "
                     "Divide X by a constant."
@@ -336,14 +343,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             n_epochs=min(n_left, n_planned),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
-            n_sigma=_recipe.N_SIGMA if self._init() == "pca" else 0.0,
+            starts_at_optimum=self._init() == "pca" and n_epochs_done == 0,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
             device=device,
         )
 
     def _set_fitted(
-        self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
+        self,
+        module: Autoencoder,
+        x: Tensor,
+        order: Tensor,
+        random_state: np.random.RandomState,
     ) -> None:
         """Attributes that follow from the module and its training rows (n, d)."""
         module.eval()
@@ -355,6 +366,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             module.loss_function.scale_power
         )
         self._set_latent_density(module, x, random_state)
+        module.put_columns_back(order)
 
     # What an estimator may replace ----------------------------------------------------
 
@@ -373,6 +385,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ) -> Autoencoder:
         """The module around the two networks; x and linear_start may inform it."""
         return Autoencoder(encoder, decoder, self._loss(), center=center, scale=scale)
+
+    def _sorts_columns(self) -> bool:
+        """Whether training may see the columns in an order of its own."""
+        return self.encoder is None and self.decoder is None
 
     def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
         """The two linear paths, and the variances of the latents between them."""

@@ -72,14 +72,14 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         between 0 and 1 for the others; a function sees nothing of it.
 
     learning_rate_init : float or "auto", default="auto"
-        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
+        Peak learning rate of Adam; "auto" takes 4e-3 from a PCA start and 1e-3 from a
         random one.
 
     alpha : float or "auto", default="auto"
         Weight decay of the MLPs, for the training as a whole: weights that the data do
         not hold shrink by a factor of exp(-alpha) from start to end, however many
-        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 1 with a
-        PCA start and 0 with a random one.
+        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 0.5 from
+        a PCA start and 0 from a random one.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes between 16 and 256, more for longer tables.
@@ -264,6 +264,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             scale=scale,
             corruption=corruption,
         )
+
+    def _sorts_columns(self) -> bool:
+        # The user's function knows the columns by their places.
+        return super()._sorts_columns() and not callable(self.corruption)
 
     def _make_corruption(self, x: Tensor, center: Tensor, scale: Tensor) -> nn.Module:
         """The corruption for standardised rows such as x (n, d)."""

@@ -179,6 +179,23 @@ class Autoencoder(nn.Module):
         _map_outputs(self.encoder, rotation.T, shift)
         _map_inputs(self.decoder, rotation, shift)
 
+    @torch.no_grad()
+    def put_columns_back(self, order: Tensor) -> None:
+        """Let the networks take X where they took X[:, order]."""
+        if torch.equal(order, torch.arange(len(order))):
+            return
+        back = torch.argsort(order).to(self.center.device)
+        for layer in _outer_layers(self.encoder, 0):
+            layer.weight.copy_(layer.weight[:, back])
+        for layer in _outer_layers(self.decoder, -1):
+            layer.weight.copy_(layer.weight[back])
+            layer.bias.copy_(layer.bias[back])
+        if isinstance(self.encoder, AnchoredMLP):
+            self.encoder.input_spread.copy_(self.encoder.input_spread[back])
+        if self.corruption is not None:
+            for per_column in self.corruption.buffers():
+                per_column.copy_(per_column[back])
+
 
 class VariationalAutoencoder(Autoencoder):
     """Gaussian posterior N(mean, diag exp(log_var)), prior N(0, I).
@@ -288,14 +305,18 @@ def _linear(mlp: nn.Module, position: int) -> nn.Linear:
     return cast(nn.Linear, cast(nn.Sequential, mlp)[position])
 
 
+def _outer_layers(network: nn.Module, position: int) -> list[nn.Linear]:
+    """The linear layers at the network's input (position 0) or output (-1)."""
+    if isinstance(network, AnchoredMLP):
+        return [network.linear, _linear(network.mlp, position)]
+    return [_linear(network, position)]
+
+
 def _map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
     """Change the network's output y to matrix @ (y - shift)."""
-    if isinstance(network, AnchoredMLP):
-        last = [network.linear, _linear(network.mlp, -1)]
-    else:
-        last = [_linear(network, -1)]
-    last[0].bias.sub_(shift)
-    for layer in last:
+    layers = _outer_layers(network, -1)
+    layers[0].bias.sub_(shift)
+    for layer in layers:
         layer.weight.copy_(matrix @ layer.weight)
         layer.bias.copy_(matrix @ layer.bias)
 
@@ -303,11 +324,9 @@ def _map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
 def _map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
     """Let the network take (z - shift) @ rotation where it took z."""
     if isinstance(network, AnchoredMLP):
-        first = [network.linear, _linear(network.mlp, 0)]
-        first[1].weight.div_(network.input_spread)
+        # Spreads belong to the old axes: from here on they are part of the weights.
+        _linear(network.mlp, 0).weight.div_(network.input_spread)
         network.input_spread.fill_(1.0)
-    else:
-        first = [_linear(network, 0)]
-    for layer in first:
+    for layer in _outer_layers(network, 0):
         layer.bias.add_(layer.weight @ shift)
         layer.weight.copy_(layer.weight @ rotation)

@@ -99,6 +99,17 @@ def anchor(mlp: MLP, layer: Layer, input_variances: Tensor) -> AnchoredMLP:
     return AnchoredMLP(weight, bias, mlp, spread.to(torch.float32))
 
 
+def column_order(x: Tensor) -> Tensor:
+    """An order of the columns of x (n, d) that is theirs however they are given.
+
+    Columns are ranked by a random projection of their values. Training in this order
+    gives the same table with its columns permuted the same networks, bit by bit.
+    """
+    rows = x[:1000].double()
+    probe = np.random.RandomState(0).standard_normal(len(rows))
+    return torch.argsort(torch.from_numpy(probe) @ rows, stable=True)
+
+
 def start_at(decoder: MLP, output: Tensor) -> None:
     """Let an untrained decoder give about this output (d,): the mean row's."""
     with torch.no_grad():

@@ -213,13 +213,17 @@ def wrap(text: str, heading: str = "", width: int = WIDTH) -> list[str]:
     ) or [heading.rstrip()]
 
 
-def format_columns(actions: dict[str, list[str]], max_columns: int = 12) -> list[str]:
+def format_columns(
+    actions: dict[str, list[str]], max_numbers: int = 12, max_others: int = 60
+) -> list[str]:
     """Return lines that say what was done with each column, kind by kind."""
     lines = []
     for action, columns in actions.items():
-        text = ", ".join(columns[:max_columns])
-        if len(columns) > max_columns:
-            text += f" and {len(columns) - max_columns} more"
+        # Plain numbers, to which nothing was done, are of the least interest.
+        limit = max_numbers if action == "numbers" else max_others
+        text = ", ".join(columns[:limit])
+        if len(columns) > limit:
+            text += f" and {len(columns) - limit} more"
         lines += wrap(f"{action}: {text}", "  - ")
     return lines
 

@@ -218,7 +218,9 @@ def prepare_table(
         if not known.any():
             raise TableError(f"the target {target!r} has no values")
         if not known.all():
-            rows.append(f"{(~known).sum()} rows without {target!r} left out")
+            n_missing = int((~known).sum())
+            noun = "row" if n_missing == 1 else "rows"
+            rows.append(f"{n_missing} {noun} without {target!r} left out")
 
     drop = set(drop)
     columns: dict[str, Any] = {}

@@ -27,6 +27,12 @@ _GENERATOR_LOCK = threading.RLock()
 # Multiplications that keep a thread busy for about 0.2 ms: less is not worth its start.
 _THREAD_WORK = 2**24
 
+# How sure the held-out rows must be that the linear start was improved on: standard
+# errors of the mean gain, and of the number of rows that gain. The mean is the less
+# reliable of the two where errors have heavy tails, and has to show more.
+N_SIGMA_MEAN = 2.0
+N_SIGMA_SIGN = 1.645
+
 # A training loss this many times that of predicting the mean is no learning curve.
 _DIVERGENCE_FACTOR = 1e4
 
@@ -45,8 +51,8 @@ class TrainingOptions:
     n_epochs: int
     n_iter_no_change: int
     tol: float
-    # How sure the held-out rows must be of what was learned; 0 takes any gain.
-    n_sigma: float
+    # Whether the start is an optimum that only a clear gain should replace.
+    starts_at_optimum: bool
     device: torch.device
     callbacks: Sequence[Any] = ()
     verbose: int = 0
@@ -232,7 +238,7 @@ def row_losses(
 def _make_adam(
     groups: list[dict[str, Any]], module: Autoencoder, weight_decay: float, lr: float
 ) -> torch.optim.Optimizer:
-    """Adam, or with weight decay AdamW, which decays the weights that alone can overfit."""
+    """Adam, or with weight decay AdamW on the weights that can overfit."""
     fused = module.center.device.type in ("cpu", "cuda")
     decayed = module.decayed_parameters() if weight_decay else []
     names = {id(p) for p in decayed}
@@ -323,8 +329,8 @@ def train(
             pass
         net.notify("on_train_end", X=x_train, y=None)
 
-    if x_valid is not None and options.n_sigma > 0 and best is not first:
-        best = best if best.is_clearly_better(first, options.n_sigma) else first
+    if x_valid is not None and options.starts_at_optimum:
+        best = best if best.is_clearly_better(first) else first
     module.load_state_dict(best.state)
     module.eval()
     unflatten(module)
@@ -353,7 +359,7 @@ class _Candidate:
     def loss(self) -> float:
         return self.losses.mean().item()
 
-    def is_clearly_better(self, other: "_Candidate", n_sigma: float) -> bool:
+    def is_clearly_better(self, other: "_Candidate") -> bool:
         """Whether the gain over the other is more than luck, row against row.
 
         The mean has to fall, and either the mean gain or the count of rows that gain
@@ -364,7 +370,7 @@ class _Candidate:
         n_ahead = torch.sign(gains).sum().item()
         mean, std = gains.mean().item(), gains.std(correction=0).item()
         return mean > 0 and (
-            mean * root_n > n_sigma * std or n_ahead > n_sigma * root_n
+            mean * root_n > N_SIGMA_MEAN * std or n_ahead > N_SIGMA_SIGN * root_n
         )
 
 

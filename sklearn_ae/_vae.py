@@ -64,14 +64,14 @@ class VAETransformer(BaseAutoencoder):
         Weight of the KL divergence; 1 makes the objective a bound on log p(x).
 
     learning_rate_init : float or "auto", default="auto"
-        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
+        Peak learning rate of Adam; "auto" takes 4e-3 from a PCA start and 1e-3 from a
         random one.
 
     alpha : float or "auto", default="auto"
         Weight decay of the MLPs, for the training as a whole: weights that the data do
         not hold shrink by a factor of exp(-alpha) from start to end, however many
-        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 1 with a
-        PCA start and 0 with a random one.
+        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 0.5 from
+        a PCA start and 0 from a random one.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes between 16 and 256, more for longer tables.
@@ -276,10 +276,14 @@ class VAETransformer(BaseAutoencoder):
         module.rotate(rotation, torch.zeros_like(rotation[0]))
 
     def _set_fitted(
-        self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
+        self,
+        module: Autoencoder,
+        x: Tensor,
+        order: Tensor,
+        random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
-        super()._set_fitted(module, x, random_state)
+        super()._set_fitted(module, x, order, random_state)
         self.noise_variance_ = float("nan")
         if module.loss_function.has_noise:
             noise = module.log_noise.exp().item() * module.scale.item()

@@ -47,7 +47,7 @@ _UMAP_INVERSE_MAX_COMPONENTS = 3
 _UMAP_INVERSE_MAX_ROWS = 500
 # A transform is timed at least so often, in all for so long, but not for longer than
 # that (in seconds).
-_MIN_TIMINGS, _MIN_TIMED, _MAX_TIMED = 3, 0.05, 0.5
+_MIN_TIMINGS, _MIN_TIMED, _MAX_TIMED = 10, 0.05, 1.0
 # An integer y with more distinct values than this is read as a quantity.
 _MAX_CLASSES = 50
 

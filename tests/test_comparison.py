@@ -231,10 +231,10 @@ def test_times_are_positive(iris):
 @pytest.mark.parametrize(
     ("durations", "expected"),
     [
-        ([0.04, 0.01, 0.03], 0.01),  # three calls, and long enough in all
-        ([0.3, 0.25], 0.25),  # too long for a third call
+        ([0.04] + [0.02] * 8 + [0.03], 0.02),  # ten calls, and long enough in all
+        ([0.6, 0.5], 0.5),  # too long for a third call
         ([2.0], 2.0),
-        ([0.02] + [0.001] * 30, 0.001),  # until it is long enough in all
+        ([0.021] + [0.001] * 29, 0.001),  # until it is long enough in all
     ],
 )
 def test_transforms_are_timed_by_their_fastest_call(monkeypatch, durations, expected):

@@ -41,7 +41,7 @@ def test_every_loss_has_its_distribution():
     assert set(LOSSES) == set(DISTRIBUTIONS)
 
 
-# The likelihoods ------------------------------------------------------------------------
+# The likelihoods ----------------------------------------------------------------------
 
 
 @each_loss
@@ -106,7 +106,7 @@ def test_gradients_of_the_log_likelihood(name):
     )
 
 
-# The errors -----------------------------------------------------------------------------
+# The errors ---------------------------------------------------------------------------
 
 
 def per_row(metric, x, output):
@@ -172,7 +172,7 @@ def test_log_loss_of_a_sure_and_wrong_network_is_its_logit(logit):
     torch.testing.assert_close(output.grad, torch.tensor([[0.5, -0.5]]))
 
 
-# Noise and link -------------------------------------------------------------------------
+# Noise and link -----------------------------------------------------------------------
 
 
 @each_noisy_loss

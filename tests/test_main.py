@@ -165,7 +165,7 @@ def test_every_column_of_a_file_is_accounted_for(csv_file, capsys):
     assert said["dates as days"] == "since"
     assert said["dropped, text that differs from row to row"].startswith("comment")
     assert said["dropped, all values are missing"].startswith("empty")
-    assert "1 rows without 'kind' left out" in said
+    assert "1 row without 'kind' left out" in said
 
 
 def test_parquet_gives_the_same_as_csv(csv_file, tmp_path):

@@ -136,8 +136,9 @@ def test_legend_gives_the_score_of_all_columns():
 
 
 def test_long_lists_of_columns_are_cut():
-    (line,) = format_columns({"numbers": [f"c{i}" for i in range(14)]}, max_columns=3)
-    assert line == "  - numbers: c0, c1, c2 and 11 more"
+    names = ["a", "b", "c", "d"]
+    lines = format_columns({"numbers": names, "dropped": names}, 2, 3)
+    assert lines == ["  - numbers: a, b and 2 more", "  - dropped: a, b, c and 1 more"]
 
 
 def test_json_holds_null_for_what_does_not_apply():

@@ -1,0 +1,182 @@
+"""Held-out log-likelihood of the variational autoencoder and its linear relatives.
+
+Run it from the repository's root as ``python -m benchmarks.likelihood``; README.md,
+beside this file, says what is measured and how.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks._common import (
+    Row,
+    Split,
+    by_method,
+    describe_run,
+    finish,
+    finite,
+    format_counts,
+    format_seconds,
+    format_table,
+    make_parser,
+    measure_cells,
+    name_cell,
+    over_seeds,
+    percent,
+    start,
+    succeeded,
+    total_seconds,
+)
+from sklearn_ae import VAETransformer
+
+# Method: what it is called in tables.
+METHODS = {
+    "vae": "VAETransformer",
+    "pca": "probabilistic PCA",
+    "factor_analysis": "factor analysis",
+}
+OTHERS = [method for method in METHODS if method != "vae"]
+# Gains are compared with zero to three decimals.
+ROUNDING = 5e-4
+
+
+def make_model(method: str, k: int, seed: int) -> Any:
+    if method == "vae":
+        return VAETransformer(k, random_state=seed)
+    if method == "pca":
+        return PCA(k, random_state=seed)
+    if method == "factor_analysis":
+        return FactorAnalysis(k, random_state=seed)
+    raise ValueError(f"Unknown method {method!r}; there are {', '.join(METHODS)}.")
+
+
+def measure(
+    method: str, k: int, seed: int, split: Split, measured: dict[str, Row]
+) -> Row:
+    """Fit a method and take the mean log-likelihood of the held-out rows."""
+    model = make_model(method, k, seed)
+    start = time.perf_counter()
+    model.fit(split.X_train)
+    seconds = time.perf_counter() - start
+    log_likelihood = float(np.mean(model.score_samples(split.X_test)))
+    if not np.isfinite(log_likelihood):
+        raise ValueError("its log-likelihood is not finite")
+    return {"log_likelihood": log_likelihood, "fit_seconds": round(seconds, 4)}
+
+
+def gains(frame: pd.DataFrame, over: str) -> pd.Series:
+    """Nats per row by which the VAE is above another method, per run."""
+    values = by_method(frame, "log_likelihood", failed=-np.inf)
+    values = values[np.isfinite(values[over])]
+    return (values["vae"] - values[over]).dropna()
+
+
+def summarize(frame: pd.DataFrame) -> Row:
+    """Everything the report says, in numbers."""
+    measured = succeeded(frame)
+    summary: Row = {"n_tables": int(frame["set"].nunique())}
+    for other in OTHERS:
+        if not {"vae", other} <= measured:
+            continue
+        runs = gains(frame, other)
+        cells = over_seeds(runs)
+        summary[f"gain_over_{other}"] = {
+            "n_cells": len(cells),
+            "n_runs": len(runs),
+            "worst_run": _listed(runs.nsmallest(1)),
+            "worst_cell": _listed(cells.nsmallest(1)),
+            "median_of_cells": finite(cells.median()),
+            "share_of_cells_at_least_0": finite((cells > -ROUNDING).mean()),
+            "share_of_runs_at_least_0": finite((runs > -ROUNDING).mean()),
+            "runs_below_0": _listed(runs[runs <= -ROUNDING]),
+        }
+    summary["fit_seconds"] = total_seconds(frame, METHODS)
+    return summary
+
+
+def _listed(values: pd.Series) -> list[list]:
+    """Each cell with its gain behind it."""
+    return [[*cell, finite(value, 4)] for cell, value in values.items()]
+
+
+def report(frame: pd.DataFrame, summary: Row) -> str:
+    parts = []
+    if "gain_over_pca" in summary:
+        parts.append(_format_gains(frame))
+    for other in OTHERS:
+        if f"gain_over_{other}" in summary:
+            lines = _format_summary(
+                other, summary[f"gain_over_{other}"], summary["n_tables"]
+            )
+            parts.append("\n".join(lines))
+    return "\n\n".join([*parts, format_seconds(summary["fit_seconds"], METHODS)])
+
+
+def _format_gains(frame: pd.DataFrame) -> str:
+    cells = {
+        other: over_seeds(gains(frame, other))
+        for other in OTHERS
+        if other in succeeded(frame)
+    }
+    over_pca = cells["pca"]
+    ks = sorted(over_pca.index.unique("k"))
+    sizes = frame.groupby("set")[["n_train", "n_columns"]].max()
+    lines = []
+    for name in over_pca.index.unique("set"):
+        texts = []
+        for k in ks:
+            values = [of.get((name, k), np.nan) for of in cells.values()]
+            texts.append(_format_cell(values) if (name, k) in over_pca else "")
+        lines.append([name, *map(str, sizes.loc[name]), *texts])
+    table = format_table(["set", "rows", "columns", *(f"k={k} " for k in ks)], lines)
+    return (
+        "Held-out log-likelihood of VAETransformer, mean over the seeds, in nats per "
+        "row above\nthat of probabilistic PCA, and in brackets above that of factor "
+        f"analysis. ! marks cells\nbelow probabilistic PCA.\n\n{table}"
+    )
+
+
+def _format_cell(values: Sequence[float]) -> str:
+    over_pca, *over_others = (round(value, 2) + 0.0 for value in values)  # no -0.00
+    brackets = "".join(f" ({value:.2f})" for value in over_others)
+    return f"{over_pca:.2f}{brackets}{' ' if values[0] > -ROUNDING else '!'}"
+
+
+def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:
+    yield f"Gain over {METHODS[other]}"
+    yield format_counts(n_tables, what["n_cells"], what["n_runs"])
+    for key, title in (("worst_run", "Worst run"), ("worst_cell", "Worst cell")):
+        yield from (f"{title}: {_format_listed(item)}" for item in what[key])
+    yield f"Median of the cells: {what['median_of_cells']:.3f}"
+    yield (
+        f"At least 0: {percent(what['share_of_cells_at_least_0'])} of the cells, "
+        f"{percent(what['share_of_runs_at_least_0'])} of the runs"
+    )
+    if what["runs_below_0"]:
+        yield "Runs below 0:"
+        yield from (f"  {_format_listed(item)}" for item in what["runs_below_0"])
+
+
+def _format_listed(item: list) -> str:
+    *cell, gain = item
+    return f"{'failed' if gain is None else f'{gain:.4f}'} ({name_cell(*cell)})"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser("likelihood", __doc__, METHODS)
+    args = parser.parse_args(argv)
+    args.methods = args.methods or list(METHODS)
+    results, names = start(parser, args, {"max_rows": args.max_rows})
+    run = describe_run("benchmarks.likelihood", argv)
+    measure_cells(results, names, args, run, StandardScaler, measure)
+    frame = results.frame("log_likelihood", "fit_seconds")
+    finish(results, frame, summarize, report)
+
+
+if __name__ == "__main__":
+    main()
