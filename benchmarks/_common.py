@@ -448,6 +448,11 @@ def format_counts(n_tables: int, n_cells: int, n_runs: int) -> str:
     )
 
 
+def format_number(value: float | None, digits: int) -> str:
+    """As `finite` gave it."""
+    return "failed" if value is None else f"{value:.{digits}f}"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 

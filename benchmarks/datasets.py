@@ -100,7 +100,7 @@ def load_tables(
 def find_tables(
     data_home: str | os.PathLike[str] | None = None,
 ) -> dict[str, Source]:
-    """Return what can be read, by name; nothing but the manifest has been read yet."""
+    """Return what can be read, by name; only headings have been read yet."""
     sources = {
         name: Source("bundled", partial(load, return_X_y=True))
         for name, load in BUNDLED.items()
@@ -126,21 +126,18 @@ def select_names(
     """Return names of tables, for names of tables and groups; None means all."""
     if names is None:
         return list(sources)
-    wanted = list(names)
-    for name in wanted:
-        if name not in sources and name not in GROUPS:
-            raise ValueError(
-                f"There is no table and no group called {name!r}. Groups: "
-                f"{', '.join(GROUPS)}. Tables: {', '.join(sources)}. More are found "
-                f"in a folder given by --data-home or {ENVIRONMENT_VARIABLE}."
-            )
-    chosen = [n for n, s in sources.items() if n in wanted or s.group in wanted]
-    if not chosen:
+    wanted = set(names)
+    known = {*sources, *(source.group for source in sources.values())}
+    if wanted - known:
         raise ValueError(
-            f"No table belongs to {', '.join(wanted)}: give a folder by --data-home "
-            f"or {ENVIRONMENT_VARIABLE}."
+            "There is no table and no group of tables called "
+            f"{', '.join(sorted(wanted - known))}. Tables: {', '.join(sources)}. "
+            f"Groups: {', '.join(GROUPS)}; all but the first are read from a folder "
+            f"given by --data-home or {ENVIRONMENT_VARIABLE}."
         )
-    return chosen
+    return [
+        n for n, source in sources.items() if not wanted.isdisjoint((n, source.group))
+    ]
 
 
 # The folder ---------------------------------------------------------------------------
@@ -196,16 +193,24 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}, which the folder's MANIFEST.json lists, is missing. Put it "
-            "there, or leave this set out."
+            "there, or name the tables that you want."
         )
     return path
 
 
 def _has_numeric_columns(path: Path, entry: dict[str, Any]) -> bool:
     """Whether anything is left beside target and categories; reads the heading."""
-    columns = pd.read_csv(_existing(path), nrows=0).columns
-    others = {*entry["categorical"], *entry["drop"], entry["target"]}
-    return not others.issuperset(columns)
+    if not path.is_file():
+        return True  # reading it tells what is missing
+    columns = pd.read_csv(path, nrows=0).columns
+    return not set(_not_measured(entry)).issuperset(columns)
+
+
+def _not_measured(entry: dict[str, Any]) -> list[str]:
+    """Columns that are no part of X."""
+    others = [*entry.get("categorical", []), *entry.get("drop", [])]
+    target = entry.get("target")
+    return others if target is None else [*others, target]
 
 
 def _read_csv(
@@ -219,13 +224,11 @@ def _read_csv(
         for path in paths
     ]
     frame = pd.concat(parts, ignore_index=True)
-    target = entry["target"]
     y = None
-    if target is not None:
-        frame = frame[frame[target].notna()]
-        y = frame[target].to_numpy()
-    others = [*entry["categorical"], *entry["drop"], target]
-    frame = frame.drop(columns=[column for column in others if column in frame])
+    if entry.get("target") is not None:
+        frame = frame[frame[entry["target"]].notna()]
+        y = frame[entry["target"]].to_numpy()
+    frame = frame.drop(columns=_not_measured(entry), errors="ignore")
     return frame.select_dtypes(["number", "bool"]).to_numpy(np.float64), y
 
 
@@ -260,7 +263,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     """IDX: two zero bytes, type 8, the number of axes, their lengths, the bytes."""
     with gzip.open(_existing(path)) as file:
         content = file.read()
-    n_axes = content[3] if content[:3] == b"\x00\x00\x08" else 0
+    n_axes = content[3] if content[:3] == b"\x00\x00\x08" and content[3:] else 0
     start = 4 + 4 * n_axes
     lengths = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
     if n_axes == 0 or len(content) - start != math.prod(lengths):

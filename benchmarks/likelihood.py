@@ -21,6 +21,7 @@ from benchmarks._common import (
     finish,
     finite,
     format_counts,
+    format_number,
     format_seconds,
     format_table,
     make_parser,
@@ -152,7 +153,7 @@ def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:
     yield format_counts(n_tables, what["n_cells"], what["n_runs"])
     for key, title in (("worst_run", "Worst run"), ("worst_cell", "Worst cell")):
         yield from (f"{title}: {_format_listed(item)}" for item in what[key])
-    yield f"Median of the cells: {what['median_of_cells']:.3f}"
+    yield f"Median of the cells: {format_number(what['median_of_cells'], 3)}"
     yield (
         f"At least 0: {percent(what['share_of_cells_at_least_0'])} of the cells, "
         f"{percent(what['share_of_runs_at_least_0'])} of the runs"
@@ -164,7 +165,7 @@ def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:
 
 def _format_listed(item: list) -> str:
     *cell, gain = item
-    return f"{'failed' if gain is None else f'{gain:.4f}'} ({name_cell(*cell)})"
+    return f"{format_number(gain, 4)} ({name_cell(*cell)})"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

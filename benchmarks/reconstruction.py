@@ -34,6 +34,7 @@ from benchmarks._common import (
     finish,
     finite,
     format_counts,
+    format_number,
     format_seconds,
     format_table,
     make_parser,
@@ -211,6 +212,8 @@ def measure(
     row: Row = {"error": error, "fit_seconds": round(seconds, 4)}
     if loss == "log_loss":
         row["floor"] = lowest_log_loss(split.X_test)
+    if method == "mlp":
+        row["layers"] = list(layers)
     if method == "ours":
         row |= {"n_epochs": model.n_iter_, "best_epoch": model.best_iter_}
         row["layers"] = layers_of(model)
@@ -413,11 +416,11 @@ def _format_summary(summary: Row) -> Iterator[str]:
     ):
         if summary[key] is not None:
             yield f"{title}: {_format_listed(summary[key])}"
-    yield f"Median of the cells: {summary['median_of_cells']:.3f}"
+    yield f"Median of the cells: {format_number(summary['median_of_cells'], 3)}"
     if "median_of_cells_above_floor" in summary:
         yield (
             "Median, counting only what exceeds the log loss of the rows themselves: "
-            f"{summary['median_of_cells_above_floor']:.3f}"
+            f"{format_number(summary['median_of_cells_above_floor'], 3)}"
         )
     yield (
         f"At most 1.000: {percent(summary['share_of_cells_at_most_1'])} of the cells, "
@@ -433,7 +436,7 @@ def _format_summary(summary: Row) -> Iterator[str]:
 
 def _format_listed(item: list) -> str:
     *cell, ratio = item
-    return f"{'failed' if ratio is None else f'{ratio:.4f}'} ({name_cell(*cell)})"
+    return f"{format_number(ratio, 4)} ({name_cell(*cell)})"
 
 
 def _format_accuracy(accuracy: Row) -> Iterator[str]:

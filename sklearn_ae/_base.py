@@ -180,7 +180,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.validation_loss_curve_ = result.validation_loss_curve
         self._optimizer_state = None
         self._set_fitted(module, x, order, random_state)
-        wanted = _recipe.n_epochs(len(x_train), options.batch_size)
+        wanted = _recipe.n_epochs(len(x_train))
         self._warn_if_cut_short(result, wanted, goes_on)
 
     def _warn_if_cut_short(
@@ -334,8 +334,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.
         n_left = max(0, self.max_iter - n_epochs_done)
-        n_planned = _recipe.n_epochs(n_samples, batch_size)
-        n_steps = n_planned * math.ceil(n_samples / batch_size)
+        n_planned = _recipe.n_epochs(n_samples)
+        # partial_fit sees chunks of any size, of a table of unknown length.
+        n_steps = max(1000, n_planned * math.ceil(n_samples / batch_size))
         return TrainingOptions(
             learning_rate=float(learning_rate),
             weight_decay=_recipe.weight_decay(alpha, learning_rate, n_steps),

@@ -2,6 +2,12 @@
 
 import math
 
+# On tables up to this long, every row is seen so often, in batches of this size;
+# beyond, the number of steps stays, and batches grow.
+LONG_TABLE = 10_000
+N_EPOCHS = 75
+BATCH_SIZE = 128
+
 
 def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
     """Hidden layers of the encoder, first to last; the decoder has them reversed."""
@@ -10,12 +16,12 @@ def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
 
 def learning_rate(init: str) -> float:
     """Peak rate: from PCA the way is short and straight, from noise it is not."""
-    return 4e-3 if init == "pca" else 1e-3
+    return 6e-3 if init == "pca" else 1e-3
 
 
 def alpha(init: str) -> float:
     """Weight decay: none for the plain networks that init="random" stands for."""
-    return 0.5 if init == "pca" else 0.0
+    return 1.0 if init == "pca" else 0.0
 
 
 def weight_decay(alpha: float, learning_rate: float, n_steps: int) -> float:
@@ -27,14 +33,15 @@ def weight_decay(alpha: float, learning_rate: float, n_steps: int) -> float:
 
 
 def batch_size(n_samples: int) -> int:
-    """About 40 steps an epoch on small tables, 128 rows at most."""
-    return max(1, min(128, max(16, n_samples // 40)))
+    """128 rows, and on long tables more with the square root of their length."""
+    growth = math.sqrt(max(1.0, n_samples / LONG_TABLE))
+    return min(n_samples, round(BATCH_SIZE * growth))
 
 
-def n_epochs(n_samples: int, batch_size: int) -> int:
-    """Epochs of the whole schedule: about 3000 steps, and 10 epochs at least."""
-    steps_per_epoch = math.ceil(n_samples / batch_size)
-    return max(10, math.ceil(3000 / steps_per_epoch))
+def n_epochs(n_samples: int) -> int:
+    """75 epochs; on long tables about as many steps as on one of 10,000 rows."""
+    growth = math.sqrt(max(1.0, n_samples / LONG_TABLE))
+    return max(5, round(N_EPOCHS / growth))
 
 
 def n_validation_rows(n_samples: int, validation_fraction: float) -> int:

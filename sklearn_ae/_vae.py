@@ -64,21 +64,22 @@ class VAETransformer(BaseAutoencoder):
         Weight of the KL divergence; 1 makes the objective a bound on log p(x).
 
     learning_rate_init : float or "auto", default="auto"
-        Peak learning rate of Adam; "auto" takes 4e-3 from a PCA start and 1e-3 from a
+        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
         random one.
 
     alpha : float or "auto", default="auto"
         Weight decay of the MLPs, for the training as a whole: weights that the data do
         not hold shrink by a factor of exp(-alpha) from start to end, however many
-        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 0.5 from
-        a PCA start and 0 from a random one.
+        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 1 from a
+        PCA start and 0 from a random one.
 
     batch_size : int or "auto", default="auto"
-        Rows per step; "auto" takes between 16 and 256, more for longer tables.
+        Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
 
     max_iter : int, default=200
-        Most epochs: an upper bound, the default recipe takes fewer on all but small
-        tables. With 0 nothing is trained and what comes out is the start.
+        Most epochs, an upper bound: the learning rate's schedule ends after 75 epochs,
+        or fewer on tables of over 10,000 rows. With 0 nothing is trained, and what
+        comes out is the start.
 
     early_stopping : bool, default=True
         Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
@@ -88,7 +89,7 @@ class VAETransformer(BaseAutoencoder):
     validation_fraction : float, default=0.1
         Share of the rows held out.
 
-    n_iter_no_change : int, default=20
+    n_iter_no_change : int, default=25
         Epochs without an improvement after which the training stops.
 
     tol : float, default=1e-4
@@ -203,7 +204,7 @@ class VAETransformer(BaseAutoencoder):
         max_iter=200,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=20,
+        n_iter_no_change=25,
         tol=1e-4,
         warm_start=False,
         random_state=0,

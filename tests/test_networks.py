@@ -1,6 +1,5 @@
 """The linear start against scikit-learn's PCA, and the user's own networks."""
 
-import copy
 import functools
 
 import numpy as np
@@ -16,7 +15,7 @@ from sklearn_ae._networks import (
     LinearStart,
     anchor,
     check_own_network,
-    draw_by_content,
+    column_order,
     make_own_network,
     start_at,
 )
@@ -214,18 +213,28 @@ def test_nearly_constant_column_may_take_another_value_later(noise):
     assert abs(autoencoder.transform(row) - autoencoder.transform(X[:1])) < 1e4
 
 
-@pytest.mark.parametrize("hidden", [(), (6,), (6, 4)])
-def test_permuted_columns_draw_the_same_networks(hidden):
-    x = torch.from_numpy(table(60, 5))
-    x[:, 3] = 0.0
-    z, order = torch.randn(60, 2), torch.tensor([3, 0, 4, 2, 1])
-    encoder = MLP.of_sizes(5, hidden, 2, "tanh")
-    decoder = MLP.of_sizes(2, hidden, 5, "tanh")
-    twins = copy.deepcopy(encoder), copy.deepcopy(decoder)
-    draw_by_content(encoder, decoder, x)
-    draw_by_content(*twins, x[:, order])
-    torch.testing.assert_close(twins[0](x[:, order].float()), encoder(x.float()))
-    torch.testing.assert_close(twins[1](z), decoder(z)[:, order])
+# The order of the columns -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 60, 3000])
+def test_column_order_belongs_to_the_columns(n_rows):
+    x = torch.from_numpy(table(3000, 5))[:n_rows]
+    permuted = torch.tensor([3, 0, 4, 2, 1])
+    order, order_permuted = column_order(x), column_order(x[:, permuted])
+    assert sorted(order.tolist()) == [0, 1, 2, 3, 4]
+    assert torch.equal(permuted[order_permuted], order)
+
+
+def test_column_order_with_equal_columns():
+    x = torch.from_numpy(table(60, 3))[:, [0, 1, 1, 2]]
+    x = torch.cat([x, torch.zeros(60, 2)], dim=1)
+    permuted = torch.tensor([3, 5, 0, 4, 2, 1])
+    ordered = x[:, column_order(x)]
+    x = x[:, permuted]
+    assert torch.equal(x[:, column_order(x)], ordered)
+
+
+# A start from noise -------------------------------------------------------------------
 
 
 def test_start_at_shifts_the_output_of_an_untrained_decoder():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import sem
 from sklearn.decomposition import PCA
 from skorch.callbacks import (
     Callback,
@@ -29,6 +30,7 @@ from sklearn_ae._training import (
     Batches,
     DivergenceError,
     TrainingOptions,
+    _Candidate,
     enough_threads,
     isolated_generators,
     make_net,
@@ -118,7 +120,7 @@ def make_options(**changes):
         "n_epochs": 5,
         "n_iter_no_change": 1000,
         "tol": 0.0,
-        "n_sigma": 0.0,
+        "starts_at_optimum": False,
         "device": CPU,
     }
     return TrainingOptions(**{**options, **changes})
@@ -588,14 +590,59 @@ def test_no_epochs_leave_the_module_as_it_was():
     assert result.validation_loss_curve == []
 
 
-def test_a_gain_that_may_be_luck_does_not_count():
+def candidate(losses):
+    return _Candidate(0, torch.as_tensor(losses, dtype=torch.float64), {})
+
+
+def is_clear(gains):
+    """Whether gains in the losses of some rows replace a start at an optimum."""
+    losses = torch.linspace(1, 2, len(gains), dtype=torch.float64)
+    learned = losses - torch.as_tensor(gains, dtype=torch.float64)
+    return candidate(learned).is_clearly_better(candidate(losses))
+
+
+@given(gains=st.lists(st.floats(-1, 1), min_size=1, max_size=30))
+def test_no_gain_in_the_mean_is_no_clear_gain(gains):
+    gains = np.array(gains)
+    assert not is_clear(gains - gains.mean() - 1e-6)
+
+
+def test_a_gain_of_most_rows_is_clear_though_one_row_drowns_it():
+    assert is_clear([0.1] * 99 + [-9.0])
+
+
+def test_a_gain_of_the_mean_is_clear_though_most_rows_lose():
+    gains = [1.0] * 40 + [-0.1] * 60
+    z = np.mean(gains) / sem(gains)
+    assert z > 5
+    assert is_clear(gains)
+
+
+def test_a_gain_of_one_row_alone_is_not_clear():
+    assert not is_clear([9.0] + [-0.01] * 99)
+
+
+def test_gains_by_luck_are_seldom_clear():
+    # Two one-sided tests of 2.3 % and 5 %: at most 7.3 % in all, and 6 std errors.
+    rng = np.random.default_rng(0)
+    share = np.mean([is_clear(rng.normal(size=100)) for _ in range(1000)])
+    assert share < 0.073 + 6 * np.sqrt(0.073 * 0.927 / 1000)
+
+
+@pytest.mark.parametrize("is_clear", [True, False])
+@pytest.mark.parametrize("starts_at_optimum", [True, False])
+def test_a_start_at_the_optimum_stays_unless_the_gain_is_clear(
+    monkeypatch, is_clear, starts_at_optimum
+):
+    monkeypatch.setattr(_Candidate, "is_clearly_better", lambda self, other: is_clear)
     module = autoencoder()
-    twin, before = copy.deepcopy(module), weights(module)
-    _, any_gain = fit(twin, x_valid=rows(seed=1), n_sigma=0.0)
-    _, no_gain = fit(module, x_valid=rows(seed=1), n_sigma=1e6)  # out of reach
-    assert any_gain.best_epoch > 0
-    assert no_gain.best_epoch == 0
-    assert_same_weights(weights(module), before, **EXACTLY)
+    before = weights(module)
+    _, result = fit(module, x_valid=rows(seed=1), starts_at_optimum=starts_at_optimum)
+    if is_clear or not starts_at_optimum:
+        assert result.best_epoch > 0
+    else:
+        assert result.best_epoch == 0
+        assert_same_weights(weights(module), before, **EXACTLY)
 
 
 def test_training_stops_after_n_iter_no_change_epochs_without_progress():
@@ -910,9 +957,12 @@ def test_skorchs_checkpoint_saves_the_best_epoch(tmp_path):
     assert_same_weights(saved, weights(module), **EXACTLY)
 
 
-@pytest.mark.filterwarnings(
+few_epochs = pytest.mark.filterwarnings(
     "ignore:Training ended at max_iter:sklearn.exceptions.ConvergenceWarning"
 )
+
+
+@few_epochs
 def test_a_pass_after_a_fit_may_have_a_scheduler():
     estimator = AutoencoderTransformer(
         2,
@@ -942,6 +992,32 @@ def test_a_pass_may_have_another_weight_decay_than_the_last():
     estimator = passes(alpha=1.0).partial_fit(X)
     estimator.set_params(alpha=0.0).partial_fit(X)
     assert estimator.n_iter_ == 2
+
+
+def test_passes_do_not_depend_on_the_order_of_the_columns():
+    # The optimizer's moments must stay with their weights.
+    X = rows(200).numpy() * [1.0, 2.0, 3.0, 4.0]
+    order = [2, 0, 3, 1]
+    one, other = passes(), passes()
+    for _ in range(4):
+        one.partial_fit(X)
+        other.partial_fit(X[:, order])
+    np.testing.assert_allclose(
+        other.transform(X[:, order]), one.transform(X), atol=1e-3
+    )
+
+
+@few_epochs
+def test_a_callback_may_use_the_module_on_rows_in_the_units_of_the_data():
+    X = rows(200).numpy() * [1.0, 2.0, 3.0, 4.0] + [40.0, 30.0, 20.0, 10.0]
+
+    class Watch(Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.Z = net.module_.transform(torch.from_numpy(X)).detach().numpy()
+
+    watch = Watch()
+    AutoencoderTransformer(2, max_iter=1, callbacks=[watch]).fit(X)
+    np.testing.assert_allclose(watch.Z, PCA(2).fit_transform(X), atol=1e-4)
 
 
 # The progress bar ---------------------------------------------------------------------
