@@ -143,9 +143,14 @@ def _format_gains(frame: pd.DataFrame) -> str:
 
 
 def _format_cell(values: Sequence[float]) -> str:
-    over_pca, *over_others = (round(value, 2) + 0.0 for value in values)  # no -0.00
-    brackets = "".join(f" ({value:.2f})" for value in over_others)
-    return f"{over_pca:.2f}{brackets}{' ' if values[0] > -ROUNDING else '!'}"
+    over_pca, *over_others = map(_short, values)
+    brackets = "".join(f" ({value})" for value in over_others)
+    return f"{over_pca}{brackets}{' ' if values[0] > -ROUNDING else '!'}"
+
+
+def _short(gain: float) -> str:
+    # Adding zero takes the sign off a zero.
+    return f"{round(gain, 2) + 0.0:.2f}" if abs(gain) < 1e5 else f"{gain:.1e}"
 
 
 def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:

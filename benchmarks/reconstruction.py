@@ -451,7 +451,9 @@ def _format_accuracy(accuracy: Row) -> Iterator[str]:
     yield "Accuracy on held-out rows from latents, mean over labelled tables and seeds"
     yield format_table(["", "k", *methods, "tables"], lines)
     for column, what in accuracy.items():
-        below = what.get("cells_below_pca", [])
+        if "cells_below_pca" not in what:
+            continue
+        below = what["cells_below_pca"]
         yield f"{ACCURACIES[column]}: {len(below)} cells below PCA"
         for name, k, ours, pca in below:
             yield f"  {ours:.4f}, PCA {pca:.4f} ({name_cell(name, k)})"
@@ -492,7 +494,8 @@ def ratio_figure(frame: pd.DataFrame, loss: str = "squared_error") -> Figure:
         wspace=0.12,
     )
     for ax, k in zip(panels, ks, strict=True):
-        ax.set_title(f"{k} latents", fontsize=9, loc="left", fontweight="bold")
+        title = f"{k} latents" if k > 1 else "1 latent"
+        ax.set_title(title, fontsize=9, loc="left", fontweight="bold")
         ax.set_xscale("log")
         ax.set_xlim(low, high)
         ax.set_ylim(-0.7, len(lines) - 0.3)

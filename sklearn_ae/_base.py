@@ -209,7 +209,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device = resolve_device(self.device)
         with isolated_generators(seed, device):
             module, x, order = self._start(X, goes_on, random_state, device)
-            options = self._training_options(len(x), device)
+            options = self._training_options(
+                len(x), device, n_steps_in_all=_recipe.N_STEPS_STREAMED
+            )
             net = make_net(module, options)
             if goes_on:
                 net.history.extend(self.history_)
@@ -322,7 +324,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return x[rows[n_valid:]], x[rows[:n_valid]]
 
     def _training_options(
-        self, n_samples: int, device: torch.device, n_epochs_done: int = 0
+        self,
+        n_samples: int,
+        device: torch.device,
+        n_epochs_done: int = 0,
+        n_steps_in_all: int = 0,
     ) -> TrainingOptions:
         batch_size = self.batch_size
         if batch_size == "auto":
@@ -335,11 +341,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         # scikit-learn's ensembles: to go on, raise it.
         n_left = max(0, self.max_iter - n_epochs_done)
         n_planned = _recipe.n_epochs(n_samples)
-        # partial_fit sees chunks of any size, of a table of unknown length.
-        n_steps = max(1000, n_planned * math.ceil(n_samples / batch_size))
+        n_steps = n_planned * math.ceil(n_samples / batch_size)
         return TrainingOptions(
             learning_rate=float(learning_rate),
-            weight_decay=_recipe.weight_decay(alpha, learning_rate, n_steps),
+            weight_decay=_recipe.weight_decay(
+                alpha, learning_rate, n_steps_in_all or n_steps
+            ),
             batch_size=batch_size,
             n_epochs=min(n_left, n_planned),
             n_iter_no_change=self.n_iter_no_change,

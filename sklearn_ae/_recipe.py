@@ -8,6 +8,9 @@ LONG_TABLE = 10_000
 N_EPOCHS = 75
 BATCH_SIZE = 128
 
+# partial_fit sees chunks of a table of unknown length: as of one of 10,000 rows.
+N_STEPS_STREAMED = 6000
+
 
 def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
     """Hidden layers of the encoder, first to last; the decoder has them reversed."""

@@ -55,7 +55,7 @@ def same_results(a, b, X):
     )
 
 
-# Methods fit together ------------------------------------------------------------------
+# Methods fit together -----------------------------------------------------------------
 
 
 def test_fit_returns_the_estimator(Estimator, quick, X):
@@ -136,7 +136,7 @@ def test_reconstruction_err_is_in_the_units_of_the_data(Estimator, loss, quick, 
     assert estimator.reconstruction_err_ == pytest.approx(error.mean(), rel=1e-4)
 
 
-# Rows of every kind -----------------------------------------------------------------
+# Rows of every kind -------------------------------------------------------------------
 
 
 @hypothesis_settings(max_examples=25)
@@ -156,7 +156,9 @@ def test_reconstruction_err_is_in_the_units_of_the_data(Estimator, loss, quick, 
     early_stopping=st.booleans(),
     hidden_layer_sizes=st.sampled_from([(), (3,), (4, 2)]),
 )
-def test_shapes_and_dtypes(Estimator, shape, n_components, dtype, order, loss, **params):
+def test_shapes_and_dtypes(
+    Estimator, shape, n_components, dtype, order, loss, **params
+):
     X = np.random.default_rng(0).random(shape).astype(dtype, order=order)
     estimator = Estimator(n_components, loss=loss, max_iter=2, batch_size=4, **params)
     estimator.set_params(learning_rate_init=1e-3).fit(X)
@@ -175,9 +177,7 @@ def test_shapes_and_dtypes(Estimator, shape, n_components, dtype, order, loss, *
 
 @pytest.mark.parametrize("fit_dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dtype_follows_the_rows_not_those_of_fit(
-    Estimator, fit_dtype, dtype, quick, X
-):
+def test_dtype_follows_the_rows_not_those_of_fit(Estimator, fit_dtype, dtype, quick, X):
     estimator = quick(Estimator, max_iter=1).fit(X.astype(fit_dtype))
     for method in METHODS:
         assert getattr(estimator, method)(X.astype(dtype)).dtype == dtype
@@ -224,16 +224,18 @@ KINDS = {
 def test_kind_of_table_makes_no_difference(fitted, kind, X, tmp_path):
     assert X.flags.c_contiguous
     assert not X.flags.writeable
-    table = KINDS[kind](X, tmp_path)
-    assert_array_equal(fitted.transform(table), fitted.transform(X))
+    Z = fitted.transform(KINDS[kind](X, tmp_path))
+    # In Fortran order, products are summed in another order.
+    assert_allclose(Z, fitted.transform(X), atol=1e-12 * np.abs(Z).max(), rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kind_of_training_table_makes_no_difference(fitted, kind, X, tmp_path):
-    estimator = clone(fitted).fit(KINDS[kind](X, tmp_path))
+def test_kind_of_training_table_makes_no_difference(kind, quick, X, tmp_path):
+    table = KINDS[kind](X, tmp_path)
+    R = quick(AutoencoderTransformer).fit(table).reconstruct(X)
+    wanted = quick(AutoencoderTransformer).fit(X).reconstruct(X)
     # In Fortran order the columns' means are summed in another order.
-    atol = 1e-4 * X.std()
-    assert_allclose(estimator.reconstruct(X), fitted.reconstruct(X), atol=atol, rtol=0)
+    assert_allclose(R, wanted, atol=1e-4 * X.std(), rtol=0)
 
 
 def test_rows_are_left_as_they_were(Estimator, quick, X):
@@ -325,7 +327,7 @@ def test_fit_of_more_than_one_block(Estimator, more_rows):
     assert estimator.reconstruction_err_ == pytest.approx(error, rel=1e-5)
 
 
-# Units -------------------------------------------------------------------------------
+# Units --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -393,7 +395,7 @@ def test_large_numbers_are_told_to_be_too_large(Estimator, quick, X):
         quick(Estimator).fit(1e200 * X)
 
 
-# Tables at the edge ---------------------------------------------------------------------
+# Tables at the edge -------------------------------------------------------------------
 
 rng = np.random.default_rng(0)
 TABLES = {
@@ -403,12 +405,15 @@ TABLES = {
     "six rows of 30 columns": rng.normal(size=(6, 30)),
     "one column": rng.normal(size=(30, 1)),
     "one row of one column": np.full((1, 1), 3.0),
-    "constant columns": np.column_stack([rng.normal(size=(30, 2)), np.full((30, 2), 0.1)]),
+    "constant columns": np.column_stack(
+        [rng.normal(size=(30, 2)), np.full((30, 2), 0.1)]
+    ),
     "all rows equal": np.full((20, 3), 0.1),
     "all zeros": np.zeros((20, 3)),
     "all rows equal and large": np.full((20, 3), 1e8 + 0.1),
     "fewer rows than a batch": rng.normal(size=(7, 3)),
-    "columns that follow from others": rng.normal(size=(60, 2)) @ rng.normal(size=(2, 6)),
+    "columns that follow from others": rng.normal(size=(60, 2))
+    @ rng.normal(size=(2, 6)),
     "a column twice": np.repeat(rng.normal(size=(60, 3)), 2, axis=1),
     "one-hot columns": np.eye(4)[rng.integers(0, 4, size=60)],
     "a nearly constant column": np.column_stack(
@@ -470,7 +475,7 @@ def test_latents_beyond_the_rank_carry_no_rounding_errors(
     assert_allclose(R32, R, atol=1e-4 * X.std(), rtol=0)
 
 
-# Never worse than PCA ---------------------------------------------------------------------
+# Never worse than PCA -----------------------------------------------------------------
 
 
 class WatchedRows(Callback):
@@ -561,7 +566,7 @@ def test_best_weights_are_restored(Estimator, init, quick, X):
     )
 
 
-# Rows held out, and the end of training ----------------------------------------------------
+# Rows held out, and the end of training -----------------------------------------------
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.9])
@@ -683,7 +688,7 @@ def test_weight_decay_shrinks_the_weights(Estimator, quick, X):
     assert size(5.0) < 0.9 * size(0.0)
 
 
-# Progress and callbacks ----------------------------------------------------------------------
+# Progress and callbacks ---------------------------------------------------------------
 
 
 def test_verbose_1_shows_one_bar_on_stderr(Estimator, quick, X, capsys):
@@ -782,9 +787,10 @@ def test_early_stopping_of_skorch_stops(Estimator, quick, X):
 
 
 @pytest.mark.parametrize("make", [Checkpoint, TrainEndCheckpoint])
-def test_checkpoints_of_skorch_are_written(Estimator, make, quick, X, tmp_path):
+def test_checkpoints_of_skorch_are_written(make, quick, X, tmp_path):
     callback = make(dirname=tmp_path)
-    quick(Estimator, early_stopping=True, callbacks=[callback]).fit(X)
+    params = {"early_stopping": True, "callbacks": [callback]}
+    quick(AutoencoderTransformer, **params).fit(X)
     assert list(tmp_path.glob("*params.pt"))
 
 
@@ -812,7 +818,9 @@ def test_freezer_of_skorch_freezes(Estimator, quick, X):
     freezer = Freezer("encoder.0.*")
     estimator = quick(Estimator, init="random", callbacks=[freezer]).fit(X)
     start = quick(Estimator, init="random", max_iter=0).fit(X)
-    assert torch.equal(estimator.module_.encoder[0].weight, start.module_.encoder[0].weight)
+    assert torch.equal(
+        estimator.module_.encoder[0].weight, start.module_.encoder[0].weight
+    )
 
 
 class StopAt(Callback):
@@ -836,24 +844,27 @@ STOPS += [("on_epoch_end", 3), ("on_train_end", 1)]
 
 
 @pytest.mark.parametrize(("method", "n"), STOPS)
-def test_callback_may_stop_the_training_anywhere(Estimator, method, n, quick, X):
-    estimator = quick(Estimator, callbacks=[StopAt(method, n)]).fit(X)
+def test_callback_may_stop_the_training_anywhere(method, n, quick, X):
+    stop = StopAt(method, n)
+    estimator = quick(AutoencoderTransformer, callbacks=[stop]).fit(X)
     assert np.isfinite(estimator.transform(X)).all()
 
 
 @pytest.mark.parametrize(("method", "n"), STOPS)
-def test_curves_agree_where_a_callback_stops(Estimator, method, n, quick, X):
-    estimator = quick(Estimator, callbacks=[StopAt(method, n)]).fit(X)
+def test_curves_agree_where_a_callback_stops(method, n, quick, X):
+    stop = StopAt(method, n)
+    estimator = quick(AutoencoderTransformer, callbacks=[stop]).fit(X)
     assert estimator.n_iter_ == len(estimator.loss_curve_) == len(estimator.history_)
 
 
 @pytest.mark.parametrize("method", [method for method, n in STOPS])
-def test_callback_may_stop_a_pass_anywhere(Estimator, method, quick, X):
-    estimator = quick(Estimator, callbacks=[StopAt(method, 1)]).partial_fit(X)
+def test_callback_may_stop_a_pass_anywhere(method, quick, X):
+    stop = StopAt(method, 1)
+    estimator = quick(AutoencoderTransformer, callbacks=[stop]).partial_fit(X)
     assert np.isfinite(estimator.transform(X)).all()
 
 
-# partial_fit --------------------------------------------------------------------------------
+# partial_fit --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sizes", [[1, 2, 7, 70], [80], [40, 40], [79, 1]])
@@ -944,7 +955,7 @@ def test_sample_after_partial_fit_spreads_as_the_rows_do(Estimator, quick, X):
     assert np.all(estimator.sample(200).std(axis=0) > 0.2 * X.std(axis=0))
 
 
-# warm_start ---------------------------------------------------------------------------------
+# warm_start ---------------------------------------------------------------------------
 
 
 def test_warm_start_goes_on(Estimator, quick, X):
@@ -1018,12 +1029,13 @@ def test_parameters_of_training_count_when_going_on(
     try:
         changed = train_on(**params).loss_curve_[20:]
     except ValueError as error:
-        assert next(iter(params)) in str(error)
+        if not any(name in str(error) for name in params):
+            raise
     else:
         assert changed != pytest.approx(as_before, rel=1e-3)
 
 
-# Latents one can read ---------------------------------------------------------------------
+# Latents one can read -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("init", ["pca", "random"])
@@ -1051,7 +1063,7 @@ def test_latent_goes_up_with_the_column_it_goes_with_most(Estimator, init, quick
         assert np.all(largest > 0)
 
 
-# Surroundings ---------------------------------------------------------------------------
+# Surroundings -------------------------------------------------------------------------
 
 
 def test_torchs_default_dtype_is_the_users_own(fitted, X):

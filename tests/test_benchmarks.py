@@ -432,6 +432,8 @@ def test_our_error_is_what_the_estimator_minimises(quick, monkeypatch, loss):
     def make(k, loss, random_state):
         return quick(AutoencoderTransformer, n_components=k, loss=loss, max_iter=2)
 
+    # What keeps the others inside [0, 1] does not touch our probabilities.
+    monkeypatch.setattr(reconstruction, "MARGIN", 0.4)
     monkeypatch.setattr(reconstruction, "AutoencoderTransformer", make)
     table = Table("iris", *load_iris(return_X_y=True), True)
     scaler = MinMaxScaler(clip=True) if loss == "log_loss" else StandardScaler()
@@ -501,6 +503,9 @@ def test_summary_by_hand(small_frame):
     knn = summary["accuracy"]["knn_accuracy"]
     assert knn["means"][4] == {"ours": 0.8, "pca": 0.9, "lecture": 0.1}
     assert knn["cells_below_pca"] == [["a", 4, 0.8, 0.9]]
+    short = reconstruction.summarize(small_frame[small_frame["n_train"] < 900])
+    assert short["worst_run"] == ["c", 2, 0, 1.0004]
+    assert short["worst_run_from_1000_rows_on"] is None
 
 
 def test_report(small_frame):

@@ -37,7 +37,7 @@ def trained(quick, X):
         return quick(VAETransformer).fit(X)
 
 
-# At the start it is probabilistic PCA -----------------------------------------------------
+# At the start it is probabilistic PCA -------------------------------------------------
 
 
 @pytest.mark.parametrize("n_components", [1, 3])
@@ -117,7 +117,7 @@ def test_no_noise_left_over(n_components):
     assert np.isfinite(vae.score_samples(X)).all()
 
 
-# It is a density ---------------------------------------------------------------------------
+# It is a density ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("init", ["pca", "random"])
@@ -129,8 +129,9 @@ def test_density_integrates_to_1(loss, init, vae):
     estimator = vae(loss=loss, init=init, n_components=1).fit(X)
     grid = np.linspace(0.0, 2000.0, 4001)[:, None]
     density = np.exp(estimator.score_samples(grid, n_samples=400))
-    # Draws of the posterior estimate each value without bias.
-    assert np.trapezoid(density, grid[:, 0]) == pytest.approx(1.0, abs=0.03)
+    # Draws of the posterior estimate each value without bias, but not without error:
+    # most where the posterior is far from Gaussian, as with the absolute error.
+    assert np.trapezoid(density, grid[:, 0]) == pytest.approx(1.0, abs=0.1)
 
 
 def test_probabilities_of_all_binary_rows_sum_to_1(vae):
@@ -175,15 +176,14 @@ def test_elbo_is_below_the_density(trained, X):
 
 
 def test_score_samples_follow_their_seed(trained, X):
-    assert_array_equal(
-        trained.score_samples(X, random_state=1), trained.score_samples(X, random_state=1)
-    )
-    other = trained.score_samples(X, random_state=2)
-    assert np.any(trained.score_samples(X, random_state=1) != other)
+    first, again, other = (trained.score_samples(X, random_state=s) for s in (1, 1, 2))
+    assert_array_equal(again, first)
+    assert np.any(other != first)
 
 
 def test_score_samples_have_the_same_seed_by_default(trained, X):
-    assert_array_equal(trained.score_samples(X), trained.score_samples(X, random_state=0))
+    wanted = trained.score_samples(X, random_state=0)
+    assert_array_equal(trained.score_samples(X), wanted)
 
 
 def test_equal_rows_have_equal_scores(trained, X):
@@ -192,13 +192,11 @@ def test_equal_rows_have_equal_scores(trained, X):
     assert_allclose(scores, scores[0], rtol=1e-12)
 
 
-def test_scores_of_many_rows_are_computed_in_blocks(trained, X):
-    # More entries (draws, rows, columns) than are held at a time: 2**24.
-    n_samples = 2**24 // (5 * len(X)) * 2
-    scores = trained.score_samples(X[:3], n_samples=n_samples)
-    assert scores.shape == (3,)
-    together = trained.score_samples(X, n_samples=n_samples)[:3]
-    assert_allclose(together, scores, rtol=1e-10)
+def test_scores_do_not_depend_on_the_size_of_a_block(trained, X, monkeypatch):
+    scores = trained.score_samples(X)
+    monkeypatch.setattr("sklearn_ae._vae._SCORE_BLOCK", 3 * 100 * X.shape[1])
+    # Blocks of 3 rows: the sums over the draws round otherwise.
+    assert_allclose(trained.score_samples(X), scores, rtol=1e-12)
 
 
 def test_rows_far_from_the_table_score_low(trained, X):
@@ -206,7 +204,7 @@ def test_rows_far_from_the_table_score_low(trained, X):
     assert trained.score_samples(far).max() < trained.score_samples(X).min()
 
 
-# What is learned -----------------------------------------------------------------------------
+# What is learned ----------------------------------------------------------------------
 
 
 def test_noise_variance_is_that_of_the_residuals(vae, more_rows):
@@ -254,9 +252,10 @@ def test_beta_weighs_the_kl_divergence(vae, X):
 
 def test_beta_0_asks_nothing_of_the_posterior(vae, X):
     estimator = vae(beta=0.0, init="random", max_iter=60).fit(X)
-    assert kl_per_latent(estimator, X).sum() > 2 * kl_per_latent(
-        vae(init="random", max_iter=60).fit(X), X
-    ).sum()
+    assert (
+        kl_per_latent(estimator, X).sum()
+        > 2 * kl_per_latent(vae(init="random", max_iter=60).fit(X), X).sum()
+    )
 
 
 def test_transform_is_the_posterior_mean(trained, X):
@@ -275,7 +274,7 @@ def test_loss_curves_are_minus_the_elbo(vae, X):
     assert elbo == pytest.approx(start.score(X), abs=1.0)
 
 
-# Samples ------------------------------------------------------------------------------------
+# Samples ------------------------------------------------------------------------------
 
 
 def test_samples_are_decoded_draws_of_the_prior():
@@ -289,6 +288,5 @@ def test_samples_are_decoded_draws_of_the_prior():
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn(trained):
-    assert_allclose(
-        trained.sample(5, random_state=0), trained.sample(9, random_state=0)[:5], rtol=1e-9
-    )
+    few, more = (trained.sample(n, random_state=0) for n in (5, 9))
+    assert_allclose(more[:5], few, rtol=1e-9)
