@@ -40,6 +40,7 @@ from ._networks import (
     make_own_network,
     start_at,
 )
+from ._selection import train_on_small_table
 from ._training import (
     TrainingOptions,
     TrainingResult,
@@ -158,21 +159,33 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device = resolve_device(self.device)
         with isolated_generators(seed, device):
             module, x, order = self._start(X, goes_on, random_state, device)
-            x_train, x_valid = self._split(x, random_state)
             n_done = self.n_iter_ if goes_on else 0
-            options = self._training_options(len(x_train), device, n_done)
-            net = make_net(module, options)
-            result = train(net, x_train, x_valid, options, seed)
+            if self._cross_validates(len(x), goes_on):
+                options = self._training_options(len(x), device)
+                module, result = train_on_small_table(
+                    lambda rows: self._build_module(
+                        rows, module.center, module.scale, random_state
+                    ),
+                    x,
+                    options,
+                    seed,
+                    _recipe.N_FOLDS,
+                )
+            else:
+                x_train, x_valid = self._split(x, random_state)
+                options = self._training_options(len(x_train), device, n_done)
+                net = make_net(module, options)
+                result = train(net, x_train, x_valid, options, seed)
             # Latents of the last fit, and those of PCA, have their axes already.
             as_before = result.best_epoch == 0 and (goes_on or _is_anchored(module))
             if module.is_own and not as_before:
                 self._align_latents(module, x)
         if goes_on:
-            net.history[:0] = self.history_
+            result.history[:0] = self.history_
             result.loss_curve[:0] = self.loss_curve_
             if result.validation_loss_curve is not None:
                 result.validation_loss_curve[:0] = self.validation_loss_curve_ or []
-        self.history_ = net.history
+        self.history_ = result.history
         self.n_iter_ = n_done + result.n_epochs
         if result.best_epoch > 0 or not goes_on:
             self.best_iter_ = n_done + result.best_epoch
@@ -180,8 +193,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.validation_loss_curve_ = result.validation_loss_curve
         self._optimizer_state = None
         self._set_fitted(module, x, order, random_state)
-        wanted = _recipe.n_epochs(len(x_train))
-        self._warn_if_cut_short(result, wanted, goes_on)
+        self._warn_if_cut_short(result, _recipe.n_epochs(len(x)), goes_on)
+
+    def _cross_validates(self, n_samples: int, goes_on: bool) -> bool:
+        """Whether the rows are too few to hold some out.
+
+        Callbacks follow one training, and warm starts go on from one.
+        """
+        is_small = _recipe.N_FOLDS <= n_samples < _recipe.SMALL_TABLE
+        wants_it = self.early_stopping and self.max_iter > 0 and not self.callbacks
+        return is_small and wants_it and not goes_on
 
     def _warn_if_cut_short(
         self, result: TrainingResult, n_epochs_wanted: int, goes_on: bool
@@ -245,11 +266,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self._sorts_columns():
             order = column_order(x)
             x = x[:, order]
+        module = self._build_module(x, center, scale, random_state)
+        return module.to(device), x.to(device), order
+
+    def _build_module(
+        self,
+        x: Tensor,
+        center: Tensor,
+        scale: Tensor,
+        random_state: np.random.RandomState,
+    ) -> Autoencoder:
+        """The module before its first step, for standardised rows (n, d)."""
         encoder, decoder, linear_start = self._make_networks(x, random_state)
         module = self._make_module(
             encoder, decoder, center, scale, x=x, linear_start=linear_start
         )
-        return module.to(device), x.to(device), order
+        return module.to(x.device)
 
     def _center_and_scale(self, X: np.ndarray) -> tuple[Tensor, Tensor]:
         """Column means (d,) and the one global scale, the mean column's spread."""
@@ -502,7 +534,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._compute("inverse_transform", Z)
 
     def score_samples(self, X):
-        """Minus the reconstruction error of each row: higher is more normal.
+        """Return minus the reconstruction error of each row: higher is more normal.
 
         Parameters
         ----------
@@ -519,7 +551,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._on_rows(X, "score_samples")
 
     def score(self, X, y=None):
-        """Mean of `score_samples`: higher is better, as model selection wants it.
+        """Return the mean of `score_samples`: higher is better, for model selection.
 
         Parameters
         ----------

@@ -92,7 +92,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     early_stopping : bool, default=True
         Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
         loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
-        Without it the loss on the training rows decides.
+        Below 1000 rows the best epoch is found by 5-fold cross-validation instead, and
+        all rows are trained on until there; not so with callbacks, which follow one
+        training. A PCA start stays where what was learned is not clearly better on
+        the held-out rows. Without early stopping the loss on the training rows decides.
 
     validation_fraction : float, default=0.1
         Share of the rows held out.
@@ -144,7 +147,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Mean training loss of each epoch, in standardised units.
 
     validation_loss_curve_ : list of float or None
-        Mean loss of the held-out rows after each epoch; None without such rows.
+        Mean loss of the held-out rows after each epoch; None without such rows. After
+        cross-validation this and the other curves are means over the folds.
 
     reconstruction_err_ : float
         Mean loss between the training rows and their reconstructions, per feature and

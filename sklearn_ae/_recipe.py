@@ -8,6 +8,10 @@ LONG_TABLE = 10_000
 N_EPOCHS = 75
 BATCH_SIZE = 128
 
+# Tables shorter than that are cross-validated, with so many folds.
+SMALL_TABLE = 1000
+N_FOLDS = 5
+
 # partial_fit sees chunks of a table of unknown length: as of one of 10,000 rows.
 N_STEPS_STREAMED = 6000
 

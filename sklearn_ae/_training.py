@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
+from skorch.history import History
 from torch import Tensor, nn
 
 from ._fast import fast_step, flatten, unflatten
@@ -26,12 +27,6 @@ _GENERATOR_LOCK = threading.RLock()
 
 # Multiplications that keep a thread busy for about 0.2 ms: less is not worth its start.
 _THREAD_WORK = 2**24
-
-# How sure the held-out rows must be that the linear start was improved on: standard
-# errors of the mean gain, and of the number of rows that gain. The mean is the less
-# reliable of the two where errors have heavy tails, and has to show more.
-N_SIGMA_MEAN = 2.0
-N_SIGMA_SIGN = 1.645
 
 # A training loss this many times that of predicting the mean is no learning curve.
 _DIVERGENCE_FACTOR = 1e4
@@ -66,6 +61,7 @@ class TrainingResult:
     n_epochs: int
     loss_curve: list[float]
     validation_loss_curve: list[float] | None
+    history: Any  # skorch's
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -164,7 +160,7 @@ class _Net(NeuralNet):
         self,
         batches: Batches,
         step: Callable[[Tensor], Tensor],
-        schedule: "_Schedule | None" = None,
+        schedule: "Schedule | None" = None,
     ) -> float:
         """Train for one epoch and return the mean loss of its rows."""
         optimizer = self.optimizer_
@@ -200,7 +196,7 @@ def _listens_to_batches(callback: Callback) -> bool:
     )
 
 
-class _Schedule:
+class Schedule:
     """Linear warm-up to the learning rate, then half a cosine down to nothing."""
 
     WARMUP = 0.1
@@ -291,18 +287,18 @@ def train(
     schedule = (
         None
         if schedules_itself
-        else _Schedule(options.learning_rate, options.n_epochs * len(batches))
+        else Schedule(options.learning_rate, options.n_epochs * len(batches))
     )
 
     first = best = _Candidate.of(module, row_losses(module, x_watch, seed), epoch=0)
-    _check_loss(first.loss, first.loss, options, epoch=0)
+    check_loss(first.loss, first.loss, options, epoch=0)
     curve: list[float] = []
     watched_curve: list[float] = []
     last_progress = 0
     epoch_data = {"dataset_train": x_train, "dataset_valid": x_valid}
 
     with (
-        _progress_bar(options) as bar,
+        progress_bar(options) as bar,
         enough_threads(module, options.batch_size),
         fast_step(module) as step,
     ):
@@ -313,15 +309,16 @@ def train(
                 curve.append(net.run_epoch(batches, step, schedule))
                 losses = row_losses(module, x_watch, seed)
                 watched_curve.append(losses.mean().item())
-                _check_loss(curve[-1], first.loss, options, epoch)
-                _check_loss(watched_curve[-1], first.loss, options, epoch)
+                check_loss(curve[-1], first.loss, options, epoch)
+                check_loss(watched_curve[-1], first.loss, options, epoch)
                 gain = best.loss - watched_curve[-1]
                 if gain > options.tol * abs(best.loss):
                     last_progress = epoch
                 if gain > 0:
                     best = _Candidate.of(module, losses, epoch)
-                _record(net.history, curve, watched_curve, x_valid is not None)
-                bar.update(epoch, curve[-1], watched_curve[-1])
+                validation_curve = None if x_valid is None else watched_curve
+                record_losses(net.history, curve, validation_curve)
+                bar.update(curve[-1], watched_curve[-1])
                 net.notify("on_epoch_end", **epoch_data)
                 if epoch - last_progress >= options.n_iter_no_change:
                     break
@@ -330,7 +327,7 @@ def train(
         net.notify("on_train_end", X=x_train, y=None)
 
     if x_valid is not None and options.starts_at_optimum:
-        best = best if best.is_clearly_better(first) else first
+        best = best if is_clear_gain(first.losses - best.losses) else first
     module.load_state_dict(best.state)
     module.eval()
     unflatten(module)
@@ -339,6 +336,7 @@ def train(
         n_epochs=len(curve),
         loss_curve=curve,
         validation_loss_curve=watched_curve if x_valid is not None else None,
+        history=net.history,
     )
 
 
@@ -359,19 +357,18 @@ class _Candidate:
     def loss(self) -> float:
         return self.losses.mean().item()
 
-    def is_clearly_better(self, other: "_Candidate") -> bool:
-        """Whether the gain over the other is more than luck, row against row.
 
-        The mean has to fall, and either the mean gain or the count of rows that gain
-        (the sign test, which far outliers cannot sway) has to be significant.
-        """
-        gains = other.losses - self.losses  # (n,)
-        root_n = math.sqrt(len(gains))
-        n_ahead = torch.sign(gains).sum().item()
-        mean, std = gains.mean().item(), gains.std(correction=0).item()
-        return mean > 0 and (
-            mean * root_n > N_SIGMA_MEAN * std or n_ahead > N_SIGMA_SIGN * root_n
-        )
+def is_clear_gain(gains: Tensor) -> bool:
+    """Whether what held-out rows gained on the start (n,) is more than luck.
+
+    The mean gain must be two standard errors, or one where significantly more rows
+    gain than lose: the sign test, which a few far rows cannot sway.
+    """
+    root_n = math.sqrt(len(gains))
+    mean, std = gains.mean().item(), gains.std(correction=0).item()
+    t = mean * root_n / std if std > 0 else math.copysign(math.inf, mean)
+    z = torch.sign(gains).sum().item() / root_n
+    return mean > 0 and (t > 2.0 or (t > 1.0 and z > 1.645))
 
 
 def train_one_pass(
@@ -389,7 +386,7 @@ def train_one_pass(
         net.notify("on_train_begin", X=x, y=None)
         net.notify("on_epoch_begin", dataset_train=x, dataset_valid=None)
         train_loss = net.run_epoch(batches, step)
-        _check_loss(train_loss, initial, options, epoch=1)
+        check_loss(train_loss, initial, options, epoch=1)
         net.history.record("train_loss", train_loss)
         net.notify("on_epoch_end", dataset_train=x, dataset_valid=None)
         net.notify("on_train_end", X=x, y=None)
@@ -398,18 +395,29 @@ def train_one_pass(
     return train_loss
 
 
-def _record(
-    history: Any, curve: list[float], watched: list[float], validated: bool
+def record_losses(
+    history: Any, curve: Sequence[float], validation_curve: Sequence[float] | None
 ) -> None:
     """Write an epoch's losses under the names that skorch's own callbacks read."""
-    history.record("train_loss", curve[-1])
-    history.record("train_loss_best", curve[-1] <= min(curve))
-    if validated:
-        history.record("valid_loss", watched[-1])
-        history.record("valid_loss_best", watched[-1] <= min(watched))
+    history.record("train_loss", float(curve[-1]))
+    history.record("train_loss_best", bool(curve[-1] <= min(curve)))
+    if validation_curve is not None:
+        last = validation_curve[-1]
+        history.record("valid_loss", float(last))
+        history.record("valid_loss_best", bool(last <= min(validation_curve)))
 
 
-def _check_loss(
+def make_history(curve: list[float], validation_curve: list[float]) -> Any:
+    """skorch's record of a training whose losses are known."""
+    history = History()
+    for epoch in range(1, len(curve) + 1):
+        history.new_epoch()
+        history.record("epoch", epoch)
+        record_losses(history, curve[:epoch], validation_curve[:epoch])
+    return history
+
+
+def check_loss(
     loss: float, initial: float, options: TrainingOptions, epoch: int
 ) -> None:
     limit = _DIVERGENCE_FACTOR * max(abs(initial), 1.0)
@@ -423,21 +431,21 @@ def _check_loss(
     )
 
 
-class _progress_bar(contextlib.AbstractContextManager):
-    """One tqdm bar over the epochs, with the losses; nothing where not verbose."""
+class progress_bar(contextlib.AbstractContextManager):
+    """One tqdm bar over all epochs, with the losses; nothing where not verbose."""
 
-    def __init__(self, options: TrainingOptions):
+    def __init__(self, options: TrainingOptions, n_trainings: int = 1):
         self.bar = None
         if options.verbose:
             from tqdm.auto import tqdm
 
-            self.bar = tqdm(total=options.n_epochs, unit="epoch")
+            self.bar = tqdm(total=n_trainings * options.n_epochs, unit="epoch")
 
-    def update(self, epoch: int, train_loss: float, watched: float) -> None:
+    def update(self, train_loss: float, watched: float) -> None:
         if self.bar is not None:
             losses = {"loss": f"{train_loss:.4g}", "valid": f"{watched:.4g}"}
             self.bar.set_postfix(losses, refresh=False)
-            self.bar.update(epoch - self.bar.n)
+            self.bar.update()
 
     def __exit__(self, *exc_info: Any) -> None:
         if self.bar is not None:

@@ -684,12 +684,15 @@ def test_training_loss_is_the_mean_over_rows_not_over_batches():
     assert loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_training_loss_is_of_training_mode():
-    module, x = autoencoder(corruption=nn.Threshold(10.0, 0.5)), rows()  # all to 0.5
+@pytest.mark.parametrize("run", [fit, one_pass])
+def test_training_is_in_training_mode_whatever_the_mode_before(run):
+    # A fitted module, which goes on with warm_start, comes in evaluation mode.
+    module, x = own(), rows()
+    module.corruption = nn.Threshold(10.0, 0.5)  # all to 0.5
     expected = module.train().loss(x).mean().item()
-    assert abs(row_losses(module, x, 0).mean().item() - expected) > 1e-3
-    _, result = fit(module, x, n_epochs=1, learning_rate=1e-12)
-    assert result.loss_curve == pytest.approx([expected], rel=1e-6)
+    assert abs(module.eval().loss(x).mean().item() - expected) > 1e-3
+    net, _ = run(module, x, learning_rate=1e-12)
+    assert net.history[0, "train_loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_history_has_the_curves_by_epoch():
