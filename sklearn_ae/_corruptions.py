@@ -79,6 +79,7 @@ class SwapCorruption(nn.Module):
 class CallableCorruption(nn.Module):
     """Apply the user's function, which sees and returns rows in the data's units."""
 
+    function: Callable[[Tensor], Tensor]
     center: Tensor
     scale: Tensor
 
@@ -86,10 +87,12 @@ class CallableCorruption(nn.Module):
         self, function: Callable[[Tensor], Tensor], center: Tensor, scale: Tensor
     ):
         super().__init__()
-        self.function = function
+        # Not as a submodule: a torch module of the user's is not ours to train.
+        object.__setattr__(self, "function", function)
         self.register_buffer("center", center)  # (d,)
         self.register_buffer("scale", scale)  # ()
 
+    @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         corrupted: Any = self.function(x * self.scale + self.center)
         if not isinstance(corrupted, Tensor) or corrupted.shape != x.shape:

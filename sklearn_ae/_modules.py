@@ -234,7 +234,11 @@ class VariationalAutoencoder(Autoencoder):
 
     @property
     def log_noise(self) -> Tensor:
-        return (self.noise * self.NOISE_SPEED).clamp(min=self.MIN_LOG_NOISE)
+        log_noise = self.noise * self.NOISE_SPEED
+        # The gradient passes the floor, or noise that fell below it could not rise.
+        return (
+            log_noise + (log_noise.clamp(min=self.MIN_LOG_NOISE) - log_noise).detach()
+        )
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x)."""
@@ -278,6 +282,10 @@ class VariationalAutoencoder(Autoencoder):
     def latent_scale(self) -> Tensor:
         """Latents are in the prior's units."""
         return torch.ones_like(self.scale)
+
+    def score_samples(self, X: Tensor) -> Tensor:
+        """The bound on each row's log-density in the data's units: (n,) in nats."""
+        return self.log_volume - self.loss(self.standardize(X))
 
     def log_density(self, X: Tensor, eps: Tensor) -> Tensor:
         """log_prob of rows in the data's units, with their volume: (n,) in nats."""

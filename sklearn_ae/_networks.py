@@ -95,7 +95,10 @@ def anchor(mlp: MLP, layer: Layer, input_variances: Tensor) -> AnchoredMLP:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
     weight, bias = (part.to(torch.float32) for part in layer)
-    spread = torch.where(input_variances > 0, input_variances.sqrt(), 1.0)
+    spread = input_variances.sqrt()
+    # What is left of a constant input is rounding noise, and no spread to divide by.
+    widest = spread.max() if spread.max() > 0 else torch.ones_like(spread).max()
+    spread = torch.where(spread > 1e-6 * widest, spread, widest)
     return AnchoredMLP(weight, bias, mlp, spread.to(torch.float32))
 
 
@@ -150,7 +153,7 @@ def check_own_network(
     try:
         with torch.no_grad():
             output = network(x)
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:
         raise ValueError(
             f"{role} cannot take a batch of shape {tuple(x.shape)}: {error}"
         ) from error

@@ -9,7 +9,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -61,7 +61,7 @@ class TrainingResult:
     n_epochs: int
     loss_curve: list[float]
     validation_loss_curve: list[float] | None
-    history: Any  # skorch's
+    history: Any = field(compare=False)  # skorch's, which holds durations
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -361,14 +361,14 @@ class _Candidate:
 def is_clear_gain(gains: Tensor) -> bool:
     """Whether what held-out rows gained on the start (n,) is more than luck.
 
-    The mean gain must be two standard errors, or one where significantly more rows
+    The mean gain must be three standard errors, or two where significantly more rows
     gain than lose: the sign test, which a few far rows cannot sway.
     """
     root_n = math.sqrt(len(gains))
     mean, std = gains.mean().item(), gains.std(correction=0).item()
     t = mean * root_n / std if std > 0 else math.copysign(math.inf, mean)
     z = torch.sign(gains).sum().item() / root_n
-    return mean > 0 and (t > 2.0 or (t > 1.0 and z > 1.645))
+    return t > 3.0 or (t > 2.0 and z > 1.645)
 
 
 def train_one_pass(
@@ -377,19 +377,21 @@ def train_one_pass(
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     module = net.module_
-    initial = row_losses(module, x, seed).mean().item()
-    with (
-        contextlib.suppress(_StopTraining),
-        enough_threads(module, options.batch_size),
-        fast_step(module) as step,
-    ):
-        net.notify("on_train_begin", X=x, y=None)
-        net.notify("on_epoch_begin", dataset_train=x, dataset_valid=None)
-        train_loss = net.run_epoch(batches, step)
-        check_loss(train_loss, initial, options, epoch=1)
-        net.history.record("train_loss", train_loss)
-        net.notify("on_epoch_end", dataset_train=x, dataset_valid=None)
+    initial = train_loss = row_losses(module, x, seed).mean().item()
+    with enough_threads(module, options.batch_size), fast_step(module) as step:
+        try:
+            net.notify("on_train_begin", X=x, y=None)
+            net.notify("on_epoch_begin", dataset_train=x, dataset_valid=None)
+            train_loss = net.run_epoch(batches, step)
+            net.history.record("train_loss", train_loss)
+            net.notify("on_epoch_end", dataset_train=x, dataset_valid=None)
+        except _StopTraining:
+            pass
         net.notify("on_train_end", X=x, y=None)
+    # The losses of a pass are those before its steps: the last step shows only here.
+    after = row_losses(module, x[: options.batch_size], seed).mean().item()
+    for loss in (train_loss, after):
+        check_loss(loss, initial, options, epoch=1)
     module.eval()
     unflatten(module)
     return train_loss
