@@ -28,8 +28,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from . import _recipe
-from ._latents import LatentMixture, principal_axes
-from ._losses import LOSSES
+from ._latents import LatentDensity, principal_axes
+from ._losses import LOSSES, SquaredError
 from ._modules import ACTIVATIONS, MLP, AnchoredMLP, Autoencoder
 from ._networks import (
     Layer,
@@ -44,7 +44,9 @@ from ._selection import train_on_small_table
 from ._training import (
     TrainingOptions,
     TrainingResult,
+    check_callbacks,
     isolated_generators,
+    load_moments,
     make_net,
     resolve_device,
     train,
@@ -96,9 +98,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     loss_curve_: list[float]
     validation_loss_curve_: list[float] | None
     reconstruction_err_: float
-    _optimizer_state: dict | None
+    _moments: tuple[dict[str, Any], Tensor] | None
     _structure: dict[str, Any]
-    _latent_density: LatentMixture
+    _latent_density: LatentDensity
 
     # Fitting --------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         random_state = make_random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
         device = resolve_device(self.device)
-        with isolated_generators(seed, device):
+        with isolated_generators(seed, device), _with_gradients():
             module, x, order = self._start(X, goes_on, random_state, device)
             n_done = self.n_iter_ if goes_on else 0
             if self._cross_validates(len(x), goes_on):
@@ -175,13 +177,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 x_train, x_valid = self._split(x, random_state)
                 options = self._training_options(len(x_train), device, n_done)
                 net = make_net(module, options)
+                if goes_on:
+                    net.history.extend(self.history_)
                 result = train(net, x_train, x_valid, options, seed)
             # Latents of the last fit, and those of PCA, have their axes already.
             as_before = result.best_epoch == 0 and (goes_on or _is_anchored(module))
             if module.is_own and not as_before:
                 self._align_latents(module, x)
         if goes_on:
-            result.history[:0] = self.history_
             result.loss_curve[:0] = self.loss_curve_
             if result.validation_loss_curve is not None:
                 result.validation_loss_curve[:0] = self.validation_loss_curve_ or []
@@ -191,7 +194,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.best_iter_ = n_done + result.best_epoch
         self.loss_curve_ = result.loss_curve
         self.validation_loss_curve_ = result.validation_loss_curve
-        self._optimizer_state = None
+        self._moments = None
         self._set_fitted(module, x, order, random_state)
         self._warn_if_cut_short(result, _recipe.n_epochs(len(x)), goes_on)
 
@@ -228,22 +231,28 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + n_passes) % SEED_LIMIT
         device = resolve_device(self.device)
-        with isolated_generators(seed, device):
+        moments = None
+        with isolated_generators(seed, device), _with_gradients():
             module, x, order = self._start(X, goes_on, random_state, device)
+            if goes_on and self._moments is not None:
+                # The optimizer's moments are in the order of the first pass.
+                moments, order = self._moments
+                module.put_columns_back(torch.argsort(order))
+                x = x[:, order]
             options = self._training_options(
                 len(x), device, n_steps_in_all=_recipe.N_STEPS_STREAMED
             )
             net = make_net(module, options)
+            if moments is not None:
+                load_moments(net, moments)
             if goes_on:
                 net.history.extend(self.history_)
-            if goes_on and self._optimizer_state is not None:
-                net.optimizer_.load_state_dict(copy.deepcopy(self._optimizer_state))
             loss = train_one_pass(net, x, options, seed)
         self.history_ = net.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
-        self._optimizer_state = net.optimizer_.state_dict()
+        self._moments = net.optimizer_.state_dict(), order
         self._set_fitted(module, x, order, random_state)
 
     def _start(
@@ -258,6 +267,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if goes_on:
             self._check_structure()
             module = copy.deepcopy(self.module_)
+            self._update_module(module)
             return module.to(device), _standardize(module, X).to(device), order
         center, scale = self._center_and_scale(X)
         # A module without networks standardises already; they start from x.
@@ -267,6 +277,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             order = column_order(x)
             x = x[:, order]
         module = self._build_module(x, center, scale, random_state)
+        if self.callbacks:
+            # They may look at rows and networks: everything in the columns' own order.
+            module.put_columns_back(order)
+            x = x[:, torch.argsort(order)]
+            order = torch.arange(X.shape[1])
         return module.to(device), x.to(device), order
 
     def _build_module(
@@ -290,12 +305,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         else:
             # Blocks bound the memory, and the scaler sums them in double precision.
             moments = StandardScaler()
-            for rows in gen_batches(len(X), BLOCK_ROWS):
-                moments.partial_fit(X[rows])
-            center = moments.mean_
-            # The scaler gives constant columns, rounding errors aside, scale 1.
-            is_constant = moments.scale_ != np.sqrt(moments.var_)
-            variances = np.where(is_constant, 0.0, moments.var_)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for rows in gen_batches(len(X), BLOCK_ROWS):
+                    moments.partial_fit(X[rows])
+                center = moments.mean_
+                # The scaler gives constant columns, rounding errors aside, scale 1.
+                is_constant = (moments.scale_ == 1.0) & (moments.var_ != 1.0)
+                variances = np.where(is_constant, 0.0, moments.var_)
             # An exact sum does not depend on the order of the columns.
             scale = math.sqrt(math.fsum(variances) / len(variances))
             if not math.isfinite(scale):
@@ -426,8 +442,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """The module around the two networks; x and linear_start may inform it."""
         return Autoencoder(encoder, decoder, self._loss(), center=center, scale=scale)
 
+    def _update_module(self, module: Autoencoder) -> None:
+        """Let a module that goes on training follow parameters that have changed."""
+
     def _sorts_columns(self) -> bool:
-        """Whether training may see the columns in an order of its own."""
+        """Whether training may see the columns in an order of its own.
+
+        The user's own networks may know the columns by their places.
+        """
         return self.encoder is None and self.decoder is None
 
     def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
@@ -444,7 +466,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ) -> None:
         """What `sample` draws latents from."""
         Z = over_blocks(module.encode, x).cpu().numpy().astype(np.float64)
-        self._latent_density = LatentMixture(Z, random_state)
+        density = LatentDensity(Z)
+        if self._moments is None:
+            density.fit_mixture(Z, random_state)
+        elif self.n_iter_ > 1:
+            density = self._latent_density.pooled_with(density)
+        self._latent_density = density
 
     def _draw_latents(
         self, n_samples: int, random_state: np.random.RandomState
@@ -570,7 +597,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _on_rows(self, X: Any, method: str) -> np.ndarray:
         check_is_fitted(self)
-        return self._compute(method, self._validate_rows(X, reset=False))
+        X = self._validate_rows(X, reset=False, loss=self.module_.loss_function)
+        return self._compute(method, X)
 
     def _compute(
         self, method: str, X: np.ndarray, *args: Tensor, block_rows: int = BLOCK_ROWS
@@ -599,11 +627,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     # Checks ---------------------------------------------------------------------------
 
-    def _validate_rows(self, X: Any, reset: bool) -> np.ndarray:
+    def _validate_rows(
+        self, X: Any, reset: bool, loss: SquaredError | None = None
+    ) -> np.ndarray:
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-        if self._loss().needs_unit_interval:
+        if (loss or self._loss()).needs_unit_interval:
             low, high = X.min(), X.max()
-            if low < 0 or high > 1:
+            rounding = 8 * np.finfo(X.dtype).eps  # as MinMaxScaler leaves it
+            if low < -rounding or high > 1 + rounding:
                 raise ValueError(
                     'loss="log_loss" expects values in [0, 1]; X has values from '
                     f"{low:g} to {high:g}. Scale X, for instance with MinMaxScaler "
@@ -633,6 +664,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                     "hidden_layer_sizes must be 'auto' or a sequence of integers of at "
                     f"least 1; got {self.hidden_layer_sizes!r}."
                 )
+        check_callbacks(self.callbacks or ())
         try:
             torch.device("cpu" if self.device == "auto" else self.device)
         except RuntimeError as error:
@@ -656,14 +688,20 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tuple(int(size) for size in self.hidden_layer_sizes)
 
     # Parameters that decide what the networks are.
-    _STRUCTURE = ("n_components", "hidden_layer_sizes", "activation", "loss", "init")
+    _STRUCTURE: ClassVar[tuple[str, ...]] = (
+        *("n_components", "hidden_layer_sizes", "activation"),
+        *("loss", "init", "encoder", "decoder"),
+    )
 
     def _current_structure(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._STRUCTURE}
+        structure = {name: getattr(self, name) for name in self._STRUCTURE}
+        if not isinstance(self.hidden_layer_sizes, str):
+            structure["hidden_layer_sizes"] = self._hidden_layer_sizes(0)
+        return structure
 
     def _check_structure(self) -> None:
         for name, value in self._current_structure().items():
-            if np.any(value != self._structure[name]):
+            if value is not self._structure[name] and value != self._structure[name]:
                 raise ValueError(
                     f"The networks were fitted with {name}={self._structure[name]!r} "
                     f"and cannot go on with {name}={value!r}. Fit with "
@@ -689,14 +727,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         state = super().__getstate__().copy()
         if "module_" in state:
             state["module_"] = copy.deepcopy(self.module_).cpu()
-            state["_optimizer_state"] = None
+            state["_moments"] = None
         return state
 
     def __setstate__(self, state):
         super().__setstate__(state)
         if hasattr(self, "module_"):
             # Where the device of the fit is missing, the CPU does as well.
-            with suppress(RuntimeError, AssertionError):
+            with suppress(ValueError):
                 self.module_.to(resolve_device(self.device))
 
     def __sklearn_tags__(self):
@@ -708,6 +746,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 def make_random_state(seed: Any) -> np.random.RandomState:
     """As check_random_state, but None takes fresh entropy, not numpy's global one."""
     return np.random.RandomState() if seed is None else check_random_state(seed)
+
+
+@contextmanager
+def _with_gradients() -> Iterator[None]:
+    """Let training work inside the user's own no_grad and inference_mode too."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _as_tensor(X: np.ndarray) -> Tensor:

@@ -94,9 +94,11 @@ class CallableCorruption(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
+        # In the precision of the centre: columns far from zero keep their digits.
         corrupted: Any = self.function(x * self.scale + self.center)
         if not isinstance(corrupted, Tensor) or corrupted.shape != x.shape:
-            got = getattr(corrupted, "shape", type(corrupted).__name__)
+            is_tensor = isinstance(corrupted, Tensor)
+            got = tuple(corrupted.shape) if is_tensor else type(corrupted).__name__
             raise ValueError(
                 "corruption must return a tensor of the shape it was given, "
                 f"{tuple(x.shape)}; got {got}."

@@ -270,6 +270,12 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             corruption=corruption,
         )
 
+    _STRUCTURE: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._STRUCTURE, "corruption")
+
+    def _update_module(self, module: Autoencoder) -> None:
+        if module.corruption is not None and not callable(self.corruption):
+            module.corruption.level = self.corruption_level
+
     def _sorts_columns(self) -> bool:
         # The user's function knows the columns by their places.
         return super()._sorts_columns() and not callable(self.corruption)
@@ -285,4 +291,4 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             return SaltAndPepperCorruption(level, *torch.aminmax(x, dim=0))
         if self.corruption == "swap":
             return SwapCorruption(level)
-        return CallableCorruption(self.corruption, center.float(), scale.float())
+        return CallableCorruption(self.corruption, center, scale)

@@ -155,13 +155,15 @@ def unflatten(module: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def fast_step(module: Autoencoder) -> Iterator[Callable[[Tensor], Tensor]]:
+def fast_step(
+    module: Autoencoder, is_fast: bool = True
+) -> Iterator[Callable[[Tensor], Tensor]]:
     """A function of a batch that fills the gradients and returns the mean loss.
 
     For a module of the package's own networks, whose parameters were flattened, it
     runs on the fast networks; for any other module it is autograd's backward pass.
     """
-    if not module.is_own:
+    if not (is_fast and module.is_own):
         yield lambda x: _autograd_step(module, x)
         return
     encoder = FastNetwork(module.encoder, is_first=True)

@@ -1,5 +1,6 @@
 """Latents that one can read and draw from: axes, and a density fitted to them."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -46,15 +47,27 @@ def _signs(z: Tensor, x: Tensor) -> Tensor:
     return torch.where(largest[:, 0] < 0, -1.0, 1.0).double()  # (k,)
 
 
-class LatentMixture:
-    """A Gaussian mixture of the training latents, its size chosen by BIC."""
+class LatentDensity:
+    """A density of the training latents (n, k): Gaussian mixture or one Gaussian.
 
-    def __init__(self, Z: np.ndarray, random_state: np.random.RandomState):
+    The mixture's size is chosen by BIC. Latents that come chunk by chunk are pooled
+    into one Gaussian, whose moments are all that has to be kept.
+    """
+
+    def __init__(self, Z: np.ndarray):
+        self.n_samples = len(Z)
         self.mean = Z.mean(axis=0)  # (k,)
-        std = Z.std(axis=0)  # (k,)
-        self.scale = np.where(std > 0, std, 1.0)
-        self.is_constant = not std.any() or len(Z) < 2
-        if self.is_constant:
+        centred = Z - self.mean
+        self.covariance = centred.T @ centred / len(Z)  # (k, k)
+        self.mixture: GaussianMixture | None = None
+
+    @property
+    def scale(self) -> np.ndarray:
+        std = np.sqrt(np.diag(self.covariance))  # (k,)
+        return np.where(std > 0, std, 1.0)
+
+    def fit_mixture(self, Z: np.ndarray, random_state: np.random.RandomState) -> None:
+        if not self.covariance.any():
             return
         if len(Z) > _MIXTURE_ROWS:
             Z = Z[random_state.choice(len(Z), _MIXTURE_ROWS, replace=False)]
@@ -63,6 +76,8 @@ class LatentMixture:
         for n_mixture in _MIXTURE_SIZES:
             # Twice the rows of a full covariance, or the components are guesses.
             if n_mixture > 1 and len(Z) < 2 * n_mixture * Z.shape[1]:
+                break
+            if len(Z) < 2:
                 break
             mixture = GaussianMixture(
                 n_mixture, random_state=random_state, reg_covar=1e-5
@@ -76,10 +91,27 @@ class LatentMixture:
                 break
             best_bic, self.mixture = bic, mixture
 
+    def pooled_with(self, other: "LatentDensity") -> "LatentDensity":
+        """The Gaussian of both sets of latents."""
+        pooled = copy.copy(self)
+        pooled.mixture = None
+        pooled.n_samples = self.n_samples + other.n_samples
+        share = other.n_samples / pooled.n_samples
+        step = other.mean - self.mean
+        pooled.mean = self.mean + share * step
+        pooled.covariance = (
+            (1 - share) * self.covariance
+            + share * other.covariance
+            + share * (1 - share) * np.outer(step, step)
+        )
+        return pooled
+
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw latents (n_samples, k)."""
-        if self.is_constant:
-            return np.tile(self.mean, (n_samples, 1))
+        if self.mixture is None:
+            return random_state.multivariate_normal(
+                self.mean, self.covariance, n_samples, check_valid="ignore"
+            )
         self.mixture.random_state = random_state
         Z, _ = self.mixture.sample(n_samples)
         self.mixture.random_state = None

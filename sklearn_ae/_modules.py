@@ -26,6 +26,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+def _float32(n_inputs: int, n_outputs: int) -> nn.Linear:
+    # Whatever the user has made torch's default.
+    return nn.Linear(n_inputs, n_outputs, dtype=torch.float32)
+
+
 class MLP(nn.Sequential):
     """Linear layers with an activation between them, and none after the last."""
 
@@ -39,9 +44,9 @@ class MLP(nn.Sequential):
     ) -> "MLP":
         layers: list[nn.Module] = []
         for n_hidden in hidden_sizes:
-            layers += [nn.Linear(n_inputs, n_hidden), ACTIVATIONS[activation]()]
+            layers += [_float32(n_inputs, n_hidden), ACTIVATIONS[activation]()]
             n_inputs = n_hidden
-        return cls(*layers, nn.Linear(n_inputs, n_outputs))
+        return cls(*layers, _float32(n_inputs, n_outputs))
 
 
 class AnchoredMLP(nn.Module):
@@ -56,7 +61,9 @@ class AnchoredMLP(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor, mlp: MLP, input_spread: Tensor):
         super().__init__()
         n_outputs, n_inputs = weight.shape
-        self.linear = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
+        self.linear = nn.utils.skip_init(
+            nn.Linear, n_inputs, n_outputs, dtype=weight.dtype
+        )
         self.mlp = mlp
         self.register_buffer("input_spread", input_spread)  # (n_inputs,)
         with torch.no_grad():
@@ -135,6 +142,11 @@ class Autoencoder(nn.Module):
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row and its reconstruction, averaged over the features."""
         return self.loss_function.error(self.decode(self.encode(x)), x)  # (n,)
+
+    @property
+    def loss_of_nonsense(self) -> float:
+        """What the loss of a row is where the networks know nothing, or more."""
+        return 1.0  # the mean column's variance, in these units
 
     # In the data's units -----------------------------------------------------------
 
@@ -226,11 +238,13 @@ class VariationalAutoencoder(Autoencoder):
     ):
         super().__init__(encoder, decoder, loss, center=center, scale=scale)
         self.beta = beta
-        log_noise = torch.tensor(math.log(noise_scale) / self.NOISE_SPEED)
+        log_noise = torch.tensor(
+            math.log(noise_scale) / self.NOISE_SPEED, dtype=torch.float32
+        )
         if loss.has_noise:
             self.noise = nn.Parameter(log_noise)
         else:
-            self.register_buffer("noise", torch.zeros(()))
+            self.register_buffer("noise", torch.zeros_like(log_noise))
 
     @property
     def log_noise(self) -> Tensor:
@@ -239,6 +253,12 @@ class VariationalAutoencoder(Autoencoder):
         return (
             log_noise + (log_noise.clamp(min=self.MIN_LOG_NOISE) - log_noise).detach()
         )
+
+    @property
+    def loss_of_nonsense(self) -> float:
+        # An error as large as the data's spread, against the least noise there is.
+        per_column = 0.5 * math.exp(-2.0 * self.MIN_LOG_NOISE)
+        return len(self.center) * (per_column if self.loss_function.has_noise else 1.0)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x)."""

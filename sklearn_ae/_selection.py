@@ -7,7 +7,6 @@ rows, ends.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,12 +15,14 @@ from ._fast import fast_step, unflatten
 from ._modules import Autoencoder
 from ._training import (
     Batches,
+    DivergenceError,
     Schedule,
     TrainingOptions,
     TrainingResult,
     check_loss,
     enough_threads,
     is_clear_gain,
+    is_fast,
     make_history,
     make_net,
     progress_bar,
@@ -45,26 +46,37 @@ def train_on_small_table(
     """
     generator = torch.Generator().manual_seed(seed)
     folds = torch.randperm(len(x), generator=generator).to(x.device).chunk(n_folds)
-    train_curves, held_out = [], []
+    train_curves, n_trained, held_out = [], 0, []
+    diverged: DivergenceError | None = None
     with progress_bar(options, n_trainings=len(folds)) as bar:
         for fold in folds:
             kept = torch.ones(len(x), dtype=torch.bool, device=x.device)
             kept[fold] = False
             module = make_module(x[kept])
-            curve, losses = _train(module, x[kept], x[fold], options, seed, bar.update)
+            try:
+                curve, losses = _train(
+                    module, x[kept], x[fold], options, seed, bar.update
+                )
+            except DivergenceError as error:
+                diverged = error
+                continue
             train_curves.append(torch.tensor(curve) * len(x[kept]))
+            n_trained += len(x[kept])
             held_out.append(losses)  # (n_epochs + 1, n_fold)
+    if diverged is not None and not held_out:
+        raise diverged
 
-    losses = torch.cat(held_out, dim=1)  # (n_epochs + 1, n)
+    # A far row, held out, may overflow: no epoch is best that lets it.
+    losses = torch.cat(held_out, dim=1).nan_to_num(torch.inf)  # (n_epochs + 1, n)
     mean_losses = losses.mean(dim=1)  # (n_epochs + 1,)
     best_epoch = int(mean_losses.argmin())
     gains = losses[0] - losses[best_epoch]  # (n,)
-    if options.starts_at_optimum and not is_clear_gain(gains):
+    if options.starts_at_optimum and (diverged or not is_clear_gain(gains)):
         best_epoch = 0
 
     module = make_module(x)
     _train(module, x, None, options, seed, n_epochs=best_epoch)
-    train_curve = torch.stack(train_curves).sum(dim=0) / (len(x) * (len(folds) - 1))
+    train_curve = torch.stack(train_curves).sum(dim=0) / n_trained
     loss_curve, validation_curve = train_curve.tolist(), mean_losses[1:].tolist()
     result = TrainingResult(
         best_epoch=best_epoch,
@@ -90,19 +102,21 @@ def _train(
     Returns the training loss of each epoch, and the loss of every row of x_valid
     before the first epoch and after each (n_epochs + 1, n_valid).
     """
-    net = make_net(module, replace(options, callbacks=()))
+    net = make_net(module, options)
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     schedule = Schedule(options.learning_rate, options.n_epochs * len(batches))
     curve: list[float] = []
     held_out = [] if x_valid is None else [row_losses(module, x_valid, seed)]
     initial = row_losses(module, x, seed).mean().item()
-    with enough_threads(module, options.batch_size), fast_step(module) as step:
+    with (
+        enough_threads(module, options.batch_size),
+        fast_step(module, is_fast(net)) as step,
+    ):
         for epoch in range(1, (options.n_epochs if n_epochs is None else n_epochs) + 1):
             curve.append(net.run_epoch(batches, step, schedule))
-            check_loss(curve[-1], initial, options, epoch)
+            check_loss(curve[-1], initial, module, options, epoch)
             if x_valid is not None:
                 held_out.append(row_losses(module, x_valid, seed))
-                check_loss(held_out[-1].mean().item(), initial, options, epoch)
                 on_epoch(curve[-1], held_out[-1].mean().item())
     module.eval()
     unflatten(module)

@@ -6,6 +6,7 @@ tensor and need no collation.
 """
 
 import contextlib
+import copy
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,12 @@ class TrainingResult:
 def resolve_device(device: str | torch.device) -> torch.device:
     """The device named, or for "auto" the first of CUDA, MPS and CPU that is there."""
     if device != "auto":
+        try:
+            torch.zeros(1, device=device).item()  # "meta" devices hold no numbers
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"device={str(device)!r} is not available here: {error}"
+            ) from error
         return torch.device(device)
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
@@ -153,7 +160,7 @@ class _Net(NeuralNet):
             raise _StopTraining from stop
 
     def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
-        # The parameters' gradients are views of the optimizer's: they must stay.
+        # Where the gradients are views of the optimizer's, they must stay.
         self.optimizer_.zero_grad(set_to_none=False)
 
     def run_epoch(
@@ -164,13 +171,12 @@ class _Net(NeuralNet):
     ) -> float:
         """Train for one epoch and return the mean loss of its rows."""
         optimizer = self.optimizer_
-        listens = any(_listens_to_batches(cb) for _, cb in self.callbacks_)
         total = torch.zeros((), device=batches.x.device)
         self._set_training(True)
         for x in batches:
             if schedule is not None:
                 schedule.step(optimizer)
-            if listens:
+            if self.callbacks:  # they expect skorch's whole protocol
                 self.notify("on_batch_begin", batch=(x, x), training=True)
                 result = self.train_step((x, x))
                 loss = result["loss"].detach()
@@ -187,13 +193,6 @@ class _Net(NeuralNet):
 
 class _StopTraining(Exception):
     """A callback asked for the end of the training."""
-
-
-def _listens_to_batches(callback: Callback) -> bool:
-    return any(
-        getattr(type(callback), name, None) is not getattr(Callback, name)
-        for name in ("on_batch_begin", "on_batch_end", "on_grad_computed")
-    )
 
 
 class Schedule:
@@ -218,6 +217,11 @@ class Schedule:
         self.n_done += 1
 
 
+def is_fast(net: NeuralNet) -> bool:
+    """Whether the net trains on flat buffers: callbacks may look at each parameter."""
+    return net.module_.is_own and not net.callbacks
+
+
 @torch.no_grad()
 def row_losses(
     module: Autoencoder, x: Tensor, seed: int, block_size: int = 8192
@@ -232,22 +236,52 @@ def row_losses(
 
 
 def _make_adam(
-    groups: list[dict[str, Any]], module: Autoencoder, weight_decay: float, lr: float
+    groups: list[dict[str, Any]],
+    module: Autoencoder,
+    weight_decay: float,
+    is_fast: bool,
+    lr: float,
 ) -> torch.optim.Optimizer:
     """Adam, or with weight decay AdamW on the weights that can overfit."""
-    fused = module.center.device.type in ("cpu", "cuda")
-    decayed = module.decayed_parameters() if weight_decay else []
+    decayed = module.decayed_parameters()
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
-    if module.is_own:
+    if is_fast:
         decayed, kept = ([flatten(part)] if part else [] for part in (decayed, kept))
-    if not weight_decay:
-        return torch.optim.Adam(kept, lr=lr, fused=fused)
+    # The same groups with and without decay, so that moments fit from pass to pass.
     parts = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([p for p in parts if p["params"]], lr=lr, fused=fused)
+    adam = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    fused = module.center.device.type in ("cpu", "cuda")
+    return adam([part for part in parts if part["params"]], lr=lr, fused=fused)
+
+
+_GROUP_OPTIONS = ("lr", "initial_lr", "weight_decay")
+
+
+def load_moments(net: NeuralNet, state: dict[str, Any]) -> None:
+    """Let the optimizer go on with the moments of an earlier one, where they fit."""
+    optimizer = net.optimizer_
+    fresh = [dict(group) for group in optimizer.param_groups]
+    # Of another layout (callbacks came or went), moments cannot be told apart.
+    with contextlib.suppress(ValueError):
+        optimizer.load_state_dict(copy.deepcopy(state))
+    for group, wanted in zip(optimizer.param_groups, fresh, strict=True):
+        group.update({name: wanted[name] for name in _GROUP_OPTIONS})
+
+
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Raise where something is no skorch callback, nor a pair of a name and one."""
+    for item in callbacks:
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+        is_class = isinstance(callback, type) and issubclass(callback, Callback)
+        if not (is_class or isinstance(callback, Callback)):
+            raise TypeError(
+                "callbacks must be skorch callbacks, or pairs of a name and one; got "
+                f"{item!r}."
+            )
 
 
 def make_net(module: Autoencoder, options: TrainingOptions) -> NeuralNet:
@@ -258,13 +292,17 @@ def make_net(module: Autoencoder, options: TrainingOptions) -> NeuralNet:
         optimizer=_make_adam,
         optimizer__module=module,
         optimizer__weight_decay=options.weight_decay,
+        optimizer__is_fast=module.is_own and not options.callbacks,
         lr=options.learning_rate,
         train_split=None,
         callbacks=list(options.callbacks),
         device=options.device,
         verbose=0,
     )
-    return net.initialize()
+    net.initialize()
+    for group in net.optimizer_.param_groups:
+        group["initial_lr"] = group["lr"]  # torch's schedulers ask, when they resume
+    return net
 
 
 def train(
@@ -291,7 +329,8 @@ def train(
     )
 
     first = best = _Candidate.of(module, row_losses(module, x_watch, seed), epoch=0)
-    check_loss(first.loss, first.loss, options, epoch=0)
+    check_loss(first.loss, first.loss, module, options, epoch=0)
+    n_epochs_before = len(net.history)
     curve: list[float] = []
     watched_curve: list[float] = []
     last_progress = 0
@@ -300,7 +339,7 @@ def train(
     with (
         progress_bar(options) as bar,
         enough_threads(module, options.batch_size),
-        fast_step(module) as step,
+        fast_step(module, is_fast(net)) as step,
     ):
         try:
             net.notify("on_train_begin", X=x_train, y=None)
@@ -309,8 +348,7 @@ def train(
                 curve.append(net.run_epoch(batches, step, schedule))
                 losses = row_losses(module, x_watch, seed)
                 watched_curve.append(losses.mean().item())
-                check_loss(curve[-1], first.loss, options, epoch)
-                check_loss(watched_curve[-1], first.loss, options, epoch)
+                check_loss(curve[-1], first.loss, module, options, epoch)
                 gain = best.loss - watched_curve[-1]
                 if gain > options.tol * abs(best.loss):
                     last_progress = epoch
@@ -323,8 +361,9 @@ def train(
                 if epoch - last_progress >= options.n_iter_no_change:
                     break
         except _StopTraining:
-            pass
-        net.notify("on_train_end", X=x_train, y=None)
+            del net.history[n_epochs_before + len(curve) :]  # an unfinished epoch
+        with contextlib.suppress(_StopTraining):
+            net.notify("on_train_end", X=x_train, y=None)
 
     if x_valid is not None and options.starts_at_optimum:
         best = best if is_clear_gain(first.losses - best.losses) else first
@@ -361,14 +400,14 @@ class _Candidate:
 def is_clear_gain(gains: Tensor) -> bool:
     """Whether what held-out rows gained on the start (n,) is more than luck.
 
-    The mean gain must be three standard errors, or two where significantly more rows
-    gain than lose: the sign test, which a few far rows cannot sway.
+    The mean must rise. Its standard errors, and those of the number of rows that gain
+    (the sign test, which a few far rows cannot sway), must be more than 4 together.
     """
     root_n = math.sqrt(len(gains))
     mean, std = gains.mean().item(), gains.std(correction=0).item()
     t = mean * root_n / std if std > 0 else math.copysign(math.inf, mean)
     z = torch.sign(gains).sum().item() / root_n
-    return t > 3.0 or (t > 2.0 and z > 1.645)
+    return mean > 0 and t + max(z, 0.0) > 4.0
 
 
 def train_one_pass(
@@ -378,7 +417,10 @@ def train_one_pass(
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     module = net.module_
     initial = train_loss = row_losses(module, x, seed).mean().item()
-    with enough_threads(module, options.batch_size), fast_step(module) as step:
+    with (
+        enough_threads(module, options.batch_size),
+        fast_step(module, is_fast(net)) as step,
+    ):
         try:
             net.notify("on_train_begin", X=x, y=None)
             net.notify("on_epoch_begin", dataset_train=x, dataset_valid=None)
@@ -387,11 +429,12 @@ def train_one_pass(
             net.notify("on_epoch_end", dataset_train=x, dataset_valid=None)
         except _StopTraining:
             pass
-        net.notify("on_train_end", X=x, y=None)
+        with contextlib.suppress(_StopTraining):
+            net.notify("on_train_end", X=x, y=None)
     # The losses of a pass are those before its steps: the last step shows only here.
     after = row_losses(module, x[: options.batch_size], seed).mean().item()
     for loss in (train_loss, after):
-        check_loss(loss, initial, options, epoch=1)
+        check_loss(loss, initial, module, options, epoch=1)
     module.eval()
     unflatten(module)
     return train_loss
@@ -420,9 +463,14 @@ def make_history(curve: list[float], validation_curve: list[float]) -> Any:
 
 
 def check_loss(
-    loss: float, initial: float, options: TrainingOptions, epoch: int
+    loss: float,
+    initial: float,
+    module: Autoencoder,
+    options: TrainingOptions,
+    epoch: int,
 ) -> None:
-    limit = _DIVERGENCE_FACTOR * max(abs(initial), 1.0)
+    """Raise where a training loss is not finite, or far beyond that of nonsense."""
+    limit = _DIVERGENCE_FACTOR * max(abs(initial), module.loss_of_nonsense)
     if math.isfinite(loss) and loss <= limit:
         return
     raise DivergenceError(

@@ -264,6 +264,9 @@ class VAETransformer(BaseAutoencoder):
             beta=self.beta,
         )
 
+    def _update_module(self, module: Autoencoder) -> None:
+        cast(VariationalAutoencoder, module).beta = self.beta
+
     def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
         return start.probabilistic_pca_layers()
 
@@ -349,7 +352,7 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        X = self._validate_rows(X, reset=False)
+        X = self._validate_rows(X, reset=False, loss=self.module_.loss_function)
         seed = make_random_state(random_state).randint(SEED_LIMIT)
         generator = torch.Generator().manual_seed(int(seed))
         eps = torch.randn(

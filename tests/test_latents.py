@@ -9,7 +9,7 @@ from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from sklearn_ae._latents import LatentMixture, principal_axes, signed_order
+from sklearn_ae._latents import LatentDensity, principal_axes, signed_order
 
 
 def correlated(n=300, k=3, seed=0):
@@ -86,15 +86,19 @@ def test_a_principal_latent_goes_up_with_its_column(seed):
     assert (largest_covariances((z - shift) @ rotation, x) > 0).all()
 
 
-def test_signs_count_every_block_of_rows():
-    # The first block (8192 rows) speaks for the other sign.
-    z = torch.cat([torch.linspace(-1, 1, 8192), torch.linspace(-100, 100, 5000)])
+@pytest.mark.parametrize(("first", "last"), [(1.0, 100.0), (100.0, 1.0)])
+def test_signs_count_every_block_of_rows(first, last):
+    # The first block of 8192 rows speaks for one sign, the last one for the other.
+    z = torch.cat(
+        [first * torch.linspace(-1, 1, 8192), last * torch.linspace(-1, 1, 5000)]
+    )
     z = z[:, None].double()
     x = torch.cat([-z[:8192], z[8192:]])
-    for rotation in (principal_axes(z, x)[0], signed_order(z, torch.ones(1), x)):
-        assert rotation.item() == 1
-    for rotation in (principal_axes(-z, x)[0], signed_order(-z, torch.ones(1), x)):
-        assert rotation.item() == -1
+    expected = np.sign(np.cov(z[:, 0], x[:, 0])[0, 1])
+    importance = torch.ones(1)
+    for sign in (1, -1):
+        assert principal_axes(sign * z, x)[0].item() == sign * expected
+        assert signed_order(sign * z, importance, x).item() == sign * expected
 
 
 def test_principal_axes_of_constant_latents_turn_nothing_odd():
@@ -161,9 +165,15 @@ def test_signs_do_not_depend_on_where_the_latents_lie():
 # The mixture --------------------------------------------------------------------------
 
 
+def fitted_density(Z, random_state):
+    density = LatentDensity(Z)
+    density.fit_mixture(Z, random_state)
+    return density
+
+
 def draw(Z, n_samples, seed=0):
     random_state = np.random.RandomState(seed)
-    return LatentMixture(Z, random_state).sample(n_samples, random_state)
+    return fitted_density(Z, random_state).sample(n_samples, random_state)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +214,7 @@ def test_draws_have_the_moments_of_the_latents(n_rows):
 def test_draws_of_one_gaussian_are_those_of_scikit_learns_fit():
     Z = correlated()
     mixture = GaussianMixture(1, reg_covar=1e-5).fit((Z - Z.mean(0)) / Z.std(0))
-    fitted = LatentMixture(Z, np.random.RandomState(0)).mixture
+    fitted = fitted_density(Z, np.random.RandomState(0)).mixture
     assert fitted.n_components == 1
     np.testing.assert_allclose(fitted.covariances_, mixture.covariances_, atol=1e-6)
 
@@ -244,7 +254,7 @@ def test_same_seed_same_draws():
 
 
 def test_draws_depend_on_the_seed_given_alone():
-    mixture = LatentMixture(two_clusters(), np.random.RandomState(0))
+    mixture = fitted_density(two_clusters(), np.random.RandomState(0))
     first = mixture.sample(20, np.random.RandomState(1))
     second = mixture.sample(20, np.random.RandomState(1))
     np.testing.assert_array_equal(first, second)
@@ -263,3 +273,24 @@ def test_mixture_leaves_its_rows_alone():
     before = Z.copy()
     draw(Z, 5)
     np.testing.assert_array_equal(Z, before)
+
+
+# Chunks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_first", [1, 37, 299])
+def test_pooled_chunks_have_the_moments_of_all_rows(n_first):
+    Z = correlated()
+    first, second = LatentDensity(Z[:n_first]), LatentDensity(Z[n_first:])
+    pooled = first.pooled_with(second)
+    np.testing.assert_allclose(pooled.mean, Z.mean(axis=0))
+    np.testing.assert_allclose(pooled.covariance, np.cov(Z.T, bias=True))
+
+
+def test_pooling_leaves_its_parts_alone():
+    Z = correlated()
+    density = fitted_density(Z[:200], np.random.RandomState(0))
+    mean, mixture = density.mean.copy(), density.mixture
+    density.pooled_with(LatentDensity(Z[200:]))
+    np.testing.assert_array_equal(density.mean, mean)
+    assert density.mixture is mixture

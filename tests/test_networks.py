@@ -29,11 +29,10 @@ def seeded():
 
 
 def table(n, d, rank=None, seed=0):
-    """Correlated rows (n, d) around zero, of the given rank."""
+    """Correlated rows (n, d) of the given rank about a mean that is not zero."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(rank or d, d))
-    X = rng.normal(size=(n, rank or d)) @ mixing
-    return X - X.mean(axis=0)
+    return rng.normal(size=(n, rank or d)) @ mixing + rng.normal(size=d)
 
 
 def linear_start(X, n_components):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -90,6 +90,15 @@ def test_pipeline_for_log_loss(quick, iris):
     )
     pipeline.fit(X[::2])
     assert np.isfinite(pipeline.transform(10 * X)).all()
+
+
+def test_min_max_scaler_is_enough_for_log_loss(Estimator, quick):
+    # It may miss 1 by a rounding error, as it does here.
+    X = load_breast_cancer().data
+    assert MinMaxScaler().fit_transform(X).max() > 1
+    estimator = quick(Estimator, loss="log_loss", max_iter=1)
+    Z = make_pipeline(MinMaxScaler(), estimator).fit_transform(X)
+    assert np.isfinite(Z).all()
 
 
 def test_parameters_are_set_through_a_pipeline(Estimator, iris):
