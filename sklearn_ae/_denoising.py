@@ -64,8 +64,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         of the entries, replacing them by the column's mean ("masking"), by its lowest
         or highest value ("salt_and_pepper"), or by the column's value in another row
         ("swap"). A function gets a batch of rows as a tensor of shape (n, n_features),
-        in the units of X, and returns one of the same shape; what it draws from
-        torch's global generator is reproducible.
+        in the units and the dtype of X, and returns one of the same shape; what it
+        draws from torch's global generator is reproducible.
 
     corruption_level : float, default=0.3
         Strength of the corruption: standard deviations for "gaussian", a fraction

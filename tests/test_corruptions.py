@@ -259,7 +259,7 @@ class Listen(Callback):
 def test_callable_module_of_the_user_is_not_trained_in_place(callbacks):
     t = np.linspace(-1, 1, 60)
     X = np.column_stack([t, t**2, t**3])
-    corruption = nn.Linear(3, 3)
+    corruption = nn.Linear(3, 3, dtype=torch.float64)  # the dtype of X
     before = corruption.weight.detach().clone()
     DenoisingAutoencoderTransformer(
         1,

@@ -8,7 +8,6 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
-from sklearn.decomposition import PCA
 from skorch.callbacks import Callback
 
 from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer

@@ -32,6 +32,7 @@ from sklearn_ae._training import (
     enough_threads,
     is_clear_gain,
     isolated_generators,
+    load_moments,
     make_net,
     resolve_device,
     row_losses,
@@ -784,6 +785,38 @@ def test_rows_that_are_not_finite_are_noticed_before_the_first_step():
     assert_same_weights(weights(module), before, **EXACTLY)
 
 
+# From pass to pass --------------------------------------------------------------------
+
+
+@each_module
+def test_moments_go_on_from_pass_to_pass(make):
+    module, x = make(), rows()
+    twin = copy.deepcopy(module)
+    first, _ = one_pass(module, x)
+    with isolated_generators(0, CPU):
+        second = make_net(module, make_options())
+        load_moments(second, first.optimizer_.state_dict())
+        train_one_pass(second, x, make_options(), seed=0)
+    optimizer = torch.optim.Adam(twin.train().parameters(), lr=1e-2)
+    for _ in range(2):
+        with isolated_generators(0, CPU):
+            row_losses(twin, x, 0)
+            for batch in Batches(x, 8, torch.Generator().manual_seed(0)):
+                optimizer.zero_grad()
+                twin.loss(batch).mean().backward()
+                optimizer.step()
+    assert_same_weights(weights(module), weights(twin), rtol=1e-6, atol=1e-9)
+
+
+def test_moments_of_another_layout_are_left_out():
+    # With callbacks each parameter has its own, without they are one.
+    module = autoencoder()
+    first, _ = one_pass(module)
+    second = make_net(module, make_options(callbacks=[RecordBatches()]))
+    load_moments(second, first.optimizer_.state_dict())
+    assert not second.optimizer_.state_dict()["state"]
+
+
 # Callbacks ----------------------------------------------------------------------------
 
 
@@ -920,8 +953,8 @@ def test_a_callback_may_stop_the_training_at_any_time(run, method):
 def test_a_stop_in_mid_epoch_restores_the_best_weights():
     module, x_valid = autoencoder(), rows(seed=1)
     stop = stop_at("on_batch_end", call=13)  # five batches to an epoch
-    _, result = fit(module, x_valid=x_valid, callbacks=[stop])
-    assert result.n_epochs == 2
+    net, result = fit(module, x_valid=x_valid, callbacks=[stop])
+    assert result.n_epochs == len(net.history) == 2  # none of the unfinished one
     loss = row_losses(module, x_valid, 0).mean().item()
     assert loss == min(result.validation_loss_curve)
 
