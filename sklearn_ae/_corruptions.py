@@ -72,7 +72,9 @@ class SwapCorruption(nn.Module):
         self.level = level
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = torch.randint_like(x, len(x)).long()  # (n, d)
+        n = len(x)
+        own = torch.arange(n, device=x.device)[:, None]  # (n, 1)
+        rows = (own + torch.randint(1, max(n, 2), x.shape, device=x.device)) % n
         return torch.where(torch.rand_like(x) < self.level, x.gather(0, rows), x)
 
 

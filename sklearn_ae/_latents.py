@@ -112,8 +112,8 @@ class LatentDensity:
             return random_state.multivariate_normal(
                 self.mean, self.covariance, n_samples, check_valid="ignore"
             )
-        self.mixture.random_state = random_state
-        Z, _ = self.mixture.sample(n_samples)
-        self.mixture.random_state = None
+        mixture = copy.copy(self.mixture)
+        mixture.random_state = random_state
+        Z, _ = mixture.sample(n_samples)
         # scikit-learn gives the draws sorted by component.
         return random_state.permutation(Z) * self.scale + self.mean

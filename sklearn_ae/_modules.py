@@ -185,8 +185,8 @@ class Autoencoder(nn.Module):
     def rotate(self, rotation: Tensor, shift: Tensor) -> None:
         """Change latents z to (z - shift) @ rotation, for an orthogonal rotation.
 
-        The map is folded into the layers around the latents, so that rows, losses
-        and gradients are what they were and nothing is computed in addition.
+        The map is folded into the layers around the latents: reconstructions and losses
+        are what they were, and nothing is computed in addition.
         """
         _map_outputs(self.encoder, rotation.T, shift)
         _map_inputs(self.decoder, rotation, shift)

@@ -8,6 +8,7 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ MIN_NOISE_VARIANCE = 1e-6
 class LinearStart:
     """The linear optimum: x is about latents @ components + mean."""
 
-    components: Tensor  # (k, d), orthonormal rows, or zeros beyond the data's rank
+    components: Tensor  # (k, d), orthonormal rows; zeros where n or d is less than k
     mean: Tensor  # (d,), nearly zero: rows come centred
     variances: Tensor  # (k,), of the latents
     noise_variance: float  # per column, of what the components leave
@@ -98,7 +99,7 @@ def anchor(mlp: MLP, layer: Layer, input_variances: Tensor) -> AnchoredMLP:
     spread = input_variances.sqrt()
     # What is left of a constant input is rounding noise, and no spread to divide by.
     widest = spread.max() if spread.max() > 0 else torch.ones_like(spread).max()
-    spread = torch.where(spread > 1e-6 * widest, spread, widest)
+    spread = torch.where(spread > 1e-5 * widest, spread, widest)
     return AnchoredMLP(weight, bias, mlp, spread.to(torch.float32))
 
 
@@ -130,17 +131,27 @@ def make_own_network(
     if isinstance(network, nn.Module):
         return copy.deepcopy(network)
     try:
-        inspect.signature(network).bind(n_inputs, n_outputs)
-    except TypeError:
-        made = network()
-    else:
-        made = network(n_inputs, n_outputs)
+        takes_widths = _can_be_called(network, n_inputs, n_outputs)
+        made = network(n_inputs, n_outputs) if takes_widths else network()
+    except TypeError as error:
+        raise TypeError(
+            f"{role} must take the widths of its input and its output, or nothing: "
+            f"{error}"
+        ) from error
     if not isinstance(made, nn.Module):
         raise TypeError(
             f"{role} must be a torch.nn.Module, or a class or function that gives one; "
             f"{network!r} gave {type(made).__name__}."
         )
     return made
+
+
+def _can_be_called(function: Callable[..., Any], *args: Any) -> bool:
+    try:
+        inspect.signature(function).bind(*args)
+    except (TypeError, ValueError):  # ValueError: no signature to be found
+        return False
+    return True
 
 
 def check_own_network(

@@ -36,7 +36,8 @@ def weight_decay(alpha: float, learning_rate: float, n_steps: int) -> float:
 
     The schedule's mean is half its peak. Longer training does not mean more decay.
     """
-    return alpha / (0.5 * learning_rate * max(1, n_steps))
+    decay = alpha / (0.5 * learning_rate * max(1, n_steps))
+    return min(decay, 0.5 / learning_rate)  # a step may halve a weight, not turn it
 
 
 def batch_size(n_samples: int) -> int:

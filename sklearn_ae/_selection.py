@@ -6,7 +6,7 @@ best on average, where it clearly beats the start, is where a last training, on 
 rows, ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -45,7 +45,8 @@ def train_on_small_table(
     make_module(rows).
     """
     generator = torch.Generator().manual_seed(seed)
-    folds = torch.randperm(len(x), generator=generator).to(x.device).chunk(n_folds)
+    rows = torch.randperm(len(x), generator=generator).to(x.device)
+    folds = rows.tensor_split(n_folds)
     train_curves, n_trained, held_out = [], 0, []
     diverged: DivergenceError | None = None
     with progress_bar(options, n_trainings=len(folds)) as bar:
@@ -94,7 +95,7 @@ def _train(
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
-    on_epoch: Callable[[float, float], None] = lambda *_: None,
+    on_epoch: Callable[[float, Sequence[float]], None] = lambda *_: None,
     n_epochs: int | None = None,
 ) -> tuple[list[float], Tensor]:
     """Train for n_epochs of the schedule, or all of it.
@@ -106,18 +107,20 @@ def _train(
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     schedule = Schedule(options.learning_rate, options.n_epochs * len(batches))
     curve: list[float] = []
-    held_out = [] if x_valid is None else [row_losses(module, x_valid, seed)]
-    initial = row_losses(module, x, seed).mean().item()
+    held_out: list[Tensor] = []
     with (
         enough_threads(module, options.batch_size),
         fast_step(module, is_fast(net)) as step,
     ):
+        if x_valid is not None:
+            held_out.append(row_losses(module, x_valid, seed))
+        initial = row_losses(module, x, seed).mean().item()
         for epoch in range(1, (options.n_epochs if n_epochs is None else n_epochs) + 1):
             curve.append(net.run_epoch(batches, step, schedule))
             check_loss(curve[-1], initial, module, options, epoch)
             if x_valid is not None:
                 held_out.append(row_losses(module, x_valid, seed))
-                on_epoch(curve[-1], held_out[-1].mean().item())
+                on_epoch(curve[-1], [held_out[-1].mean().item()])
     module.eval()
     unflatten(module)
     return curve, torch.stack(held_out) if held_out else torch.empty(0)

@@ -88,7 +88,8 @@ def isolated_generators(seed: int, device: torch.device) -> Iterator[None]:
     with _GENERATOR_LOCK, contextlib.ExitStack() as stack:
         if device.type == "cuda":
             stack.enter_context(torch.random.fork_rng(devices=[device]))
-            torch.cuda.manual_seed(seed)
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         else:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             if device.type == "mps":
@@ -158,10 +159,6 @@ class _Net(NeuralNet):
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as stop:
             raise _StopTraining from stop
-
-    def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
-        # Where the gradients are views of the optimizer's, they must stay.
-        self.optimizer_.zero_grad(set_to_none=False)
 
     def run_epoch(
         self,
@@ -356,18 +353,18 @@ def train(
                     best = _Candidate.of(module, losses, epoch)
                 validation_curve = None if x_valid is None else watched_curve
                 record_losses(net.history, curve, validation_curve)
-                bar.update(curve[-1], watched_curve[-1])
+                bar.update(curve[-1], validation_curve)
                 net.notify("on_epoch_end", **epoch_data)
                 if epoch - last_progress >= options.n_iter_no_change:
                     break
         except _StopTraining:
             del net.history[n_epochs_before + len(curve) :]  # an unfinished epoch
+        if x_valid is not None and options.starts_at_optimum:
+            best = best if is_clear_gain(first.losses - best.losses) else first
+        module.load_state_dict(best.state)
         with contextlib.suppress(_StopTraining):
             net.notify("on_train_end", X=x_train, y=None)
 
-    if x_valid is not None and options.starts_at_optimum:
-        best = best if is_clear_gain(first.losses - best.losses) else first
-    module.load_state_dict(best.state)
     module.eval()
     unflatten(module)
     return TrainingResult(
@@ -403,6 +400,8 @@ def is_clear_gain(gains: Tensor) -> bool:
     The mean must rise. Its standard errors, and those of the number of rows that gain
     (the sign test, which a few far rows cannot sway), must be more than 4 together.
     """
+    if len(gains) < 2:
+        return False
     root_n = math.sqrt(len(gains))
     mean, std = gains.mean().item(), gains.std(correction=0).item()
     t = mean * root_n / std if std > 0 else math.copysign(math.inf, mean)
@@ -416,11 +415,11 @@ def train_one_pass(
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     module = net.module_
-    initial = train_loss = row_losses(module, x, seed).mean().item()
     with (
         enough_threads(module, options.batch_size),
         fast_step(module, is_fast(net)) as step,
     ):
+        initial = train_loss = row_losses(module, x, seed).mean().item()
         try:
             net.notify("on_train_begin", X=x, y=None)
             net.notify("on_epoch_begin", dataset_train=x, dataset_valid=None)
@@ -473,6 +472,11 @@ def check_loss(
     limit = _DIVERGENCE_FACTOR * max(abs(initial), module.loss_of_nonsense)
     if math.isfinite(loss) and loss <= limit:
         return
+    if not math.isfinite(initial):
+        raise DivergenceError(
+            f"The mean loss of a row is {initial:.3g} in epoch 0, before the first "
+            "step: look for outliers in X, and for values that the networks cannot take."
+        )
     raise DivergenceError(
         f"Training diverged in epoch {epoch}: the mean loss of a row went from "
         f"{initial:.3g} to {loss:.3g}. Lower learning_rate_init "
@@ -491,9 +495,11 @@ class progress_bar(contextlib.AbstractContextManager):
 
             self.bar = tqdm(total=n_trainings * options.n_epochs, unit="epoch")
 
-    def update(self, train_loss: float, watched: float) -> None:
+    def update(self, loss: float, validation_curve: Sequence[float] | None) -> None:
         if self.bar is not None:
-            losses = {"loss": f"{train_loss:.4g}", "valid": f"{watched:.4g}"}
+            losses = {"loss": f"{loss:.4g}"}
+            if validation_curve:
+                losses["valid"] = f"{validation_curve[-1]:.4g}"
             self.bar.set_postfix(losses, refresh=False)
             self.bar.update()
 

@@ -553,6 +553,18 @@ def test_cross_validation_holds_every_row_out(quick):
     assert quick(AutoencoderTransformer, **params).fit(noise).best_iter_ > 0
 
 
+def test_luck_on_few_held_out_rows_does_not_replace_pca(quick):
+    # 8 rows held out, of a table without any rule; a callback, so that there are no
+    # folds. Some epoch is nearly always better than PCA on 8 rows.
+    params = {"hidden_layer_sizes": (64,), "max_iter": 30, "early_stopping": True}
+    n_learned = 0
+    for seed in range(6):
+        noise = np.random.default_rng(seed).standard_normal((80, 5))
+        estimator = quick(AutoencoderTransformer, callbacks=[Callback()], **params)
+        n_learned += estimator.fit(noise).best_iter_ > 0
+    assert n_learned <= 1
+
+
 def test_cross_validation_finds_what_pca_cannot(quick, more_rows):
     X = more_rows(300)
     params = {"hidden_layer_sizes": (64,), "max_iter": 60, "learning_rate_init": 0.02}
@@ -1007,6 +1019,13 @@ def test_warm_start_goes_on(Estimator, quick, X):
     assert estimator.n_iter_ == 30
     assert estimator.loss_curve_[:20] == curve
     assert len(estimator.loss_curve_) == len(estimator.history_) == 30
+
+
+def test_best_epoch_is_counted_over_all_calls(quick, X):
+    estimator = quick(AutoencoderTransformer, warm_start=True, init="random").fit(X)
+    estimator.set_params(max_iter=30).fit(X)
+    # Plain rows, a low rate: every epoch is better than the last one.
+    assert estimator.best_iter_ == 30
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
