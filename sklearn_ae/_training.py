@@ -475,7 +475,7 @@ def check_loss(
     if not math.isfinite(initial):
         raise DivergenceError(
             f"The mean loss of a row is {initial:.3g} in epoch 0, before the first "
-            "step: look for outliers in X, and for values that the networks cannot take."
+            "step: look for outliers in X, and for values too large for the networks."
         )
     raise DivergenceError(
         f"Training diverged in epoch {epoch}: the mean loss of a row went from "
