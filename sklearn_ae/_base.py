@@ -45,6 +45,7 @@ from ._training import (
     TrainingOptions,
     TrainingResult,
     check_callbacks,
+    enough_threads,
     isolated_generators,
     load_moments,
     make_net,
@@ -183,7 +184,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             # Latents of the last fit, and those of PCA, have their axes already.
             as_before = result.best_epoch == 0 and (goes_on or _is_anchored(module))
             if module.is_own and not as_before:
-                self._align_latents(module, x)
+                with enough_threads(module, min(len(x), BLOCK_ROWS)):
+                    self._align_latents(module, x)
         if goes_on:
             result.loss_curve[:0] = self.loss_curve_
             if result.validation_loss_curve is not None:
@@ -417,7 +419,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.module_ = module
         self.n_components_ = self.n_components
         self._structure = self._current_structure()
-        error = over_blocks(module.reconstruction_error, x).double().mean().item()
+        with enough_threads(module, min(len(x), BLOCK_ROWS)):
+            error = over_blocks(module.reconstruction_error, x).double().mean().item()
         self.reconstruction_err_ = error * module.scale.item() ** (
             module.loss_function.scale_power
         )
@@ -611,7 +614,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         module = _in_precision_of(self.module_, X.dtype)
         device = module.center.device
         args = tuple(arg.to(device) for arg in args)
-        with torch.inference_mode():
+        n_rows = min(len(X), block_rows)
+        with torch.inference_mode(), enough_threads(module, n_rows):
             blocks = [
                 getattr(module, method)(_as_tensor(X[rows]).to(device), *args)
                 for rows in gen_batches(len(X), block_rows)

@@ -100,15 +100,15 @@ def isolated_generators(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def enough_threads(module: Autoencoder, batch_size: int) -> Iterator[None]:
-    """Use no more of torch's threads than the largest product of a step can feed.
+def enough_threads(module: Autoencoder, n_rows: int) -> Iterator[None]:
+    """Use no more of torch's threads than the largest product of n_rows can feed.
 
     On small layers threads wait for each other longer than they compute, and where
     another process wants the cores too, they wait for its time slices.
     """
     largest = max((p.numel() for p in module.parameters()), default=0)
     before = torch.get_num_threads()
-    torch.set_num_threads(min(before, max(1, largest * batch_size // _THREAD_WORK)))
+    torch.set_num_threads(min(before, max(1, largest * n_rows // _THREAD_WORK)))
     try:
         yield
     finally:

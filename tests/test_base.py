@@ -752,9 +752,11 @@ def test_bar_ends_at_the_epoch_that_training_ended_in(Estimator, quick, X, capsy
 
 
 def test_bar_is_closed_where_training_fails(Estimator, quick, X, capsys):
-    with pytest.raises(ValueError, match="diverged"):
+    with pytest.raises(ValueError, match="diverged") as caught:
         quick(Estimator, verbose=1, learning_rate_init=1e6).fit(X)
     assert capsys.readouterr().err.endswith("\n")
+    # Until here the error kept the bar alive: it was closed, not collected.
+    assert caught.tb is not None
 
 
 def test_verbose_0_is_silent(Estimator, quick, X, capfd):

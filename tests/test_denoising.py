@@ -69,6 +69,19 @@ def test_training_compares_corrupted_rows_with_clean_ones(denoiser, X):
     assert lowest == pytest.approx(X.var(axis=0).mean(), rel=0.05)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_corruption_of_the_fitted_module_knows_the_columns(method, denoiser, X):
+    # Training has an order of the columns of its own; afterwards it is the table's.
+    estimator = getattr(denoiser(corruption="salt_and_pepper"), method)(X)
+    module = estimator.module_
+    low, high = (
+        (extreme * module.scale + module.center).numpy()
+        for extreme in (module.corruption.column_min, module.corruption.column_max)
+    )
+    np.testing.assert_allclose(low, X.min(axis=0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(high, X.max(axis=0), rtol=1e-5, atol=1e-5)
+
+
 class Count:
     """A corruption that counts its calls and changes nothing."""
 
