@@ -13,8 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -388,6 +390,27 @@ def test_order_of_columns_does_not_matter_at_the_start(Estimator, X):
     R = Estimator(max_iter=0).fit(X[:, order]).reconstruct(X[:, order])
     wanted = Estimator(max_iter=0).fit(X).reconstruct(X)[:, order]
     assert_allclose(R, wanted, atol=1e-12 * X.std(), rtol=0)
+
+
+def standardised(X):
+    return StandardScaler().fit_transform(X)
+
+
+@pytest.mark.parametrize("prepare", [np.array, standardised])
+def test_scale_is_the_spread_of_the_mean_column(Estimator, prepare, X):
+    # Of standardised columns some have the variance 1, others miss it by rounding
+    # errors; a constant column counts as one without spread.
+    X = np.column_stack([prepare(X), np.full(len(X), 0.1)])
+    scale = Estimator(max_iter=0).fit(X).module_.scale.item()
+    assert scale == pytest.approx(np.sqrt(X.var(axis=0).mean()), rel=1e-6)
+
+
+def test_scale_does_not_jump_with_a_rounding_error():
+    # Iris, wine and others: columns of variance 1 + 2e-16 are not constant.
+    for load in (load_iris, load_wine):
+        X = standardised(load().data)
+        scale = AutoencoderTransformer(max_iter=0).fit(X).module_.scale.item()
+        assert scale == pytest.approx(1.0, rel=1e-6), load.__name__
 
 
 def test_large_numbers_are_told_to_be_too_large(Estimator, quick, X):
