@@ -674,7 +674,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         except RuntimeError as error:
             raise ValueError(
                 "device must be 'auto' or a name that torch.device takes, such as "
-                f"'cpu', 'cuda', 'cuda:1' or 'mps'; got {self.device!r}."
+                f"'cpu', 'cuda' or 'cuda:1'; got {self.device!r}."
             ) from error
 
     def _loss(self):

@@ -66,8 +66,14 @@ class TrainingResult:
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The device named, or for "auto" the first of CUDA, MPS and CPU that is there."""
+    """The device named, or for "auto" CUDA where it is there, else the CPU."""
     if device != "auto":
+        if torch.device(device).type == "mps":
+            # The centre of a table of float64 is float64, which MPS does not have.
+            raise ValueError(
+                "device='mps' is not supported: it has no double precision, which far "
+                "columns are centred in. Use device='cpu'."
+            )
         try:
             torch.zeros(1, device=device).item()  # "meta" devices hold no numbers
         except (RuntimeError, AssertionError) as error:
@@ -77,8 +83,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
     return torch.device("cpu")
 
 
@@ -92,9 +96,6 @@ def isolated_generators(seed: int, device: torch.device) -> Iterator[None]:
                 torch.cuda.manual_seed(seed)
         else:
             stack.enter_context(torch.random.fork_rng(devices=[]))
-            if device.type == "mps":
-                stack.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
-                torch.mps.manual_seed(seed)
         torch.default_generator.manual_seed(seed)
         yield
 

@@ -110,7 +110,7 @@ class VAETransformer(BaseAutoencoder):
         1 shows a progress bar with the losses.
 
     device : str or torch.device, default="auto"
-        Where to compute: "auto" takes CUDA, then MPS, then the CPU.
+        Where to compute: "auto" takes CUDA where it is there, else the CPU.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training, with the net that skorch gives them.

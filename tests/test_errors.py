@@ -314,8 +314,6 @@ def test_device_that_torch_does_not_know(Estimator, device, X):
 def test_device_that_is_not_here(device, quick, X):
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has one")
-    if device == "mps" and torch.backends.mps.is_available():
-        pytest.skip("this machine has one")
     estimator = quick(AutoencoderTransformer, max_iter=1).fit(X)
     unchanged = Unchanged(estimator, X, device=device)
     with pytest.raises(ValueError, match=f"device.*{device}"):

@@ -162,16 +162,10 @@ def test_a_device_named_is_the_one_taken():
     assert resolve_device(torch.device("cpu", 0)) == torch.device("cpu", 0)
 
 
-@pytest.mark.parametrize(
-    ("has_cuda", "has_mps", "expected"),
-    [(True, True, "cuda:1"), (False, True, "mps"), (False, False, "cpu")],
-)
-def test_auto_takes_cuda_then_mps_then_the_cpu(
-    monkeypatch, has_cuda, has_mps, expected
-):
+@pytest.mark.parametrize(("has_cuda", "expected"), [(True, "cuda:1"), (False, "cpu")])
+def test_auto_takes_cuda_then_the_cpu(monkeypatch, has_cuda, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has_mps)
     assert resolve_device("auto") == torch.device(expected)
 
 
