@@ -242,19 +242,19 @@ def two_threads():
 
 
 def test_small_networks_get_one_thread(two_threads):
-    with enough_threads(autoencoder(), batch_size=8):
+    with enough_threads(autoencoder(), n_rows=8):
         assert torch.get_num_threads() == 1
 
 
 def test_large_networks_keep_the_threads_there_are(two_threads):
     with torch.device("meta"):  # no memory, no arithmetic
         module = autoencoder(hidden=(5000, 5000))
-    with enough_threads(module, batch_size=1000):
+    with enough_threads(module, n_rows=1000):
         assert torch.get_num_threads() == 2
 
 
 def test_thread_count_is_restored(two_threads):
-    with enough_threads(autoencoder(), batch_size=8):
+    with enough_threads(autoencoder(), n_rows=8):
         pass
     assert torch.get_num_threads() == 2
 
@@ -262,7 +262,7 @@ def test_thread_count_is_restored(two_threads):
 def test_thread_count_is_restored_after_an_exception(two_threads):
     with (
         pytest.raises(RuntimeError, match="stop"),
-        enough_threads(autoencoder(), batch_size=8),
+        enough_threads(autoencoder(), n_rows=8),
     ):
         raise RuntimeError("stop")
     assert torch.get_num_threads() == 2
