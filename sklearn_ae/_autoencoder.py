@@ -45,7 +45,7 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
-        random one.
+        random one, and a tenth of that where a training diverges.
 
     alpha : float or "auto", default="auto"
         Weight decay of the MLPs, for the training as a whole: weights that the data do

@@ -42,6 +42,7 @@ from ._networks import (
 )
 from ._selection import train_on_small_table
 from ._training import (
+    DivergenceError,
     TrainingOptions,
     TrainingResult,
     check_callbacks,
@@ -125,7 +126,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             X = self._validate_rows(X, reset=not goes_on)
-            self._fit(X, goes_on)
+            for slowdown in (1.0, 10.0, 100.0):
+                try:
+                    self._fit(X, goes_on, slowdown)
+                    break
+                except DivergenceError:
+                    # A rate of our own choice is ours to lower: heavy tails need it.
+                    if self.learning_rate_init != "auto" or slowdown == 100.0:
+                        raise
         return self
 
     def partial_fit(self, X, y=None):
@@ -156,7 +164,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._partial_fit(X, goes_on)
         return self
 
-    def _fit(self, X: np.ndarray, goes_on: bool) -> None:
+    def _fit(self, X: np.ndarray, goes_on: bool, slowdown: float) -> None:
         random_state = make_random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
         device = resolve_device(self.device)
@@ -164,7 +172,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             module, x, order = self._start(X, goes_on, random_state, device)
             n_done = self.n_iter_ if goes_on else 0
             if self._cross_validates(len(x), goes_on):
-                options = self._training_options(len(x), device)
+                options = self._training_options(len(x), device, slowdown=slowdown)
                 module, result = train_on_small_table(
                     lambda rows: self._build_module(
                         rows, module.center, module.scale, random_state
@@ -176,7 +184,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 )
             else:
                 x_train, x_valid = self._split(x, random_state)
-                options = self._training_options(len(x_train), device, n_done)
+                options = self._training_options(
+                    len(x_train), device, n_done, slowdown=slowdown
+                )
                 net = make_net(module, options)
                 if goes_on:
                     net.history.extend(self.history_)
@@ -379,13 +389,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device: torch.device,
         n_epochs_done: int = 0,
         n_steps_in_all: int = 0,
+        slowdown: float = 1.0,
     ) -> TrainingOptions:
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = _recipe.batch_size(n_samples)
         learning_rate = self.learning_rate_init
         if learning_rate == "auto":
-            learning_rate = _recipe.learning_rate(self._init())
+            learning_rate = _recipe.learning_rate(self._init()) / slowdown
         alpha = _recipe.alpha(self._init()) if self.alpha == "auto" else self.alpha
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.

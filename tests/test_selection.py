@@ -2,10 +2,11 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
-from sklearn_ae import _selection
+from sklearn_ae import AutoencoderTransformer, _base, _selection
 from sklearn_ae._losses import SquaredError
 from sklearn_ae._modules import MLP, Autoencoder
 from sklearn_ae._selection import train_on_small_table
@@ -228,3 +229,27 @@ def test_one_bar_for_all_trainings(start, x, capsys):
     assert out == ""
     assert err.count("\n") == 1
     assert "30/30" in err.rpartition("\r")[2]
+
+
+# The learning rate --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "rates"),
+    [({}, [6e-3, 6e-4, 6e-5]), ({"learning_rate_init": 1e-3}, [1e-3])],
+    ids=["ours", "the user's"],
+)
+def test_a_rate_of_our_own_is_lowered_where_training_diverges(
+    monkeypatch, params, rates
+):
+    seen = []
+
+    def diverge(make_module, x, options, seed, n_folds):
+        seen.append(options.learning_rate)
+        raise DivergenceError("diverged")
+
+    monkeypatch.setattr(_base, "train_on_small_table", diverge)
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    with pytest.raises(DivergenceError):
+        AutoencoderTransformer(2, **params).fit(X)
+    assert seen == pytest.approx(rates)
