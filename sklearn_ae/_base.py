@@ -322,7 +322,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                     moments.partial_fit(X[rows])
                 center = moments.mean_
                 # The scaler gives constant columns, rounding errors aside, scale 1.
-                is_constant = (moments.scale_ == 1.0) & (moments.var_ != 1.0)
+                std = np.sqrt(moments.var_)
+                is_constant = (moments.scale_ == 1.0) & (std != 1.0)
                 variances = np.where(is_constant, 0.0, moments.var_)
             # An exact sum does not depend on the order of the columns.
             scale = math.sqrt(math.fsum(variances) / len(variances))
