@@ -65,9 +65,10 @@ class AutoencoderTransformer(BaseAutoencoder):
         Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
         loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
         Below 1000 rows the best epoch is found by 5-fold cross-validation instead, and
-        all rows are trained on until there; not so with callbacks, which follow one
-        training. A PCA start stays where what was learned is not clearly better on
-        the held-out rows. Without early stopping the loss on the training rows decides.
+        on all tables below 10,000 rows a last training, on all rows, is as long as the
+        held-out ones liked; not so with callbacks, which follow one training. A PCA
+        start stays where what was learned is not clearly better on the held-out rows.
+        Without early stopping the loss on the training rows decides.
 
     validation_fraction : float, default=0.1
         Share of the rows held out.
@@ -113,7 +114,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         Epochs trained.
 
     best_iter_ : int
-        Epoch whose weights were kept; 0 is the state before the first step.
+        Epoch that was best on held-out rows; 0 is the state before the first step. Its
+        weights are kept, or below 10,000 rows tell how long to train on all rows.
 
     loss_curve_ : list of float
         Mean training loss of each epoch, in standardised units.

@@ -10,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -40,7 +41,7 @@ from ._networks import (
     make_own_network,
     start_at,
 )
-from ._selection import train_on_small_table
+from ._selection import train_on_all_rows, train_on_small_table
 from ._training import (
     DivergenceError,
     TrainingOptions,
@@ -171,16 +172,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with isolated_generators(seed, device), _with_gradients():
             module, x, order = self._start(X, goes_on, random_state, device)
             n_done = self.n_iter_ if goes_on else 0
-            if self._cross_validates(len(x), goes_on):
-                options = self._training_options(len(x), device, slowdown=slowdown)
+            build = partial(
+                self._build_module,
+                center=module.center,
+                scale=module.scale,
+                random_state=random_state,
+            )
+            options_for_all = self._training_options(
+                len(x), device, n_done, slowdown=slowdown
+            )
+            if self._ends_on_all_rows(len(x), goes_on) and len(x) < _recipe.SMALL_TABLE:
                 module, result = train_on_small_table(
-                    lambda rows: self._build_module(
-                        rows, module.center, module.scale, random_state
-                    ),
-                    x,
-                    options,
-                    seed,
-                    _recipe.N_FOLDS,
+                    build, x, options_for_all, seed, _recipe.N_FOLDS
                 )
             else:
                 x_train, x_valid = self._split(x, random_state)
@@ -191,6 +194,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 if goes_on:
                     net.history.extend(self.history_)
                 result = train(net, x_train, x_valid, options, seed)
+                if self._ends_on_all_rows(len(x), goes_on) and result.best_epoch > 0:
+                    module = train_on_all_rows(
+                        build, x, options_for_all, seed, result.best_epoch
+                    )
             # Latents of the last fit, and those of PCA, have their axes already.
             as_before = result.best_epoch == 0 and (goes_on or _is_anchored(module))
             if module.is_own and not as_before:
@@ -210,14 +217,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._set_fitted(module, x, order, random_state)
         self._warn_if_cut_short(result, _recipe.n_epochs(len(x)), goes_on)
 
-    def _cross_validates(self, n_samples: int, goes_on: bool) -> bool:
-        """Whether the rows are too few to hold some out.
+    def _ends_on_all_rows(self, n_samples: int, goes_on: bool) -> bool:
+        """Whether the rows are too few to learn from a part of them only.
 
         Callbacks follow one training, and warm starts go on from one.
         """
-        is_small = _recipe.N_FOLDS <= n_samples < _recipe.SMALL_TABLE
+        is_short = _recipe.N_FOLDS <= n_samples < _recipe.LONG_TABLE
         wants_it = self.early_stopping and self.max_iter > 0 and not self.callbacks
-        return is_small and wants_it and not goes_on
+        return is_short and wants_it and not goes_on
 
     def _warn_if_cut_short(
         self, result: TrainingResult, n_epochs_wanted: int, goes_on: bool

@@ -1,16 +1,17 @@
-"""How long to train on a small table: cross-validation instead of held-out rows.
+"""Short tables: held-out rows say how long to train, then all rows are trained on.
 
 A tenth of a small table is too few rows to tell a gain from luck, and too many to do
-without. Here each row is held out once, from one of a few trainings; the epoch that is
-best on average, where it clearly beats the start, is where a last training, on all
-rows, ends.
+without. There, each row is held out once, from one of a few trainings; what counts is
+the epoch that is best on average, where it clearly beats the start.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from . import _recipe
 from ._fast import fast_step, unflatten
 from ._modules import Autoencoder
 from ._training import (
@@ -39,7 +40,7 @@ def train_on_small_table(
     seed: int,
     n_folds: int,
 ) -> tuple[Autoencoder, TrainingResult]:
-    """Train on all rows (n, d), for as many epochs as cross-validation says.
+    """Train on all rows (n, d), for as long as cross-validation says.
 
     Parameters that are drawn or fitted anew for every training come from
     make_module(rows).
@@ -75,8 +76,7 @@ def train_on_small_table(
     if options.starts_at_optimum and (diverged or not is_clear_gain(gains)):
         best_epoch = 0
 
-    module = make_module(x)
-    _train(module, x, None, options, seed, n_epochs=best_epoch)
+    module = train_on_all_rows(make_module, x, options, seed, best_epoch)
     train_curve = torch.stack(train_curves).sum(dim=0) / n_trained
     loss_curve, validation_curve = train_curve.tolist(), mean_losses[1:].tolist()
     result = TrainingResult(
@@ -89,6 +89,24 @@ def train_on_small_table(
     return module, result
 
 
+def train_on_all_rows(
+    make_module: MakeModule,
+    x: Tensor,
+    options: TrainingOptions,
+    seed: int,
+    best_epoch: int,
+) -> Autoencoder:
+    """Train anew on all rows (n, d), for as long as held-out rows liked it.
+
+    The schedule ends with the training, at a rate of zero: weights from the middle of
+    a longer one still jump about, and with fewer rows than they could learn from.
+    """
+    n_epochs = min(options.n_epochs, _recipe.n_epochs_on_all_rows(best_epoch))
+    module = make_module(x)
+    _train(module, x, None, replace(options, n_epochs=n_epochs), seed)
+    return module
+
+
 def _train(
     module: Autoencoder,
     x: Tensor,
@@ -96,9 +114,8 @@ def _train(
     options: TrainingOptions,
     seed: int,
     on_epoch: Callable[[float, Sequence[float]], None] = lambda *_: None,
-    n_epochs: int | None = None,
 ) -> tuple[list[float], Tensor]:
-    """Train for n_epochs of the schedule, or all of it.
+    """Train to the end of the schedule.
 
     Returns the training loss of each epoch, and the loss of every row of x_valid
     before the first epoch and after each (n_epochs + 1, n_valid).
@@ -115,7 +132,7 @@ def _train(
         if x_valid is not None:
             held_out.append(row_losses(module, x_valid, seed))
         initial = row_losses(module, x, seed).mean().item()
-        for epoch in range(1, (options.n_epochs if n_epochs is None else n_epochs) + 1):
+        for epoch in range(1, options.n_epochs + 1):
             curve.append(net.run_epoch(batches, step, schedule))
             check_loss(curve[-1], initial, module, options, epoch)
             if x_valid is not None:

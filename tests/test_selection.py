@@ -1,10 +1,16 @@
-"""Small tables: cross-validation of the epoch, then a training on all rows."""
+"""Held-out rows say how long to train, then all rows are trained on."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._testing import ignore_warnings
+from skorch.callbacks import EpochTimer
 
 from sklearn_ae import AutoencoderTransformer, _base, _selection
 from sklearn_ae._losses import SquaredError
@@ -14,9 +20,7 @@ from sklearn_ae._training import (
     DivergenceError,
     TrainingOptions,
     isolated_generators,
-    make_net,
     row_losses,
-    train,
 )
 
 CPU = torch.device("cpu")
@@ -127,31 +131,34 @@ def test_best_epoch_has_the_lowest_validation_loss(start, x):
         assert result.best_epoch == curve.index(min(curve))
 
 
-def test_last_training_is_that_of_all_rows_until_the_best_epoch(start):
+def test_last_training_is_that_of_all_rows_with_a_schedule_of_its_own(start):
     # Of noise there is little to learn: the best epoch is in mid-schedule.
     x = torch.randn(12, D, generator=torch.Generator().manual_seed(0))
-    changes = {"learning_rate": 0.1, "n_epochs": 40, "batch_size": 4}
-    module, result = select(Make(start), x, **changes)
-    assert 0 < result.best_epoch < 40
-    twin = copy.deepcopy(start)
-    kept = {}
-
-    class Watch(Autoencoder):
-        """Keeps its weights each time that it is evaluated: epochs 0, 1, 2 ..."""
-
-        def loss(self, x):
-            if not self.training:
-                kept[len(kept)] = copy.deepcopy(self.state_dict())
-            return super().loss(x)
-
-    twin.__class__ = Watch
-    options = make_options(**changes)
-    with isolated_generators(0, CPU):
-        train(make_net(twin, options), x, None, options, seed=0)
-    expected = kept[result.best_epoch]
+    changes = {"learning_rate": 0.1, "batch_size": 4}
+    module, result = select(Make(start), x, **changes, n_epochs=40)
+    n_epochs = math.ceil(1.4 * result.best_epoch)
+    assert 0 < n_epochs < 40
+    twin = copy.deepcopy(start).train()
+    train_by_hand(twin, x, n_epochs, learning_rate=0.1, n_batches=3)
     torch.testing.assert_close(
-        dict(module.state_dict()), dict(expected), rtol=1e-4, atol=1e-5
+        dict(module.state_dict()), dict(twin.state_dict()), rtol=1e-3, atol=1e-4
     )
+
+
+def train_by_hand(module, x, n_epochs, learning_rate, n_batches):
+    """The same batches, warm-up and cosine in the loop that everybody writes."""
+    optimizer = torch.optim.Adam(module.parameters())
+    generator = torch.Generator().manual_seed(0)
+    steps = (torch.arange(n_epochs * n_batches) + 0.5) / (n_epochs * n_batches)
+    cosine = 0.5 + 0.5 * torch.cos(torch.pi * (steps - 0.1) / 0.9)
+    rates = iter(learning_rate * torch.where(steps < 0.1, steps / 0.1, cosine))
+    for _ in range(n_epochs):
+        rows = torch.randperm(len(x), generator=generator)
+        for batch in rows.tensor_split(n_batches):
+            optimizer.param_groups[0]["lr"] = next(rates).item()
+            optimizer.zero_grad()
+            module.loss(x[batch]).mean().backward()
+            optimizer.step()
 
 
 @pytest.mark.parametrize("is_clear", [True, False])
@@ -229,6 +236,55 @@ def test_one_bar_for_all_trainings(start, x, capsys):
     assert out == ""
     assert err.count("\n") == 1
     assert "30/30" in err.rpartition("\r")[2]
+
+
+# Short tables -------------------------------------------------------------------------
+
+
+def table_of(n_rows):
+    """A parabola with noise: easy, and with something that PCA cannot have."""
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1, 1, size=n_rows)
+    return np.c_[t, t**2] + 0.01 * rng.normal(size=(n_rows, 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_trained_on_all_rows"),
+    [
+        ({}, True),
+        ({"LONG_TABLE": 1200}, False),
+        ({"callbacks": [EpochTimer()]}, False),
+        ({"early_stopping": False}, False),
+        ({"max_iter": 0}, False),
+    ],
+    ids=["short", "long", "callbacks", "no early stopping", "nothing to train"],
+)
+def test_only_short_tables_are_trained_on_as_a_whole(
+    monkeypatch, changes, is_trained_on_all_rows
+):
+    seen = []
+
+    def spy(make_module, x, options, seed, best_epoch):
+        seen.append((len(x), best_epoch))
+        return make_module(x)
+
+    monkeypatch.setattr(_base, "train_on_all_rows", spy)
+    changes = dict(changes)
+    if "LONG_TABLE" in changes:
+        monkeypatch.setattr(_base._recipe, "LONG_TABLE", changes.pop("LONG_TABLE"))
+    params = {"max_iter": 4, "hidden_layer_sizes": (8,)} | changes
+    with ignore_warnings(category=ConvergenceWarning):
+        model = AutoencoderTransformer(1, **params).fit(table_of(1200))
+    expected = [(1200, model.best_iter_)] if is_trained_on_all_rows else []
+    assert seen == expected
+
+
+def test_training_on_all_rows_needs_a_gain_on_held_out_rows():
+    X = np.random.default_rng(0).normal(size=(1200, 3))
+    model = AutoencoderTransformer(2, hidden_layer_sizes=(8,)).fit(X)
+    assert model.best_iter_ == 0
+    pca = PCA(2).fit(X)
+    assert_allclose(model.transform(X), pca.transform(X), atol=1e-5)
 
 
 # The learning rate --------------------------------------------------------------------
