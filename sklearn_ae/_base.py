@@ -10,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -23,8 +24,15 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_random_state, check_scalar, gen_batches
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    check_random_state,
+    check_scalar,
+    gen_batches,
+)
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -33,6 +41,7 @@ from ._latents import LatentDensity, principal_axes
 from ._losses import LOSSES, SquaredError
 from ._modules import ACTIVATIONS, MLP, AnchoredMLP, Autoencoder
 from ._networks import (
+    EXACT_PCA_SIZE,
     Layer,
     LinearStart,
     anchor,
@@ -40,6 +49,15 @@ from ._networks import (
     column_order,
     make_own_network,
     start_at,
+)
+from ._rows import (
+    RESIDENT_SIZE,
+    StreamedRows,
+    Table,
+    block_rows,
+    is_lazy,
+    is_long,
+    sample_size,
 )
 from ._selection import train_on_all_rows, train_on_small_table
 from ._training import (
@@ -56,9 +74,21 @@ from ._training import (
     train_one_pass,
 )
 
-# Rows per block wherever a table is walked through: memory stays bounded.
-BLOCK_ROWS = 8192
 SEED_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a fit, in the networks' units and in an order of their columns."""
+
+    x: Tensor  # (n, d): all of them, or of a long table a sample
+    train: Tensor | StreamedRows
+    valid: Tensor | None  # (n_valid, d)
+    order: Tensor  # (d,)
+
+    @property
+    def is_streamed(self) -> bool:
+        return isinstance(self.train, StreamedRows)
 
 
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -165,12 +195,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._partial_fit(X, goes_on)
         return self
 
-    def _fit(self, X: np.ndarray, goes_on: bool, slowdown: float) -> None:
+    def _fit(self, X: np.ndarray | Table, goes_on: bool, slowdown: float) -> None:
         random_state = make_random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
         device = resolve_device(self.device)
         with isolated_generators(seed, device), _with_gradients():
-            module, x, order = self._start(X, goes_on, random_state, device)
+            n_valid = 0
+            if self.early_stopping and self.max_iter > 0 and len(X) > 1:
+                n_valid = _recipe.n_validation_rows(len(X), self.validation_fraction)
+            module, rows = self._start(X, goes_on, random_state, device, n_valid)
             n_done = self.n_iter_ if goes_on else 0
             build = partial(
                 self._build_module,
@@ -179,30 +212,30 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 random_state=random_state,
             )
             options_for_all = self._training_options(
-                len(x), device, n_done, slowdown=slowdown
+                len(X), device, n_done, slowdown=slowdown
             )
-            if self._ends_on_all_rows(len(x), goes_on) and len(x) < _recipe.SMALL_TABLE:
+            ends_on_all = self._ends_on_all_rows(len(X), goes_on, rows)
+            if ends_on_all and len(X) < _recipe.SMALL_TABLE:
                 module, result = train_on_small_table(
-                    build, x, options_for_all, seed, _recipe.N_FOLDS
+                    build, rows.x, options_for_all, seed, _recipe.N_FOLDS
                 )
             else:
-                x_train, x_valid = self._split(x, random_state)
                 options = self._training_options(
-                    len(x_train), device, n_done, slowdown=slowdown
+                    len(rows.train), device, n_done, slowdown=slowdown
                 )
                 net = make_net(module, options)
                 if goes_on:
                     net.history.extend(self.history_)
-                result = train(net, x_train, x_valid, options, seed)
-                if self._ends_on_all_rows(len(x), goes_on) and result.best_epoch > 0:
+                result = train(net, rows.train, rows.valid, options, seed)
+                if ends_on_all and result.best_epoch > 0:
                     module = train_on_all_rows(
-                        build, x, options_for_all, seed, result.best_epoch
+                        build, rows.x, options_for_all, seed, result.best_epoch
                     )
             # Latents of the last fit, and those of PCA, have their axes already.
             as_before = result.best_epoch == 0 and (goes_on or _is_anchored(module))
             if module.is_own and not as_before:
-                with enough_threads(module, min(len(x), BLOCK_ROWS)):
-                    self._align_latents(module, x)
+                with enough_threads(module, block_rows(X.shape[1])):
+                    self._align_latents(module, rows.x)
         if goes_on:
             result.loss_curve[:0] = self.loss_curve_
             if result.validation_loss_curve is not None:
@@ -214,17 +247,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.loss_curve_ = result.loss_curve
         self.validation_loss_curve_ = result.validation_loss_curve
         self._moments = None
-        self._set_fitted(module, x, order, random_state)
-        self._warn_if_cut_short(result, _recipe.n_epochs(len(x)), goes_on)
+        self._set_fitted(module, rows.x, rows.order, random_state)
+        self._warn_if_cut_short(result, _recipe.n_epochs(len(X)), goes_on)
 
-    def _ends_on_all_rows(self, n_samples: int, goes_on: bool) -> bool:
+    def _ends_on_all_rows(self, n_samples: int, goes_on: bool, rows: _Rows) -> bool:
         """Whether the rows are too few to learn from a part of them only.
 
         Callbacks follow one training, and warm starts go on from one.
         """
         is_short = _recipe.N_FOLDS <= n_samples < _recipe.LONG_TABLE
         wants_it = self.early_stopping and self.max_iter > 0 and not self.callbacks
-        return is_short and wants_it and not goes_on
+        return is_short and wants_it and not goes_on and not rows.is_streamed
 
     def _warn_if_cut_short(
         self, result: TrainingResult, n_epochs_wanted: int, goes_on: bool
@@ -244,64 +277,131 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
 
-    def _partial_fit(self, X: np.ndarray, goes_on: bool) -> None:
+    def _partial_fit(self, X: np.ndarray | Table, goes_on: bool) -> None:
         random_state = make_random_state(self.random_state)
         n_passes = self.n_iter_ if goes_on else 0
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + n_passes) % SEED_LIMIT
         device = resolve_device(self.device)
-        moments = None
+        moments, order = (goes_on and self._moments) or (None, None)
         with isolated_generators(seed, device), _with_gradients():
-            module, x, order = self._start(X, goes_on, random_state, device)
-            if goes_on and self._moments is not None:
-                # The optimizer's moments are in the order of the first pass.
-                moments, order = self._moments
-                module.put_columns_back(torch.argsort(order))
-                x = x[:, order]
+            module, rows = self._start(X, goes_on, random_state, device, order=order)
             options = self._training_options(
-                len(x), device, n_steps_in_all=_recipe.N_STEPS_STREAMED
+                len(X), device, n_steps_in_all=_recipe.N_STEPS_STREAMED
             )
             net = make_net(module, options)
             if moments is not None:
                 load_moments(net, moments)
             if goes_on:
                 net.history.extend(self.history_)
-            loss = train_one_pass(net, x, options, seed)
+            loss = train_one_pass(net, rows.train, options, seed)
         self.history_ = net.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
-        self._moments = net.optimizer_.state_dict(), order
-        self._set_fitted(module, x, order, random_state)
+        self._moments = net.optimizer_.state_dict(), rows.order
+        self._set_fitted(module, rows.x, rows.order, random_state)
 
     def _start(
         self,
-        X: np.ndarray,
+        X: np.ndarray | Table,
         goes_on: bool,
         random_state: np.random.RandomState,
         device: torch.device,
-    ) -> tuple[Autoencoder, Tensor, Tensor]:
-        """The module before its first step, its rows (n, d), and the columns' order."""
-        order = torch.arange(X.shape[1])
+        n_valid: int = 0,
+        order: Tensor | None = None,
+    ) -> tuple[Autoencoder, _Rows]:
+        """The module before its first step, and its rows.
+
+        A module that goes on may be asked for columns in the order of its moments.
+        """
+        load = partial(
+            self._load,
+            X,
+            n_valid=n_valid,
+            seed=random_state.randint(SEED_LIMIT),
+            device=device,
+        )
+        in_place = torch.arange(X.shape[1])
         if goes_on:
             self._check_structure()
-            module = copy.deepcopy(self.module_)
+            module = copy.deepcopy(self.module_).cpu()
             self._update_module(module)
-            return module.to(device), _standardize(module, X).to(device), order
+            order = in_place if order is None else order
+            rows = load(module.center, module.scale, order=order)
+            module.put_columns_back(torch.argsort(order))
+            return module.to(device), rows
         center, scale = self._center_and_scale(X)
-        # A module without networks standardises already; they start from x.
-        module = self._make_module(nn.Identity(), nn.Identity(), center, scale)
-        x = _standardize(module, X)
-        if self._sorts_columns():
-            order = column_order(x)
-            x = x[:, order]
-        module = self._build_module(x, center, scale, random_state)
+        rows = load(center, scale)
+        start = None
+        if rows.is_streamed and X.shape[1] <= EXACT_PCA_SIZE and self._init() == "pca":
+            standardize = self._standardizer(center, scale, rows.order)
+            blocks = gen_batches(len(X), block_rows(X.shape[1]))
+            start = LinearStart.from_blocks(
+                (standardize(X[block]) for block in blocks), self.n_components
+            )
+        module = self._build_module(rows.x, center, scale, random_state, start)
         if self.callbacks:
             # They may look at rows and networks: everything in the columns' own order.
-            module.put_columns_back(order)
-            x = x[:, torch.argsort(order)]
-            order = torch.arange(X.shape[1])
-        return module.to(device), x.to(device), order
+            module.put_columns_back(rows.order)
+            rows = load(center, scale, order=in_place)
+        return module.to(device), rows
+
+    def _load(
+        self,
+        X: np.ndarray | Table,
+        center: Tensor,
+        scale: Tensor,
+        n_valid: int,
+        seed: int,
+        device: torch.device,
+        order: Tensor | None = None,
+    ) -> _Rows:
+        """Rows in the networks' units: in memory, or a sample and the way to the rest.
+
+        Rows to be held out come first. Without an order given, columns come in one
+        that follows from their content, if the networks may see them so.
+        """
+        random_state = np.random.RandomState(seed)
+        n_samples, n_features = X.shape
+        table = X if isinstance(X, Table) and not X.fits(device) else None
+        if table is not None:
+            n_sampled = sample_size(n_samples, n_features)
+            numbers = sample_without_replacement(
+                n_samples, n_sampled, random_state=random_state
+            )
+            n_valid = min(n_valid, n_sampled // 2)
+            X = table.take(numbers)
+            n_samples = n_sampled
+        elif n_valid:
+            numbers = random_state.permutation(n_samples)
+        else:
+            numbers = np.arange(n_samples)
+        standardize = self._standardizer(center, scale)
+        if order is None:
+            order = torch.arange(n_features)
+            if self._sorts_columns():
+                order = column_order(standardize(X[:1000]))
+        x = torch.empty(n_samples, n_features, dtype=torch.float32, device=device)
+        for part in gen_batches(n_samples, block_rows(n_features)):
+            block = X[part] if table is not None else X[numbers[part]]
+            x[part] = standardize(block)[:, order].to(device)
+        valid = x[:n_valid] if n_valid else None
+        if table is None:
+            return _Rows(x, x[n_valid:], valid, order)
+        standardize = self._standardizer(center, scale, order)
+        train = StreamedRows(table, standardize, x, held_out=numbers[:n_valid])
+        return _Rows(x, train, valid, order)
+
+    def _standardizer(
+        self, center: Tensor, scale: Tensor, order: Tensor | None = None
+    ) -> Callable[[np.ndarray], Tensor]:
+        """From rows of X to the networks' units, whatever becomes of the module."""
+        # A module without networks standardises already.
+        module = self._make_module(nn.Identity(), nn.Identity(), center, scale)
+        if order is None:
+            return lambda rows: module.standardize(_as_tensor(rows))
+        return lambda rows: module.standardize(_as_tensor(rows))[:, order]
 
     def _build_module(
         self,
@@ -309,15 +409,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         center: Tensor,
         scale: Tensor,
         random_state: np.random.RandomState,
+        linear_start: LinearStart | None = None,
     ) -> Autoencoder:
         """The module before its first step, for standardised rows (n, d)."""
-        encoder, decoder, linear_start = self._make_networks(x, random_state)
+        if self._init() == "pca" and linear_start is None:
+            linear_start = LinearStart.from_rows(x, self.n_components, random_state)
+        encoder, decoder = self._make_networks(x, linear_start)
         module = self._make_module(
             encoder, decoder, center, scale, x=x, linear_start=linear_start
         )
         return module.to(x.device)
 
-    def _center_and_scale(self, X: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _center_and_scale(self, X: np.ndarray | Table) -> tuple[Tensor, Tensor]:
         """Column means (d,) and the one global scale, the mean column's spread."""
         if self._loss().needs_unit_interval:
             center, scale = np.zeros(X.shape[1]), 1.0
@@ -325,7 +428,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             # Blocks bound the memory, and the scaler sums them in double precision.
             moments = StandardScaler()
             with np.errstate(over="ignore", invalid="ignore"):
-                for rows in gen_batches(len(X), BLOCK_ROWS):
+                for rows in gen_batches(len(X), block_rows(X.shape[1])):
                     moments.partial_fit(X[rows])
                 center = moments.mean_
                 # The scaler gives constant columns, rounding errors aside, scale 1.
@@ -346,9 +449,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
 
     def _make_networks(
-        self, x: Tensor, random_state: np.random.RandomState
-    ) -> tuple[nn.Module, nn.Module, LinearStart | None]:
-        """Encoder and decoder for standardised rows (n, d), and the linear start."""
+        self, x: Tensor, start: LinearStart | None
+    ) -> tuple[nn.Module, nn.Module]:
+        """Encoder and decoder for standardised rows (n, d)."""
         n_features, n_latents = x.shape[1], self.n_components
         n_encoded = n_latents * self._outputs_per_latent
         hidden = self._hidden_layer_sizes(n_features)
@@ -356,14 +459,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             MLP.of_sizes(n_features, hidden, n_encoded, self.activation),
             MLP.of_sizes(n_latents, hidden[::-1], n_features, self.activation),
         )
-        if self._init() == "pca":
-            start = LinearStart.from_rows(x, n_latents, random_state)
+        if start is not None:
             encoder_layer, decoder_layer, latent_variances = self._linear_start(start)
             column_variances = x.var(dim=0, correction=0)  # (d,)
             return (
                 anchor(mlps[0], encoder_layer, column_variances),
                 anchor(mlps[1], decoder_layer, latent_variances),
-                start,
             )
         encoder: nn.Module = mlps[0]
         decoder: nn.Module = mlps[1]
@@ -377,19 +478,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             check_own_network(decoder, "decoder", z, n_features, decoded_as)
         else:
             start_at(mlps[1], self._loss().inverse_link(x.mean(dim=0)))
-        return encoder, decoder, None
-
-    def _split(
-        self, x: Tensor, random_state: np.random.RandomState
-    ) -> tuple[Tensor, Tensor | None]:
-        """Rows to learn from and rows to watch."""
-        n_valid = 0
-        if self.early_stopping and self.max_iter > 0 and len(x) > 1:
-            n_valid = _recipe.n_validation_rows(len(x), self.validation_fraction)
-        if n_valid == 0:
-            return x, None
-        rows = torch.from_numpy(random_state.permutation(len(x))).to(x.device)
-        return x[rows[n_valid:]], x[rows[:n_valid]]
+        return encoder, decoder
 
     def _training_options(
         self,
@@ -438,7 +527,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.module_ = module
         self.n_components_ = self.n_components
         self._structure = self._current_structure()
-        with enough_threads(module, min(len(x), BLOCK_ROWS)):
+        with enough_threads(module, block_rows(x.shape[1])):
             error = over_blocks(module.reconstruction_error, x).double().mean().item()
         self.reconstruction_err_ = error * module.scale.item() ** (
             module.loss_function.scale_power
@@ -623,7 +712,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._compute(method, X)
 
     def _compute(
-        self, method: str, X: np.ndarray, *args: Tensor, block_rows: int = BLOCK_ROWS
+        self,
+        method: str,
+        X: np.ndarray | Table,
+        *args: Tensor,
+        n_block: int | None = None,
     ) -> np.ndarray:
         """Let a method of the module walk over X in blocks; keep X's dtype.
 
@@ -633,11 +726,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         module = _in_precision_of(self.module_, X.dtype)
         device = module.center.device
         args = tuple(arg.to(device) for arg in args)
-        n_rows = min(len(X), block_rows)
-        with torch.inference_mode(), enough_threads(module, n_rows):
+        n_block = n_block or block_rows(X.shape[1])
+        with torch.inference_mode(), enough_threads(module, min(len(X), n_block)):
             blocks = [
                 getattr(module, method)(_as_tensor(X[rows]).to(device), *args)
-                for rows in gen_batches(len(X), block_rows)
+                for rows in gen_batches(len(X), n_block)
             ]
         blocks = [block.cpu().numpy() for block in blocks]
         result = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -652,17 +745,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _validate_rows(
         self, X: Any, reset: bool, loss: SquaredError | None = None
-    ) -> np.ndarray:
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-        if (loss or self._loss()).needs_unit_interval:
-            low, high = X.min(), X.max()
-            rounding = 8 * np.finfo(X.dtype).eps  # as MinMaxScaler leaves it
-            if low < -rounding or high > 1 + rounding:
-                raise ValueError(
-                    'loss="log_loss" expects values in [0, 1]; X has values from '
-                    f"{low:g} to {high:g}. Scale X, for instance with MinMaxScaler "
-                    '(clip=True), or use loss="squared_error".'
-                )
+    ) -> np.ndarray | Table:
+        """X as an array, or as a table whose blocks are checked as they are read."""
+        needs_unit_interval = (loss or self._loss()).needs_unit_interval
+
+        def check(rows: np.ndarray) -> None:
+            assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+            if needs_unit_interval:
+                _check_unit_interval(rows)
+
+        if is_lazy(X) or is_long(X):
+            table = Table(X, check)
+            _check_columns(self, X, table[:1], reset)
+            if is_long(X) or math.prod(table.shape) > RESIDENT_SIZE:
+                return table
+            X = table[:]
+        else:
+            X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+            if needs_unit_interval:
+                _check_unit_interval(X)
         return X
 
     def _validate_params(self) -> None:
@@ -766,6 +867,34 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
+def _check_unit_interval(X: np.ndarray) -> None:
+    low, high = X.min(), X.max()
+    rounding = 8 * np.finfo(X.dtype).eps  # as MinMaxScaler leaves it
+    if low < -rounding or high > 1 + rounding:
+        raise ValueError(
+            'loss="log_loss" expects values in [0, 1]; X has values from '
+            f"{low:g} to {high:g}. Scale X, for instance with MinMaxScaler "
+            '(clip=True), or use loss="squared_error".'
+        )
+
+
+def _check_columns(
+    estimator: BaseEstimator, X: Any, first_row: np.ndarray, reset: bool
+) -> None:
+    """validate_data's checks of number and names of columns, for a table."""
+    validate_data(estimator, first_row, reset=reset)
+    names = getattr(X, "columns", None)
+    if names is None:
+        return
+    if reset:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    elif list(names) != list(getattr(estimator, "feature_names_in_", names)):
+        raise ValueError(
+            f"The columns of X are {list(names)}; {type(estimator).__name__} was "
+            f"fitted with {list(estimator.feature_names_in_)}."
+        )
+
+
 def make_random_state(seed: Any) -> np.random.RandomState:
     """As check_random_state, but None takes fresh entropy, not numpy's global one."""
     return np.random.RandomState() if seed is None else check_random_state(seed)
@@ -785,17 +914,9 @@ def _as_tensor(X: np.ndarray) -> Tensor:
     return torch.from_numpy(X)
 
 
-def _standardize(module: Autoencoder, X: np.ndarray) -> Tensor:
-    """Rows in the networks' units (n, d), block by block."""
-    x = torch.empty(X.shape, dtype=torch.float32)
-    for rows in gen_batches(len(X), BLOCK_ROWS):
-        x[rows] = module.standardize(_as_tensor(X[rows]))
-    return x
-
-
 @torch.no_grad()
 def over_blocks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    return torch.cat([function(block) for block in x.split(BLOCK_ROWS)])
+    return torch.cat([function(block) for block in x.split(block_rows(x.shape[1]))])
 
 
 def _is_anchored(module: Autoencoder) -> bool:
@@ -810,12 +931,25 @@ _FLOAT64_TWINS: "weakref.WeakKeyDictionary[nn.Module, tuple]" = (
 
 def _in_precision_of(module: Autoencoder, dtype: np.dtype) -> Autoencoder:
     """The module, or on a CPU with float64 rows its twin in double precision."""
-    if dtype != np.float64 or module.center.device.type != "cpu" or not module.is_own:
+    if dtype != np.float64 or module.center.device.type != "cpu":
         return module
     # In-place changes of the weights raise their versions.
     tensors = [*module.parameters(), *module.buffers()]
     versions = [(t.data_ptr(), t._version) for t in tensors]
     known = _FLOAT64_TWINS.get(module)
     if known is None or known[0] != versions:
-        known = _FLOAT64_TWINS[module] = (versions, copy.deepcopy(module).double())
-    return known[1]
+        known = _FLOAT64_TWINS[module] = (versions, _float64_twin(module))
+    return known[1] or module
+
+
+@torch.no_grad()
+def _float64_twin(module: Autoencoder) -> Autoencoder | None:
+    """A copy in double precision; None where the user's own network cannot have one."""
+    twin = copy.deepcopy(module).double()
+    if not module.is_own:
+        row = module.center.double()[None]  # (1, d)
+        try:
+            twin.forward(row)
+        except Exception:  # it makes tensors of single precision, say
+            return None
+    return twin

@@ -6,7 +6,7 @@ networks are built, copied and tried on two rows before any training.
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,9 @@ Network = nn.Module | Callable[..., nn.Module]
 Layer = tuple[Tensor, Tensor]  # weight and bias
 
 # Up to this many rows or columns, an exact decomposition takes about a second.
-_EXACT_PCA_SIZE = 2000
+EXACT_PCA_SIZE = 2000
+# More numbers than that are not copied to double precision as a whole.
+_COPIED_SIZE = 2**24
 # The least noise variance, as a share of the data's mean variance.
 MIN_NOISE_VARIANCE = 1e-6
 
@@ -40,6 +42,8 @@ class LinearStart:
         cls, x: Tensor, n_components: int, random_state: np.random.RandomState
     ) -> "LinearStart":
         """PCA of standardised rows (n, d), with signs as scikit-learn fixes them."""
+        if x.numel() > _COPIED_SIZE and x.shape[1] <= EXACT_PCA_SIZE:
+            return cls.from_blocks(x.split(8192), n_components)
         X = x.cpu().numpy().astype(np.float64)
         n_samples, n_features = X.shape
         components = np.zeros((n_components, n_features))
@@ -47,7 +51,7 @@ class LinearStart:
         noise_variance, mean = 0.0, X.mean(axis=0)
         k = min(n_components, n_samples - 1, n_features)
         if k > 0 and np.ptp(X, axis=0).any():
-            if min(n_samples, n_features) > _EXACT_PCA_SIZE:
+            if min(n_samples, n_features) > EXACT_PCA_SIZE:
                 solver = "auto"
             elif n_samples >= n_features:
                 solver = "covariance_eigh"
@@ -63,6 +67,30 @@ class LinearStart:
             torch.from_numpy(variances),
             max(noise_variance, MIN_NOISE_VARIANCE),
         )
+
+    @classmethod
+    def from_blocks(cls, blocks: Iterable[Tensor], n_components: int) -> "LinearStart":
+        """The same from blocks of rows (n, d) on their way past, many more than d."""
+        n_samples, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
+        for block in blocks:
+            x = block.cpu().double()
+            n_samples += len(x)
+            total = total + x.sum(dim=0)  # (d,)
+            products = products + x.T @ x  # (d, d)
+        mean = total / n_samples
+        covariance = (products - n_samples * mean.outer(mean)) / (n_samples - 1)
+        variances, axes = torch.linalg.eigh(covariance)  # ascending, axes in columns
+        variances, axes = variances.flip(0).clamp(min=0.0), axes.flip(1)
+        n_features = len(mean)
+        k = min(n_components, n_features)
+        components = torch.zeros(n_components, n_features, dtype=torch.float64)
+        components[:k] = axes.T[:k]
+        largest = components.gather(1, components.abs().argmax(dim=1, keepdim=True))
+        components *= torch.where(largest < 0, -1.0, 1.0)
+        rest = variances[k:].mean().item() if k < n_features else 0.0
+        kept = torch.zeros(n_components, dtype=torch.float64)
+        kept[:k] = variances[:k]
+        return cls(components, mean, kept, max(rest, MIN_NOISE_VARIANCE))
 
     def pca_layers(self) -> tuple[Layer, Layer, Tensor]:
         """Encoder and decoder that are PCA, and the variances of the latents (k,)."""

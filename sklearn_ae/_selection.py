@@ -14,8 +14,8 @@ from torch import Tensor
 from . import _recipe
 from ._fast import fast_step, unflatten
 from ._modules import Autoencoder
+from ._rows import Batches
 from ._training import (
-    Batches,
     DivergenceError,
     Schedule,
     TrainingOptions,

@@ -1,7 +1,7 @@
 """The engine: trains a module on standardised rows in memory.
 
 The only file that knows skorch. A skorch net holds the module, the optimizer, the
-history and the callbacks; the loop below it is ours, since batches are slices of one
+history and the callbacks; the loop below it is ours, since batches are slices of a
 tensor and need no collation.
 """
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ._fast import fast_step, flatten, unflatten
 from ._modules import Autoencoder
+from ._rows import Batches, StreamedBatches, StreamedRows, make_batches
 
 # torch's generators belong to the process, so two fits in two threads would draw
 # from each other's stream.
@@ -116,24 +117,6 @@ def enough_threads(module: Autoencoder, n_rows: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Batches:
-    """Shuffled batches of nearly equal size, gathered as slices of one tensor."""
-
-    def __init__(self, x: Tensor, batch_size: int, generator: torch.Generator):
-        self.x = x
-        # Equal sizes: a last batch of one or two rows would be the noisiest step.
-        self.n_batches = math.ceil(len(x) / batch_size)
-        self.generator = generator
-
-    def __len__(self) -> int:
-        return self.n_batches
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.x), generator=self.generator)
-        for rows in torch.tensor_split(order.to(self.x.device), self.n_batches):
-            yield self.x.index_select(0, rows)
-
-
 class _Net(NeuralNet):
     """A skorch net whose prediction is the module's own loss per row.
 
@@ -163,13 +146,13 @@ class _Net(NeuralNet):
 
     def run_epoch(
         self,
-        batches: Batches,
+        batches: Batches | StreamedBatches,
         step: Callable[[Tensor], Tensor],
         schedule: "Schedule | None" = None,
     ) -> float:
         """Train for one epoch and return the mean loss of its rows."""
         optimizer = self.optimizer_
-        total = torch.zeros((), device=batches.x.device)
+        total = torch.zeros((), device=batches.device)
         self._set_training(True)
         for x in batches:
             if schedule is not None:
@@ -186,7 +169,7 @@ class _Net(NeuralNet):
                 loss = step(x)
                 optimizer.step()
             total.add_(loss, alpha=len(x))
-        return total.item() / len(batches.x)
+        return total.item() / batches.n_rows
 
 
 class _StopTraining(Exception):
@@ -305,7 +288,7 @@ def make_net(module: Autoencoder, options: TrainingOptions) -> NeuralNet:
 
 def train(
     net: NeuralNet,
-    x_train: Tensor,
+    rows: Tensor | StreamedRows,
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
@@ -316,9 +299,10 @@ def train(
     before the first step is the first candidate.
     """
     module = net.module_
+    x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
     generator = torch.Generator().manual_seed(seed)
-    batches = Batches(x_train, options.batch_size, generator)
+    batches = make_batches(rows, options.batch_size, generator)
     schedules_itself = any(isinstance(cb, LRScheduler) for _, cb in net.callbacks_)
     schedule = (
         None
@@ -411,10 +395,12 @@ def is_clear_gain(gains: Tensor) -> bool:
 
 
 def train_one_pass(
-    net: NeuralNet, x: Tensor, options: TrainingOptions, seed: int
+    net: NeuralNet, rows: Tensor | StreamedRows, options: TrainingOptions, seed: int
 ) -> float:
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
-    batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    batches = make_batches(rows, options.batch_size, generator)
+    x = rows if isinstance(rows, Tensor) else rows.sample
     module = net.module_
     with (
         enough_threads(module, options.batch_size),

@@ -360,5 +360,5 @@ class VAETransformer(BaseAutoencoder):
         eps = torch.randn(
             n_samples, 1, self.n_components_, generator=generator, dtype=torch.float64
         )
-        block_rows = max(1, _SCORE_BLOCK // (n_samples * X.shape[1]))
-        return self._compute("log_density", X, eps, block_rows=block_rows)
+        n_block = max(1, _SCORE_BLOCK // (n_samples * X.shape[1]))
+        return self._compute("log_density", X, eps, n_block=n_block)

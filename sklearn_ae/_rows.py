@@ -1,0 +1,264 @@
+"""Where batches come from: rows in memory, or a table too large for that.
+
+A long table stays where it is, in an array, a file or a database, and is walked through
+in blocks. What a fit needs besides batches (moments, held-out rows, latents) it takes
+from the blocks as they pass, or from a sample of rows.
+"""
+
+import math
+import mmap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from torch import Tensor
+
+# Tables with more numbers than this are streamed: 256 MB in single precision.
+RESIDENT_SIZE = 2**26
+# Numbers per block that is computed on, per buffer of shuffled rows, and per sample.
+_BLOCK_SIZE = 2**21
+_BUFFER_SIZE = 2**23
+_SAMPLE_SIZE = 2**23
+# Rows that lie side by side in a file are read together, up to so many bytes of them.
+_CHUNK_BYTES = 2**17
+
+Standardize = Callable[[np.ndarray], Tensor]  # rows of the table -> (n, d), float32
+
+
+def block_rows(n_features: int, block_size: int = _BLOCK_SIZE) -> int:
+    """Rows per block wherever a table is walked through: memory stays bounded."""
+    return max(1, min(8192, block_size // n_features))
+
+
+# Tables -------------------------------------------------------------------------------
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether X is no array but can be read in slices, as h5py's datasets can."""
+    if isinstance(X, np.ndarray | Tensor) or issparse(X) or hasattr(X, "iloc"):
+        return False
+    return (
+        len(getattr(X, "shape", ())) == 2
+        and isinstance(getattr(X, "dtype", None), np.dtype)
+        and hasattr(X, "__getitem__")
+        and not hasattr(X, "__array_namespace__")
+    )
+
+
+def is_long(X: Any) -> bool:
+    """Whether X is an array of numbers too large for a copy."""
+    is_numeric = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
+    return is_numeric and X.size > RESIDENT_SIZE
+
+
+class Table:
+    """Rows that are read, converted and checked block by block: table[start:stop].
+
+    Parameters
+    ----------
+    X : array-like
+        An array, or anything with shape, dtype and slices.
+
+    check : callable
+        Raises where a block holds what it must not.
+    """
+
+    def __init__(self, X: Any, check: Callable[[np.ndarray], None]):
+        self.X = X
+        self.check = check
+        self.shape: tuple[int, int] = tuple(X.shape)
+        self.dtype = np.dtype("f4" if X.dtype == np.float32 else "f8")
+        self._mapping = _find_mapping(X)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        block = np.asarray(self.X[rows], dtype=self.dtype, order="C")
+        if self._mapping is not None:
+            # What was read of a mapped file counts as memory of this process.
+            block = np.array(block)
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+        self.check(block)
+        return block
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """The rows of these numbers, in their order."""
+        if isinstance(self.X, np.ndarray):
+            return self[numbers]
+        order = np.argsort(numbers)
+        wanted = numbers[order]
+        rows = np.empty((len(numbers), self.shape[1]), dtype=self.dtype)
+        for start in range(0, len(self), self.chunk_rows):
+            stop = min(start + self.chunk_rows, len(self))
+            first, last = np.searchsorted(wanted, [start, stop])
+            if last > first:
+                rows[order[first:last]] = self[start:stop][wanted[first:last] - start]
+        return rows
+
+    def fits(self, device: torch.device) -> bool:
+        """Whether a GPU can hold all rows, and they can be picked one by one."""
+        if device.type != "cuda" or not isinstance(self.X, np.ndarray):
+            return False
+        free, _ = torch.cuda.mem_get_info(device)
+        return 4 * math.prod(self.shape) <= free // 3
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that are best read together; 1 where any row is as near as the next."""
+        if isinstance(self.X, np.ndarray) and self._mapping is None:
+            return 1
+        chunks = getattr(self.X, "chunks", None)  # of h5py and zarr
+        if chunks:
+            return int(chunks[0])
+        row_bytes = self.X.dtype.itemsize * self.shape[1]
+        return getattr(self.X, "chunk_rows", None) or max(1, _CHUNK_BYTES // row_bytes)
+
+
+def _find_mapping(X: Any) -> mmap.mmap | None:
+    """The mapped file behind an array, where its pages can be given back."""
+    base = X
+    while isinstance(base, np.ndarray):
+        if getattr(base, "mode", None) == "c":  # changes that are in memory only
+            return None
+        base = base.base
+    can_release = isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED")
+    return base if can_release else None
+
+
+# Batches ------------------------------------------------------------------------------
+
+
+class Batches:
+    """Shuffled batches of nearly equal size, gathered as slices of one tensor."""
+
+    def __init__(self, x: Tensor, batch_size: int, generator: torch.Generator):
+        self.x = x
+        self.n_rows = len(x)
+        self.device = x.device
+        # Equal sizes: a last batch of one or two rows would be the noisiest step.
+        self.n_batches = math.ceil(len(x) / batch_size)
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(self.n_rows, generator=self.generator)
+        for rows in torch.tensor_split(order.to(self.device), self.n_batches):
+            yield self.x.index_select(0, rows)
+
+
+class StreamedRows:
+    """The rows of a table that are trained on, in blocks on their way to the device.
+
+    Parameters
+    ----------
+    table : Table
+        All rows.
+
+    standardize : callable
+        Turns rows of the table into the networks' units.
+
+    sample : Tensor of shape (n_sampled, n_features)
+        Some of the rows, standardised.
+
+    held_out : ndarray of int
+        Numbers of the rows that are not trained on.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        standardize: Standardize,
+        sample: Tensor,
+        held_out: np.ndarray,
+    ):
+        self.table = table
+        self.standardize = standardize
+        self.sample = sample
+        self.device = sample.device
+        self.is_kept = np.ones(len(table), dtype=bool)
+        self.is_kept[held_out] = False
+        self.n_rows = int(self.is_kept.sum())
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def groups(self, generator: torch.Generator) -> Iterator[np.ndarray]:
+        """First rows of chunks from all over the table, as many as fill a buffer."""
+        starts = np.arange(0, len(self.table), self.table.chunk_rows)
+        if self.table.chunk_rows == 1:
+            starts = starts[self.is_kept]
+        n_together = self._buffer_rows // self.table.chunk_rows
+        order = torch.randperm(len(starts), generator=generator)
+        for group in order.split(max(1, n_together)):
+            yield np.sort(starts[group.numpy()])  # in the order of the file
+
+    @property
+    def _buffer_rows(self) -> int:
+        # Where any row is near, a buffer need not be large to hold rows from all over.
+        size = _BLOCK_SIZE if self.table.chunk_rows == 1 else _BUFFER_SIZE
+        return max(1, size // self.table.shape[1])
+
+    def read(self, starts: np.ndarray, left: Tensor) -> Tensor:
+        """A buffer with rows that were left of the last one, and those of chunks."""
+        parts = [left]
+        if self.table.chunk_rows == 1:
+            parts.append(self._send(self.standardize(self.table[starts])))
+        else:
+            for start in starts.tolist():
+                chunk = slice(
+                    start, min(start + self.table.chunk_rows, len(self.table))
+                )
+                x = self.standardize(self.table[chunk])
+                parts.append(self._send(x[torch.from_numpy(self.is_kept[chunk])]))
+        return torch.cat(parts)
+
+    def _send(self, x: Tensor) -> Tensor:
+        if self.device.type == "cuda":
+            return x.pin_memory().to(self.device, non_blocking=True)
+        return x.to(self.device)
+
+
+class StreamedBatches:
+    """Batches of nearly equal size, drawn from buffers as they come."""
+
+    def __init__(self, rows: StreamedRows, batch_size: int, generator: torch.Generator):
+        self.rows = rows
+        self.n_rows = len(rows)
+        self.device = rows.device
+        self.n_batches = math.ceil(self.n_rows / batch_size)
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        size, n_larger = divmod(self.n_rows, self.n_batches)
+        n_given = 0
+        left = self.rows.sample[:0]
+        for starts in self.rows.groups(self.generator):
+            buffer = self.rows.read(starts, left)
+            order = torch.randperm(len(buffer), generator=self.generator)
+            order = order.to(self.device)
+            while len(order) >= (n := size + (n_given < n_larger)):
+                yield buffer.index_select(0, order[:n])
+                order = order[n:]
+                n_given += 1
+            left = buffer.index_select(0, order)
+
+
+def make_batches(
+    rows: Tensor | StreamedRows, batch_size: int, generator: torch.Generator
+) -> Batches | StreamedBatches:
+    if isinstance(rows, Tensor):
+        return Batches(rows, batch_size, generator)
+    return StreamedBatches(rows, batch_size, generator)
+
+
+def sample_size(n_samples: int, n_features: int) -> int:
+    """Rows of a long table that a fit holds in memory."""
+    return min(n_samples, max(2, _SAMPLE_SIZE // n_features))
