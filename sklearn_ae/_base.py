@@ -882,16 +882,16 @@ def _check_columns(
     estimator: BaseEstimator, X: Any, first_row: np.ndarray, reset: bool
 ) -> None:
     """validate_data's checks of number and names of columns, for a table."""
-    validate_data(estimator, first_row, reset=reset)
     names = getattr(X, "columns", None)
-    if names is None:
-        return
-    if reset:
-        estimator.feature_names_in_ = np.asarray(names, dtype=object)
-    elif list(names) != list(getattr(estimator, "feature_names_in_", names)):
+    fitted_names = getattr(estimator, "feature_names_in_", None)
+    if reset or names is None or fitted_names is None:
+        validate_data(estimator, first_row, reset=reset)
+        if reset and names is not None:
+            estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    elif list(names) != list(fitted_names):
         raise ValueError(
             f"The columns of X are {list(names)}; {type(estimator).__name__} was "
-            f"fitted with {list(estimator.feature_names_in_)}."
+            f"fitted with {list(fitted_names)}."
         )
 
 

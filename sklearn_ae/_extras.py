@@ -14,13 +14,21 @@ def has_extra(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def import_extra(module: str) -> ModuleType:
-    """Import an optional package of the extra ``compare``.
+def import_extra(
+    module: str, extra: str = "compare", user: str = "The comparison of reducers"
+) -> ModuleType:
+    """Import an optional package.
 
     Parameters
     ----------
     module : str
         Name to import, such as "pandas" or "matplotlib.figure".
+
+    extra : str
+        The extra that installs the package.
+
+    user : str
+        What needs it.
 
     Returns
     -------
@@ -35,8 +43,8 @@ def import_extra(module: str) -> ModuleType:
     package = module.partition(".")[0]
     if not has_extra(package):
         raise ImportError(
-            f"The comparison of reducers needs {_DISTRIBUTIONS.get(package, package)}, "
-            "which is not installed: pip install 'sklearn_ae[compare]'"
+            f"{user} needs {_DISTRIBUTIONS.get(package, package)}, "
+            f"which is not installed: pip install 'sklearn_ae[{extra}]'"
         )
     with warnings.catch_warnings():
         # What a package says of its own optional parts while it is imported (umap

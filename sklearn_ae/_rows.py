@@ -27,9 +27,9 @@ _CHUNK_BYTES = 2**17
 Standardize = Callable[[np.ndarray], Tensor]  # rows of the table -> (n, d), float32
 
 
-def block_rows(n_features: int, block_size: int = _BLOCK_SIZE) -> int:
+def block_rows(n_features: int) -> int:
     """Rows per block wherever a table is walked through: memory stays bounded."""
-    return max(1, min(8192, block_size // n_features))
+    return max(1, min(8192, _BLOCK_SIZE // n_features))
 
 
 # Tables -------------------------------------------------------------------------------
@@ -106,9 +106,14 @@ class Table:
         return 4 * math.prod(self.shape) <= free // 3
 
     @property
+    def is_near(self) -> bool:
+        """Whether any row is as near as the next: it is in memory already."""
+        return isinstance(self.X, np.ndarray) and self._mapping is None
+
+    @property
     def chunk_rows(self) -> int:
-        """Rows that are best read together; 1 where any row is as near as the next."""
-        if isinstance(self.X, np.ndarray) and self._mapping is None:
+        """Rows that are best read together."""
+        if self.is_near:
             return 1
         chunks = getattr(self.X, "chunks", None)  # of h5py and zarr
         if chunks:
@@ -190,7 +195,7 @@ class StreamedRows:
     def groups(self, generator: torch.Generator) -> Iterator[np.ndarray]:
         """First rows of chunks from all over the table, as many as fill a buffer."""
         starts = np.arange(0, len(self.table), self.table.chunk_rows)
-        if self.table.chunk_rows == 1:
+        if self.table.is_near:
             starts = starts[self.is_kept]
         n_together = self._buffer_rows // self.table.chunk_rows
         order = torch.randperm(len(starts), generator=generator)
@@ -200,13 +205,13 @@ class StreamedRows:
     @property
     def _buffer_rows(self) -> int:
         # Where any row is near, a buffer need not be large to hold rows from all over.
-        size = _BLOCK_SIZE if self.table.chunk_rows == 1 else _BUFFER_SIZE
+        size = _BLOCK_SIZE if self.table.is_near else _BUFFER_SIZE
         return max(1, size // self.table.shape[1])
 
     def read(self, starts: np.ndarray, left: Tensor) -> Tensor:
         """A buffer with rows that were left of the last one, and those of chunks."""
         parts = [left]
-        if self.table.chunk_rows == 1:
+        if self.table.is_near:
             parts.append(self._send(self.standardize(self.table[starts])))
         else:
             for start in starts.tolist():

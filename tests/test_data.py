@@ -1,0 +1,170 @@
+"""Parquet files as tables, and copies that can be mapped into memory."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+from sklearn_ae import AutoencoderTransformer, _base, _rows
+from sklearn_ae.data import ParquetTable, to_npy
+
+N_ROWS = 250
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(rng.normal(size=(N_ROWS, 3)), columns=["a", "b", "c"])
+
+
+@pytest.fixture
+def folder(tmp_path, frame):
+    """Two files, the first with row groups of 60, 60 and 30 rows."""
+    frame[:150].to_parquet(tmp_path / "1.parquet", row_group_size=60)
+    frame[150:].to_parquet(tmp_path / "2.parquet", row_group_size=100)
+    return tmp_path
+
+
+def test_shape_is_that_of_all_files(folder):
+    table = ParquetTable(folder)
+    assert table.shape == (N_ROWS, 3)
+    assert len(table) == N_ROWS
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [slice(0, 1), slice(50, 70), slice(None), slice(120, 180), slice(10, 10)]
+    + [slice(-5, None), slice(0, 240, 7)],
+    ids=str,
+)
+def test_slices_are_those_of_the_frame(folder, frame, rows):
+    assert_array_equal(ParquetTable(folder)[rows], frame.to_numpy()[rows])
+
+
+def test_row_numbers_pick_rows_in_their_order(folder, frame):
+    numbers = np.random.default_rng(1).integers(-N_ROWS, N_ROWS, size=99)
+    assert_array_equal(ParquetTable(folder)[numbers], frame.to_numpy()[numbers])
+
+
+def test_a_mask_picks_rows(folder, frame):
+    mask = frame["a"].to_numpy() > 0
+    assert_array_equal(ParquetTable(folder)[mask], frame.to_numpy()[mask])
+
+
+def test_columns_come_in_the_order_asked_for(folder, frame):
+    table = ParquetTable(folder, columns=["c", "a"])
+    assert table.columns == ["c", "a"]
+    assert_array_equal(table[:], frame[["c", "a"]])
+
+
+def test_files_come_in_the_order_of_a_list(folder, frame):
+    table = ParquetTable([folder / "2.parquet", folder / "1.parquet"])
+    assert_array_equal(table[:100], frame[150:])
+
+
+def test_chunks_are_as_long_as_the_largest_row_group(folder):
+    assert ParquetTable(folder).chunk_rows == 100
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("f4", "f4"), ("f8", "f8"), ("i2", "f4"), ("u1", "f4"), ("?", "f4"), ("i8", "f8")],
+)
+def test_dtype_holds_every_column(tmp_path, dtype, expected):
+    frame = pd.DataFrame({"a": np.arange(3).astype(dtype), "b": np.ones(3, "f4")})
+    frame.to_parquet(tmp_path / "x.parquet")
+    table = ParquetTable(tmp_path / "x.parquet")
+    assert table.dtype == expected
+    assert table[:].dtype == expected
+
+
+def test_text_columns_are_named(tmp_path):
+    frame = pd.DataFrame({"n": [1.0], "name": ["x"], "day": pd.to_datetime(["2020"])})
+    frame.to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"not so name \(.*\), day \(timestamp"):
+        ParquetTable(tmp_path)
+    assert ParquetTable(tmp_path, columns=["n"]).shape == (1, 1)
+
+
+def test_a_column_that_is_missing_is_named(folder):
+    with pytest.raises(ValueError, match=r"no columns \['z'\]"):
+        ParquetTable(folder, columns=["a", "z"])
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"ends in \.parquet"):
+        ParquetTable(tmp_path)
+
+
+def test_large_row_groups_are_warned_of(folder, monkeypatch):
+    monkeypatch.setattr("sklearn_ae.data._LARGE_GROUP_BYTES", 1000)
+    with pytest.warns(UserWarning, match="row_group_size"):
+        ParquetTable(folder)
+
+
+def test_without_pyarrow_the_extra_is_named(monkeypatch, folder):
+    monkeypatch.setattr("sklearn_ae._extras.has_extra", lambda package: False)
+    with pytest.raises(ImportError, match=r"sklearn_ae\[parquet\]"):
+        ParquetTable(folder)
+
+
+# Fitting ------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["in memory", "streamed"])
+def estimator(request, monkeypatch):
+    if request.param == "streamed":
+        for module in (_rows, _base):
+            monkeypatch.setattr(module, "RESIDENT_SIZE", 100)
+        monkeypatch.setattr(_rows, "_SAMPLE_SIZE", 100)
+    return AutoencoderTransformer(2, hidden_layer_sizes=(8,), max_iter=3)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_estimator_knows_the_columns_names(folder, estimator):
+    estimator.fit(ParquetTable(folder))
+    assert_array_equal(estimator.feature_names_in_, ["a", "b", "c"])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_other_columns_are_refused(folder, estimator):
+    estimator.fit(ParquetTable(folder))
+    with pytest.raises(ValueError, match=r"\['c', 'b', 'a'\]"):
+        estimator.transform(ParquetTable(folder, columns=["c", "b", "a"]))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_latents_are_those_of_the_frame(folder, frame, estimator):
+    estimator.fit(ParquetTable(folder))
+    Z = estimator.transform(ParquetTable(folder))
+    assert_array_equal(Z, estimator.transform(frame))
+
+
+def test_nulls_are_refused(tmp_path, frame, estimator):
+    frame.iloc[200, 1] = None
+    frame.to_parquet(tmp_path / "x.parquet", row_group_size=50)
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        estimator.fit(ParquetTable(tmp_path))
+
+
+# Copies -------------------------------------------------------------------------------
+
+
+def test_a_copy_holds_what_the_table_holds(folder, frame, tmp_path):
+    path = to_npy(ParquetTable(folder), tmp_path / "x.npy")
+    assert_array_equal(np.load(path, mmap_mode="r"), frame)
+
+
+def test_a_failed_copy_leaves_the_file_as_it_was(tmp_path, frame):
+    path = to_npy(frame.to_numpy(), tmp_path / "x.npy")
+
+    class Broken:
+        shape, dtype = (10, 3), np.dtype("f8")
+
+        def __getitem__(self, rows):
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        to_npy(Broken(), path)
+    assert_array_equal(np.load(path), frame)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.npy"]
