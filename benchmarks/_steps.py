@@ -120,7 +120,7 @@ def engine_epoch(module: Any, x: Tensor, options: TrainingOptions) -> Run:
     def epoch() -> float:
         with (
             enough_threads(module, options.batch_size),
-            fast_step(module, is_fast(net)) as step,
+            fast_step(module, is_fast(net), net.optimizer_) as step,
         ):
             return net.run_epoch(batches, step, schedule)
 

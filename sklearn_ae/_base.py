@@ -727,14 +727,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device = module.center.device
         args = tuple(arg.to(device) for arg in args)
         n_block = n_block or block_rows(X.shape[1])
+        result = None
         with torch.inference_mode(), enough_threads(module, min(len(X), n_block)):
-            blocks = [
-                getattr(module, method)(_as_tensor(X[rows]).to(device), *args)
-                for rows in gen_batches(len(X), n_block)
-            ]
-        blocks = [block.cpu().numpy() for block in blocks]
-        result = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        return result.astype(X.dtype, copy=False)
+            for rows in gen_batches(len(X), n_block):
+                block = _as_tensor(X[rows]).to(device)
+                output = getattr(module, method)(block, *args).cpu().numpy()
+                if len(output) == len(X):
+                    return output.astype(X.dtype, copy=False)
+                if result is None:
+                    result = np.empty((len(X), *output.shape[1:]), dtype=X.dtype)
+                result[rows] = output
+        return result
 
     @property
     def _n_features_out(self) -> int:

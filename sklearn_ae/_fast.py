@@ -156,15 +156,26 @@ def unflatten(module: nn.Module) -> None:
 
 @contextlib.contextmanager
 def fast_step(
-    module: Autoencoder, is_fast: bool = True
+    module: Autoencoder,
+    is_fast: bool = True,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Iterator[Callable[[Tensor], Tensor]]:
     """A function of a batch that fills the gradients and returns the mean loss.
 
     For a module of the package's own networks, whose parameters were flattened, it
-    runs on the fast networks; for any other module it is autograd's backward pass.
+    runs on the fast networks; for any other module it is autograd's backward pass,
+    which adds to gradients: before it the optimizer, or the module, sets them to zero.
     """
+    zero_grad = (module if optimizer is None else optimizer).zero_grad
+
+    def autograd_step(x: Tensor) -> Tensor:
+        zero_grad(set_to_none=False)
+        loss = module.loss(x).mean()
+        loss.backward()
+        return loss.detach()
+
     if not (is_fast and module.is_own):
-        yield lambda x: _autograd_step(module, x)
+        yield autograd_step
         return
     encoder = FastNetwork(module.encoder, is_first=True)
     decoder = FastNetwork(module.decoder, is_first=False)
@@ -173,15 +184,9 @@ def fast_step(
         return
     module.encoder.forward, module.decoder.forward = encoder, decoder
     try:
-        yield lambda x: _autograd_step(module, x)
+        yield autograd_step
     finally:
         del module.encoder.forward, module.decoder.forward
-
-
-def _autograd_step(module: Autoencoder, x: Tensor) -> Tensor:
-    loss = module.loss(x).mean()
-    loss.backward()
-    return loss.detach()
 
 
 @torch.no_grad()

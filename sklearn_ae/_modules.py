@@ -104,6 +104,8 @@ class Autoencoder(nn.Module):
         self.corruption = corruption
         self.register_buffer("center", center)  # (d,)
         self.register_buffer("scale", scale)  # ()
+        # Says how much work a product is: asked for on every call, so kept.
+        self.largest_layer = max((p.numel() for p in self.parameters()), default=0)
 
     @property
     def is_own(self) -> bool:
@@ -162,14 +164,15 @@ class Autoencoder(nn.Module):
     def standardize(self, X: Tensor) -> Tensor:
         # The difference is taken in the wider of the two types: a column far from
         # zero keeps its digits.
-        return ((X - self.center) / self.scale).to(self.dtype)  # (n, d)
+        return (X - self.center).div_(self.scale).to(self.dtype)  # (n, d)
 
     def transform(self, X: Tensor) -> Tensor:
         return self.encode(self.standardize(X)) * self.latent_scale  # (n, k)
 
     def inverse_transform(self, Z: Tensor) -> Tensor:
         output = self.decode((Z / self.latent_scale).to(self.dtype))  # (n, d)
-        return self.loss_function.link(output) * self.scale + self.center
+        output = self.loss_function.link(output)
+        return torch.addcmul(self.center, output, self.scale)  # output * scale + center
 
     def score_samples(self, X: Tensor) -> Tensor:
         """Minus the loss of each row, in the data's units: higher is more normal."""

@@ -15,8 +15,8 @@ import torch
 from scipy.sparse import issparse
 from torch import Tensor
 
-# Tables with more numbers than this are streamed: 256 MB in single precision.
-RESIDENT_SIZE = 2**26
+# Tables with more numbers than this are streamed: 64 MB in single precision.
+RESIDENT_SIZE = 2**24
 # Numbers per block that is computed on, per buffer of shuffled rows, and per sample.
 _BLOCK_SIZE = 2**21
 _BUFFER_SIZE = 2**23

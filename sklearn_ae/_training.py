@@ -108,9 +108,8 @@ def enough_threads(module: Autoencoder, n_rows: int) -> Iterator[None]:
     On small layers threads wait for each other longer than they compute, and where
     another process wants the cores too, they wait for its time slices.
     """
-    largest = max((p.numel() for p in module.parameters()), default=0)
     before = torch.get_num_threads()
-    torch.set_num_threads(min(before, max(1, largest * n_rows // _THREAD_WORK)))
+    torch.set_num_threads(min(before, max(1, module.largest_layer * n_rows // _THREAD_WORK)))
     try:
         yield
     finally:
@@ -165,7 +164,6 @@ class _Net(NeuralNet):
                 self.history.record_batch("train_batch_size", len(x))
                 self.notify("on_batch_end", batch=(x, x), training=True, **result)
             else:
-                optimizer.zero_grad(set_to_none=False)
                 loss = step(x)
                 optimizer.step()
             total.add_(loss, alpha=len(x))
@@ -216,6 +214,31 @@ def row_losses(
     return torch.cat(losses).double()
 
 
+class _FlatAdam(torch.optim.Adam):
+    """Adam, or AdamW on some parameters, with all of them in one flat buffer.
+
+    One fused update for all costs less than one per group of parameters. The decay,
+    decoupled from Adam, is one product with the part of the buffer that it concerns.
+    """
+
+    def __init__(
+        self,
+        decayed: list[nn.Parameter],
+        kept: list[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+    ):
+        flat = flatten([*decayed, *kept])
+        super().__init__([flat], lr=lr, fused=flat.device.type in ("cpu", "cuda"))
+        self.decayed_part = flat.detach()[: sum(p.numel() for p in decayed)]
+        self.decay = weight_decay
+
+    def step(self, closure: Any = None) -> Any:
+        if self.decay:
+            self.decayed_part.mul_(1.0 - self.param_groups[0]["lr"] * self.decay)
+        return super().step(closure)
+
+
 def _make_adam(
     groups: list[dict[str, Any]],
     module: Autoencoder,
@@ -228,7 +251,7 @@ def _make_adam(
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
     if is_fast:
-        decayed, kept = ([flatten(part)] if part else [] for part in (decayed, kept))
+        return _FlatAdam(decayed, kept, lr, weight_decay)
     # The same groups with and without decay, so that moments fit from pass to pass.
     parts = [
         {"params": decayed, "weight_decay": weight_decay},
@@ -321,7 +344,7 @@ def train(
     with (
         progress_bar(options) as bar,
         enough_threads(module, options.batch_size),
-        fast_step(module, is_fast(net)) as step,
+        fast_step(module, is_fast(net), net.optimizer_) as step,
     ):
         try:
             net.notify("on_train_begin", X=x_train, y=None)
@@ -404,7 +427,7 @@ def train_one_pass(
     module = net.module_
     with (
         enough_threads(module, options.batch_size),
-        fast_step(module, is_fast(net)) as step,
+        fast_step(module, is_fast(net), net.optimizer_) as step,
     ):
         initial = train_loss = row_losses(module, x, seed).mean().item()
         try:

@@ -358,7 +358,8 @@ def test_row_losses_leave_the_mode_as_it_was(is_training):
 
 def test_without_weight_decay_the_optimizer_is_adam():
     optimizer = make_net(autoencoder(), make_options()).optimizer_
-    assert type(optimizer) is torch.optim.Adam
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert not isinstance(optimizer, torch.optim.AdamW)
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
 
 
@@ -383,6 +384,28 @@ def test_weight_decay_is_decoupled_and_spares_biases_and_linear_paths():
         is_decayed = "mlp" in name and name.endswith("weight")
         factor = 1 - 0.1 * 0.5 if is_decayed else 1.0
         torch.testing.assert_close(value, factor * before[name])
+
+
+@pytest.mark.parametrize("make", [autoencoder, anchored])
+def test_steps_in_a_flat_buffer_are_those_of_adamw(make):
+    module = make()
+    twin = copy.deepcopy(module)
+    flat = make_net(module, make_options(weight_decay=0.5)).optimizer_
+    decayed = {id(p) for p in twin.decayed_parameters()}
+    kept = [p for p in twin.parameters() if id(p) not in decayed]
+    groups = [
+        {"params": twin.decayed_parameters(), "weight_decay": 0.5},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=make_options().learning_rate)
+    for _ in range(3):
+        with torch.no_grad():
+            for p, q in zip(module.parameters(), twin.parameters(), strict=True):
+                p.grad.copy_(p.square() + 0.1)
+                q.grad = q.square() + 0.1
+        flat.step()
+        adamw.step()
+    torch.testing.assert_close(weights(module), weights(twin))
 
 
 class RecordRates(Callback):
@@ -410,7 +433,8 @@ def test_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 
 
 def test_every_parameter_group_follows_the_schedule():
-    net, _ = fit(autoencoder(), weight_decay=0.1)
+    # Watched training keeps parameters apart: groups with and without decay.
+    net, _ = fit(autoencoder(), weight_decay=0.1, callbacks=[RecordRates()])
     decayed, kept = net.optimizer_.param_groups
     assert decayed["lr"] == kept["lr"] < 1e-2
 
