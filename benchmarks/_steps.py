@@ -73,6 +73,7 @@ def make_epochs(shape: Shape, X: NDArray[np.float32]) -> dict[str, Run]:
         learning_rate_init=LEARNING_RATE,
         alpha=0.0,
         device="cpu",
+        precision="float32",
     )
     same = clone(model).set_params(init="random", activation="relu")
     loops = {
@@ -82,6 +83,7 @@ def make_epochs(shape: Shape, X: NDArray[np.float32]) -> dict[str, Run]:
     epochs: dict[str, Run] = {
         "products": training_products(shape),
         "ours": our_epoch(same, X),
+        "bfloat16": our_epoch(clone(same).set_params(precision="bfloat16"), X),
         "default": our_epoch(model, X),
         **{name: partial(loop.epoch, x) for name, loop in loops.items()},
         "mlp": mlp_epoch(shape.widths, shape.batch_size, X),
@@ -106,7 +108,7 @@ def our_epoch(
     """An epoch over the first rows of X, as `fit` runs it between its validations."""
     module = untrained(model, X).module_
     x = module.standardize(torch.from_numpy(X))[:n_rows]
-    options = model._training_options(len(x), torch.device("cpu"))
+    options = model._training_options(len(x), module)
     return engine_epoch(module, x, options)
 
 
@@ -120,7 +122,7 @@ def engine_epoch(module: Any, x: Tensor, options: TrainingOptions) -> Run:
     def epoch() -> float:
         with (
             enough_threads(module, options.batch_size),
-            fast_step(module, is_fast(net), net.optimizer_) as step,
+            fast_step(module, net.optimizer_, options.precision, is_fast(net)) as step,
         ):
             return net.run_epoch(batches, step, schedule)
 

@@ -14,6 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,12 +43,12 @@ from benchmarks._steps import (
     make_regressor,
     our_epoch,
 )
-from sklearn_ae import AutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer, _base, _recipe, _rows
 from sklearn_ae._recipe import n_validation_rows
+from sklearn_ae._rows import block_rows
 
 MB = 1e6
-# Inference takes as many rows at a time as the estimators do.
-BLOCK_ROWS = 8192
+BLOCK_ROWS = 8192  # of tables as they are made
 BATCH_SIZE = 128  # where the estimator's own is not the point
 EPOCHS_BESIDE_A_FIT = 5  # before it and after it, to know what its steps cost
 
@@ -65,6 +66,9 @@ class Size:
     max_iter: int = 200  # the estimator's default
     transform_shape: tuple[int, int] = (100_000, 784)
     memory_mb: tuple[float, ...] = (100.0, 1000.0)
+    # A mapped file whose fit's memory is measured, and one whose fit's error is.
+    mapped_mb: float = 4000.0
+    mapped_error_mb: float = 65.0
     table_rows: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     n_epochs: int = 5  # of tables of different lengths
     # Lengths of training that are tried, and epochs after which others give up.
@@ -95,6 +99,8 @@ QUICK = Size(
     max_iter=2,
     transform_shape=(300, 12),
     memory_mb=(0.1,),
+    mapped_mb=0.5,
+    mapped_error_mb=0.2,
     table_rows=(1000, 2000),
     n_epochs=1,
     trained_epochs=(1, 2),
@@ -192,6 +198,9 @@ def measure_steps(size: Size) -> Measured:
         what = f"step, {shape.name}: over the bare products"
         if np.isfinite(shape.limit):
             targets.append(Target(what, ratios["ours"], shape.limit))
+        if shape.n_columns >= 784:
+            what = f"step, {shape.name}, bfloat16: over the bare float32 products"
+            targets.append(Target(what, ratios["bfloat16"], 0.6))
         for name in ("mlp", "fused"):
             ratio = median_ratio(seconds["ours"], seconds[name])
             what = f"step, {shape.name}: over {NAMES[name]}"
@@ -202,6 +211,7 @@ def measure_steps(size: Size) -> Measured:
 # Everybody whose steps are timed, as the tables and the targets call them.
 NAMES = {
     "ours": "ours, the same layers",
+    "bfloat16": "ours, bfloat16 products",
     "default": "ours, default network",
     "loop": "hand-written loop",
     "fused": "the same with fused Adam",
@@ -218,7 +228,7 @@ def measure_fit(size: Size) -> Measured:
         X = make_table(size.fit_rows, n_columns).astype(np.float64)
         model = AutoencoderTransformer(k, max_iter=size.max_iter, device="cpu")
         n_train = len(X) - n_validation_rows(len(X), model.validation_fraction)
-        batch_size = model._training_options(n_train, torch.device("cpu")).batch_size
+        batch_size = _recipe.batch_size(n_train)
         n_batches = -(-n_train // batch_size)
         epoch = our_epoch(model, X, n_train)
 
@@ -296,11 +306,11 @@ def measure_throughput(size: Size) -> Measured:
         {
             "transform": partial(model.transform, X),
             "its products": inference_products(
-                module.encoder, torch.from_numpy(X), BLOCK_ROWS
+                module.encoder, torch.from_numpy(X), block_rows(X.shape[1])
             ),
             "inverse_transform": partial(model.inverse_transform, Z),
             "their products": inference_products(
-                module.decoder, torch.from_numpy(Z), BLOCK_ROWS
+                module.decoder, torch.from_numpy(Z), block_rows(Z.shape[1])
             ),
         },
         size.repeats,
@@ -376,6 +386,72 @@ def _peak_of_fit(n_rows: int, n_columns: int, n_threads: int) -> int:
     with use_threads(n_threads), _without_convergence_warnings():
         model.fit(X)
     return peak_memory() - before
+
+
+def measure_mapped(size: Size) -> Measured:
+    """A file larger than memory: peak of the whole process, and the error reached."""
+    rows, targets = [], []
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "table.npy")
+        n_rows = _write_table(path, size.mapped_mb, n_columns=784)
+        peak, seconds = in_new_process(_fit_mapped, path, torch.get_num_threads())
+        row = {"table": f"{n_rows} x 784", "input_mb": size.mapped_mb}
+        rows.append(row | {"peak_mb": peak / MB, "seconds": seconds})
+        what = f"peak of the process that fits {size.mapped_mb:g} MB in a file, MB"
+        targets.append(Target(what, peak / MB, 1200.0))
+
+        n_rows = max(1000, round(size.mapped_error_mb * MB / (4 * 50)))
+        X, test = np.split(make_table(n_rows + 2000, 50), [n_rows])
+        X = X[np.argsort(X[:, 0])]  # the shuffling has something to do
+        np.save(path, X)
+        mapped = np.load(path, mmap_mode="r")
+        model = AutoencoderTransformer(4, max_iter=size.max_iter, device="cpu")
+        with _all_in_memory(X.size):
+            expected = _error(test, clone(model).fit(X).reconstruct(test))
+        with _all_in_memory(min(X.size - 1, _rows.RESIDENT_SIZE)):
+            error = _error(test, clone(model).fit(mapped).reconstruct(test))
+    rows[0]["error_over_in_memory"] = None
+    row = {"table": f"{n_rows} x 50", "input_mb": size.mapped_error_mb}
+    row["error_over_in_memory"] = error / expected
+    rows.append({**dict.fromkeys(rows[0]), **row})
+    what = "error after a fit on a file, over that of a fit in memory"
+    targets.append(Target(what, error / expected, 1.02))
+    return rows, targets
+
+
+def _write_table(path: Path, n_megabytes: float, n_columns: int) -> int:
+    """Write rows like make_table's, and return how many."""
+    n_rows = max(1000, round(n_megabytes * MB / (4 * n_columns)))
+    file = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float32, shape=(n_rows, n_columns)
+    )
+    block = make_table(min(n_rows, 100_000), n_columns)
+    noise = np.random.default_rng(0)
+    for start in range(0, n_rows, len(block)):
+        part = block[: n_rows - start]
+        file[start : start + len(part)] = part * noise.normal(1.0, 0.1)
+    file.flush()
+    return n_rows
+
+
+def _fit_mapped(path: Path, n_threads: int) -> tuple[int, float]:
+    """Peak of this process, and seconds of a short fit."""
+    model = AutoencoderTransformer(8, max_iter=2, device="cpu")
+    start = time.perf_counter()
+    with use_threads(n_threads), _without_convergence_warnings():
+        model.fit(np.load(path, mmap_mode="r"))
+    return peak_memory(), time.perf_counter() - start
+
+
+@contextmanager
+def _all_in_memory(size: int) -> Iterator[None]:
+    """Let tables of up to so many numbers count as small enough for a copy."""
+    before = _rows.RESIDENT_SIZE
+    _rows.RESIDENT_SIZE = _base.RESIDENT_SIZE = size
+    try:
+        yield
+    finally:
+        _rows.RESIDENT_SIZE = _base.RESIDENT_SIZE = before
 
 
 # Seconds until the error is below a share of PCA's ------------------------------------
@@ -510,6 +586,7 @@ SECTIONS: dict[str, Callable[[Size], Measured]] = {
     "throughput": measure_throughput,
     "one_row": measure_one_row,
     "memory": measure_memory,
+    "mapped": measure_mapped,
     "rows": measure_rows,
     "error": measure_error,
     "grid": measure_grid,

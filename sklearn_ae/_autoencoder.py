@@ -93,6 +93,12 @@ class AutoencoderTransformer(BaseAutoencoder):
     device : str or torch.device, default="auto"
         Where to compute: "auto" takes CUDA where it is there, else the CPU.
 
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What training steps multiply in. "bfloat16" takes less time where the processor
+        has instructions for it; parameters, losses and everything after training stay
+        in float32 or the dtype of X. "auto" chooses it where it saves a third of the
+        time or more: wide layers on CPUs with AVX512-BF16 or AMX.
+
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training, with the net that skorch gives them.
 
@@ -180,6 +186,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         random_state=0,
         verbose=0,
         device="auto",
+        precision="auto",
         callbacks=None,
     ):
         self.n_components = n_components
@@ -201,4 +208,5 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
         self.device = device
+        self.precision = precision
         self.callbacks = callbacks

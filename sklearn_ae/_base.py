@@ -70,6 +70,7 @@ from ._training import (
     load_moments,
     make_net,
     resolve_device,
+    resolve_precision,
     train,
     train_one_pass,
 )
@@ -120,6 +121,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "device": [str, torch.device],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "callbacks": [None, list, tuple],
     }
 
@@ -212,7 +214,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 random_state=random_state,
             )
             options_for_all = self._training_options(
-                len(X), device, n_done, slowdown=slowdown
+                len(X), module, n_done, slowdown=slowdown
             )
             ends_on_all = self._ends_on_all_rows(len(X), goes_on, rows)
             if ends_on_all and len(X) < _recipe.SMALL_TABLE:
@@ -221,7 +223,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 )
             else:
                 options = self._training_options(
-                    len(rows.train), device, n_done, slowdown=slowdown
+                    len(rows.train), module, n_done, slowdown=slowdown
                 )
                 net = make_net(module, options)
                 if goes_on:
@@ -287,7 +289,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with isolated_generators(seed, device), _with_gradients():
             module, rows = self._start(X, goes_on, random_state, device, order=order)
             options = self._training_options(
-                len(X), device, n_steps_in_all=_recipe.N_STEPS_STREAMED
+                len(X), module, n_steps_in_all=_recipe.N_STEPS_STREAMED
             )
             net = make_net(module, options)
             if moments is not None:
@@ -483,7 +485,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _training_options(
         self,
         n_samples: int,
-        device: torch.device,
+        module: Autoencoder,
         n_epochs_done: int = 0,
         n_steps_in_all: int = 0,
         slowdown: float = 1.0,
@@ -512,7 +514,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             starts_at_optimum=self._init() == "pca" and n_epochs_done == 0,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
-            device=device,
+            device=module.center.device,
+            precision=resolve_precision(self.precision, module, module.center.device),
         )
 
     def _set_fitted(
@@ -727,14 +730,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device = module.center.device
         args = tuple(arg.to(device) for arg in args)
         n_block = n_block or block_rows(X.shape[1])
-        result = None
+        result = np.empty(0, dtype=X.dtype)
         with torch.inference_mode(), enough_threads(module, min(len(X), n_block)):
             for rows in gen_batches(len(X), n_block):
                 block = _as_tensor(X[rows]).to(device)
                 output = getattr(module, method)(block, *args).cpu().numpy()
                 if len(output) == len(X):
                     return output.astype(X.dtype, copy=False)
-                if result is None:
+                if len(result) == 0:
                     result = np.empty((len(X), *output.shape[1:]), dtype=X.dtype)
                 result[rows] = output
         return result

@@ -9,6 +9,7 @@ what `_modules` says.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,14 +39,18 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[Callable, Callable]] = {
 
 
 class _Layer:
-    """A linear layer's parameters and gradients, with the transposes at hand."""
+    """A linear layer's parameters and gradients, with the transposes at hand.
 
-    def __init__(self, linear: nn.Linear):
-        self.weight = linear.weight.detach()  # (n_outputs, n_inputs)
-        self.weight_t = self.weight.t()
-        self.bias = linear.bias.detach()
+    With a copy of all parameters in lower precision, that is what it computes with.
+    """
+
+    def __init__(self, linear: nn.Linear, low: Tensor | None = None):
         assert linear.weight.grad is not None
         assert linear.bias.grad is not None
+        self.is_low = low is not None
+        self.weight = _part(linear.weight.detach(), low)  # (n_outputs, n_inputs)
+        self.weight_t = self.weight.t()
+        self.bias = _part(linear.bias.detach(), low)
         self.weight_grad = linear.weight.grad
         self.bias_grad = linear.bias.grad
 
@@ -54,15 +59,31 @@ class _Layer:
 
     def backward(self, grad: Tensor, x: Tensor, ones: Tensor) -> None:
         grad_t = grad.t()
+        if self.is_low:
+            self.weight_grad.copy_(torch.mm(grad_t, x))
+            torch.sum(grad, 0, dtype=self.bias_grad.dtype, out=self.bias_grad)
+            return
         torch.mm(grad_t, x, out=self.weight_grad)
         # A product with ones sums over rows faster than a reduction does.
         torch.mv(grad_t, ones, out=self.bias_grad)
 
 
-class FastNetwork:
-    """An MLP or an anchored MLP as one function of its input."""
+def _part(parameter: Tensor, low: Tensor | None) -> Tensor:
+    """The parameter, a view of a flat buffer, or the same part of a copy of that."""
+    if low is None:
+        return parameter
+    start = parameter.storage_offset()
+    return low[start : start + parameter.numel()].view_as(parameter)
 
-    def __init__(self, network: nn.Module, is_first: bool):
+
+class FastNetwork:
+    """An MLP or an anchored MLP as one function of its input.
+
+    In lower precision are the products of the MLP, which are nearly all of the work;
+    input and output are not, nor is the linear path beside the MLP.
+    """
+
+    def __init__(self, network: nn.Module, is_first: bool, low: Tensor | None = None):
         self.is_first = is_first
         self.is_anchored = isinstance(network, AnchoredMLP)
         mlp: Any = network
@@ -70,10 +91,14 @@ class FastNetwork:
             mlp = network.mlp
             self.linear = _Layer(network.linear)
             self.inverse_spread = network.input_spread.reciprocal()
-        self.layers = [_Layer(layer) for layer in mlp if isinstance(layer, nn.Linear)]
+        self.layers = [
+            _Layer(layer, low) for layer in mlp if isinstance(layer, nn.Linear)
+        ]
         activation = type(mlp[1]) if len(mlp) > 1 else nn.Identity
         self.activate, self.activate_backward = _ACTIVATIONS[activation]
         self.parameter = mlp[0].weight
+        self.dtype = self.parameter.dtype
+        self.inner_dtype = self.dtype if low is None else low.dtype
         self.ones = self.parameter.new_ones(0)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -88,12 +113,13 @@ class FastNetwork:
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Output, and what the backward pass needs: x, h0, a1, h1, a2, h2 ..."""
         h = x * self.inverse_spread if self.is_anchored else x
+        h = h.to(self.inner_dtype)
         saved = [x, h]
         for layer in self.layers[:-1]:
             a = layer.forward(h)
             h = self.activate(a)
             saved += [a, h]
-        output = self.layers[-1].forward(h)
+        output = self.layers[-1].forward(h).to(self.dtype)
         if self.is_anchored:
             output = output.add_(self.linear.bias).addmm_(x, self.linear.weight_t)
         return output, saved
@@ -103,7 +129,7 @@ class FastNetwork:
         if len(self.ones) != len(grad):
             self.ones = grad.new_ones(len(grad))
         x = saved[0]
-        g = grad
+        g = grad.to(self.inner_dtype)
         for i in range(len(self.layers) - 1, 0, -1):
             layer, a, h = self.layers[i], saved[2 * i], saved[2 * i + 1]
             layer.backward(g, h, self.ones)
@@ -114,7 +140,7 @@ class FastNetwork:
             self.linear.backward(grad, x, self.ones)
         if self.is_first:
             return grad  # nobody asks for the gradient of the data
-        g = torch.mm(g, first.weight)
+        g = torch.mm(g, first.weight).to(self.dtype)
         if self.is_anchored:
             g = g.mul_(self.inverse_spread).addmm_(grad, self.linear.weight)
         return g
@@ -157,8 +183,9 @@ def unflatten(module: nn.Module) -> None:
 @contextlib.contextmanager
 def fast_step(
     module: Autoencoder,
-    is_fast: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
+    precision: torch.dtype | None = None,
+    is_fast: bool = True,
 ) -> Iterator[Callable[[Tensor], Tensor]]:
     """A function of a batch that fills the gradients and returns the mean loss.
 
@@ -167,26 +194,51 @@ def fast_step(
     which adds to gradients: before it the optimizer, or the module, sets them to zero.
     """
     zero_grad = (module if optimizer is None else optimizer).zero_grad
+    is_fast = is_fast and module.is_own
 
     def autograd_step(x: Tensor) -> Tensor:
         zero_grad(set_to_none=False)
-        loss = module.loss(x).mean()
+        casts = precision is not None and not is_fast
+        with torch.autocast(x.device.type, precision, enabled=casts):
+            loss = module.loss(x).mean()
         loss.backward()
         return loss.detach()
 
-    if not (is_fast and module.is_own):
+    if not is_fast:
         yield autograd_step
         return
-    encoder = FastNetwork(module.encoder, is_first=True)
-    decoder = FastNetwork(module.decoder, is_first=False)
+    low = None if precision is None else _flat_buffer(module).to(precision)
+    encoder = FastNetwork(module.encoder, is_first=True, low=low)
+    decoder = FastNetwork(module.decoder, is_first=False, low=low)
+    step: Callable[[Tensor], Tensor] = autograd_step
     if type(module) is Autoencoder:
-        yield lambda x: _manual_step(module, encoder, decoder, x)
-        return
-    module.encoder.forward, module.decoder.forward = encoder, decoder
+        step = partial(_manual_step, module, encoder, decoder)
+    else:
+        module.encoder.forward, module.decoder.forward = encoder, decoder
     try:
-        yield autograd_step
+        yield step if low is None else _refreshing(step, low, _flat_buffer(module))
     finally:
-        del module.encoder.forward, module.decoder.forward
+        if step is autograd_step:
+            del module.encoder.forward, module.decoder.forward
+
+
+def _refreshing(
+    step: Callable[[Tensor], Tensor], low: Tensor, flat: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """The step on parameters that have just been copied into lower precision."""
+
+    def refresh_and_step(x: Tensor) -> Tensor:
+        low.copy_(flat)
+        return step(x)
+
+    return refresh_and_step
+
+
+def _flat_buffer(module: nn.Module) -> Tensor:
+    """The memory that all parameters are views of, as one tensor."""
+    parameter = next(module.parameters()).detach()
+    n_numbers = parameter.untyped_storage().nbytes() // parameter.element_size()
+    return parameter.as_strided((n_numbers,), (1,), storage_offset=0)
 
 
 @torch.no_grad()

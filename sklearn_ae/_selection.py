@@ -127,7 +127,7 @@ def _train(
     held_out: list[Tensor] = []
     with (
         enough_threads(module, options.batch_size),
-        fast_step(module, is_fast(net), net.optimizer_) as step,
+        fast_step(module, net.optimizer_, options.precision, is_fast(net)) as step,
     ):
         if x_valid is not None:
             held_out.append(row_losses(module, x_valid, seed))

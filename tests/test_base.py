@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_iris, load_wine
+from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
@@ -1166,3 +1166,31 @@ def test_fit_where_gradients_are_switched_off(fitted, X):
     with torch.no_grad():
         estimator = clone(fitted).fit(X)
     assert same_results(estimator, fitted, X)
+
+
+# Precision ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "Estimator",
+    [AutoencoderTransformer, DenoisingAutoencoderTransformer, VAETransformer],
+)
+def test_bfloat16_costs_little_error(Estimator):
+    X = load_digits().data[:600].astype(np.float32)
+    errors = []
+    for precision in ("float32", "bfloat16"):
+        model = Estimator(8, precision=precision, max_iter=200).fit(X)
+        errors.append(np.mean((model.reconstruct(X) - X) ** 2))
+    assert errors[1] == pytest.approx(errors[0], rel=0.03)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_after_training_everything_is_in_float32(precision):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    model = AutoencoderTransformer(2, precision=precision).fit(X)
+    assert {p.dtype for p in model.module_.parameters()} == {torch.float32}
+
+
+def test_a_precision_that_is_unknown_is_refused():
+    with pytest.raises(ValueError, match="'precision' parameter"):
+        AutoencoderTransformer(2, precision="float16").fit(np.eye(4))

@@ -232,3 +232,52 @@ def test_step_of_another_module_is_that_of_its_loss():
     flatten(list(module.parameters()))
     with fast_step(module) as step:
         torch.testing.assert_close(step(x), expected)
+
+
+# Lower precision ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make", [autoencoder, denoising, vae], ids=["AE", "DAE", "VAE"]
+)
+@each_kind
+def test_bfloat16_has_about_the_gradients_of_float32(make, kind):
+    slow = make(kind, LOSSES["squared_error"]()).float().train()
+    quick, x = copy.deepcopy(slow), rows(7, D).float()
+    flatten(list(quick.parameters()))
+    torch.manual_seed(1)
+    slow.loss(x).mean().backward()
+    with fast_step(quick, precision=torch.bfloat16) as step:
+        torch.manual_seed(1)
+        step(x)
+    for name, expected in gradients(slow).items():
+        error = (gradients(quick)[name] - expected).norm()
+        assert error < 0.05 * max(expected.norm(), 0.1)
+
+
+def test_bfloat16_follows_the_parameters():
+    module = autoencoder("anchored", LOSSES["squared_error"]()).float().train()
+    x = rows(7, D).float()
+    flatten(list(module.parameters()))
+    with fast_step(module, precision=torch.bfloat16) as step:
+        before = step(x)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.zero_()
+        after = step(x)
+    torch.testing.assert_close(after, module.loss(x).mean().detach())
+    assert before != after
+
+
+def test_the_users_own_networks_are_cast_by_torch():
+    module, x = (
+        own("mlp", LOSSES["squared_error"]()).float().train(),
+        rows(7, D).float(),
+    )
+    seen = []
+    module.encoder[0].register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    with fast_step(module, precision=torch.bfloat16) as step:
+        loss = step(x)
+    assert seen == [torch.bfloat16]
+    assert loss.dtype == torch.float32
+    assert all(p.grad.dtype == torch.float32 for p in module.parameters())

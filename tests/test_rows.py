@@ -336,9 +336,7 @@ def test_log_loss_wants_the_unit_interval_in_every_block(X, tiny):
 
 def test_columns_are_counted(X, tiny):
     model = fit_quickly(make(AutoencoderTransformer, max_iter=1), Lazy(X))
-    with pytest.raises(
-        ValueError, match="expecting 4 features as input"
-    ):
+    with pytest.raises(ValueError, match="expecting 4 features as input"):
         model.transform(Lazy(X[:, :3]))
 
 

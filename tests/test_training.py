@@ -35,6 +35,7 @@ from sklearn_ae._training import (
     load_moments,
     make_net,
     resolve_device,
+    resolve_precision,
     row_losses,
     train,
     train_one_pass,
@@ -274,6 +275,51 @@ def test_training_restores_the_thread_count(two_threads, run):
     assert torch.get_num_threads() == 2
 
 
+# Precision ----------------------------------------------------------------------------
+
+
+def wide(own=False):
+    """A module with a layer of 256 x 256."""
+    module = Autoencoder(
+        MLP.of_sizes(256, (256,), K, "tanh"),
+        MLP.of_sizes(K, (256,), 256, "tanh"),
+        SquaredError(),
+        center=torch.zeros(256),
+        scale=torch.tensor(1.0),
+    )
+    if own:
+        module.encoder = nn.Sequential(*module.encoder)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("make", "can", "device", "expected"),
+    [
+        (wide, True, "cpu", torch.bfloat16),
+        (wide, False, "cpu", None),
+        (wide, True, "cuda", None),
+        (autoencoder, True, "cpu", None),
+        (lambda: wide(own=True), True, "cpu", None),
+    ],
+    ids=["pays", "old CPU", "GPU", "narrow", "own networks"],
+)
+def test_auto_takes_bfloat16_where_it_pays(monkeypatch, make, can, device, expected):
+    monkeypatch.setattr(_training, "_cpu_multiplies_bfloat16", lambda: can)
+    assert resolve_precision("auto", make(), torch.device(device)) is expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("float32", None), ("bfloat16", torch.bfloat16)]
+)
+def test_a_precision_that_is_named_is_taken(precision, expected):
+    assert resolve_precision(precision, autoencoder(), CPU) is expected
+
+
+def test_without_word_of_the_processor_there_is_no_bfloat16(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not _training._cpu_multiplies_bfloat16()
+
+
 # Batches ------------------------------------------------------------------------------
 
 
@@ -377,9 +423,8 @@ def test_weight_decay_is_decoupled_and_spares_biases_and_linear_paths():
     # Where all gradients are zero, only the decay moves a weight.
     module = anchored()
     before = weights(module)
-    make_net(
-        module, make_options(learning_rate=0.1, weight_decay=0.5)
-    ).optimizer_.step()
+    options = make_options(learning_rate=0.1, weight_decay=0.5)
+    make_net(module, options).optimizer_.quick_step()
     for name, value in module.state_dict().items():
         is_decayed = "mlp" in name and name.endswith("weight")
         factor = 1 - 0.1 * 0.5 if is_decayed else 1.0
@@ -403,7 +448,7 @@ def test_steps_in_a_flat_buffer_are_those_of_adamw(make):
             for p, q in zip(module.parameters(), twin.parameters(), strict=True):
                 p.grad.copy_(p.square() + 0.1)
                 q.grad = q.square() + 0.1
-        flat.step()
+        flat.quick_step()
         adamw.step()
     torch.testing.assert_close(weights(module), weights(twin))
 
