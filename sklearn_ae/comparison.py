@@ -27,9 +27,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.utils import _safe_indexing, check_array, check_random_state, column_or_1d
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
 
 from ._autoencoder import AutoencoderTransformer
+from ._base import make_random_state
 from ._denoising import DenoisingAutoencoderTransformer
 from ._extras import has_extra, import_extra
 from ._vae import VAETransformer
@@ -595,7 +596,7 @@ def _as_seed(random_state: Any) -> int:
     """Return one seed for the split and all reducers: an int stands for itself."""
     if isinstance(random_state, Integral):
         return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    return int(make_random_state(random_state).randint(2**31 - 1))
 
 
 def _settings(X: Any, scaler: Any, data: _Data) -> dict[str, Any]:

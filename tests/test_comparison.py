@@ -698,3 +698,11 @@ def test_progress_is_shown_on_the_error_stream(iris, capsys):
 def test_silence_is_the_default(iris, capsys):
     compare_reducers(*iris, reducers=["PCA"])
     assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_seed_numpys_generator_is_left_alone(monkeypatch):
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    seeds = {comparison._as_seed(None) for _ in range(5)}
+    assert len(seeds) == 5
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
