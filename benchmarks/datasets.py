@@ -10,12 +10,10 @@ data set a folder of that name. Of an object these keys are read:
 Files may be CSV (.csv, .csv.gz; several are put one below the other), MATLAB's .mat
 with X and Y, NumPy's .npz with X and y or with X_train, y_train, X_test, y_test
 (several such files are as many tables, called ``name/file``), or pairs of images and
-labels in the IDX format (.gz), whose pixels become columns.
+labels in the IDX format (plain or .gz), whose pixels become columns.
 """
 
-import gzip
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -34,7 +32,7 @@ from sklearn.datasets import (
     load_wine,
 )
 
-ENVIRONMENT_VARIABLE = "SKLEARN_AE_DATA_HOME"
+from sklearn_ae.datasets import ENVIRONMENT_VARIABLE, read_idx
 
 BUNDLED: dict[str, Callable[..., Any]] = {
     "iris": load_iris,
@@ -250,25 +248,13 @@ def _read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
 
 def _read_images(paths: list[Path]) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Pixels and labels of all pairs of files, in the manifest's order."""
-    images = [_read_idx(path) for path in paths if "images" in path.name]
-    labels = [_read_idx(path) for path in paths if "labels" in path.name]
+    images = [read_idx(_existing(path)) for path in paths if "images" in path.name]
+    labels = [read_idx(_existing(path)) for path in paths if "labels" in path.name]
     pixels = [array.reshape(len(array), -1) for array in images]
     X, y = np.concatenate(pixels), np.concatenate(labels)
     if len(X) != len(y):
         raise ValueError(f"{paths[0].parent} has {len(X)} images, but {len(y)} labels.")
     return X, y
-
-
-def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """IDX: two zero bytes, type 8, the number of axes, their lengths, the bytes."""
-    with gzip.open(_existing(path)) as file:
-        content = file.read()
-    n_axes = content[3] if content[:3] == b"\x00\x00\x08" and content[3:] else 0
-    start = 4 + 4 * n_axes
-    lengths = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
-    if n_axes == 0 or len(content) - start != math.prod(lengths):
-        raise ValueError(f"{path} is not a whole IDX file of bytes.")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(lengths)
 
 
 # Every table --------------------------------------------------------------------------
