@@ -64,6 +64,11 @@ class Size:
     fit_rows: int = 20_000
     fit_columns: tuple[tuple[int, int], ...] = ((30, 4), (100, 8))  # with latents
     max_iter: int = 200  # the estimator's default
+    # Rows, columns, latents, and the seconds that a default fit may take.
+    default_fits: tuple[tuple[int, int, int, float], ...] = (
+        (100, 4, 2, 0.5),
+        (10_000, 50, 8, 10.0),
+    )
     transform_shape: tuple[int, int] = (100_000, 784)
     memory_mb: tuple[float, ...] = (100.0, 1000.0)
     # A mapped file whose fit's memory is measured, and one whose fit's error is.
@@ -97,6 +102,7 @@ QUICK = Size(
     fit_rows=1000,
     fit_columns=((5, 2),),
     max_iter=2,
+    default_fits=((100, 4, 2, 0.5),),
     transform_shape=(300, 12),
     memory_mb=(0.1,),
     mapped_mb=0.5,
@@ -284,6 +290,20 @@ def measure_rows(size: Size) -> Measured:
         Target(f"{what}whole fits", rows[-1]["ratio"], 1.2),
         Target(f"{what}epochs alone", rows[-1]["ratio_without_start"], 1.2),
     ]
+
+
+def measure_seconds(size: Size) -> Measured:
+    """Seconds of whole default fits."""
+    rows, targets = [], []
+    for n_rows, n_columns, k, limit in size.default_fits:
+        X = make_table(n_rows, n_columns).astype(np.float64)
+        model = AutoencoderTransformer(k, max_iter=size.max_iter, device="cpu")
+        seconds = interleaved({"fit": partial(model.fit, X)}, size.long_repeats)
+        shape = f"{n_rows} x {n_columns}"
+        rows.append({"table": shape, "k": k, "seconds": seconds["fit"].median()})
+        what = f"seconds of a fit of {shape}"
+        targets.append(Target(what, seconds["fit"].median(), limit))
+    return rows, targets
 
 
 # Inference ----------------------------------------------------------------------------
@@ -583,6 +603,7 @@ def measure_grid(size: Size) -> Measured:
 SECTIONS: dict[str, Callable[[Size], Measured]] = {
     "step": measure_steps,
     "fit": measure_fit,
+    "seconds": measure_seconds,
     "throughput": measure_throughput,
     "one_row": measure_one_row,
     "memory": measure_memory,
