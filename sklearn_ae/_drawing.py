@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from ._extras import has_extra, import_extra
+from ._extras import import_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +30,7 @@ _MISSING = ("nan", "None", "<NA>", "NaT")
 
 def import_matplotlib(module: str = "matplotlib.pyplot") -> ModuleType:
     """Import matplotlib, or say what to install."""
-    if not has_extra("matplotlib"):
-        raise ImportError(
-            "The displays of sklearn_ae.plotting need matplotlib, which is not "
-            "installed: pip install 'sklearn_ae[compare]'"
-        )
-    return import_extra(module)
+    return import_extra(module, user="sklearn_ae.plotting")
 
 
 # Estimators ---------------------------------------------------------------------------
