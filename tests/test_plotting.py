@@ -699,7 +699,7 @@ def test_nothing_is_cut_off(display_and_size):
 
 def test_missing_matplotlib_is_told(display_and_size, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"displays.*'sklearn_ae\[compare\]'"):
+    with pytest.raises(ImportError, match=r"plotting needs.*'sklearn_ae\[compare\]'"):
         display_and_size[0].plot()
 
 
