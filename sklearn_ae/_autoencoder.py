@@ -21,7 +21,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers, first to last; the decoder has them in
         reverse. An empty sequence gives linear networks. "auto" chooses from the
-        shape of X.
+        shape of X. With ``image_shape`` these are channels of convolutions.
 
     activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", \
             "gelu", "silu"}, default="silu"
@@ -42,6 +42,13 @@ class AutoencoderTransformer(BaseAutoencoder):
         a function is called with the widths of input and output, ``encoder(n_features,
         n_components)`` and ``decoder(n_components, n_features)``, or with nothing
         where it takes nothing. With ``loss="log_loss"`` the decoder gives logits.
+
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        Rows of X are flattened images of this shape, the last axis fastest, and the
+        networks are convolutional: each of ``hidden_layer_sizes`` is the number of
+        channels of a stage, which halves height and width (any size will do), and a
+        dense layer of 256 follows. X and latents stay 2-D arrays. Networks of your own
+        get rows of X as ever.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
@@ -97,7 +104,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         What training steps multiply in. "bfloat16" takes less time where the processor
         has instructions for it; parameters, losses and everything after training stay
         in float32 or the dtype of X. "auto" chooses it where it saves a third of the
-        time or more: wide layers on CPUs with AVX512-BF16 or AMX.
+        time or more: wide layers on CPUs with AVX512-BF16 or AMX, but not with
+        ``image_shape``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training, with the net that skorch gives them.
@@ -174,6 +182,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         init="auto",
         encoder=None,
         decoder=None,
+        image_shape=None,
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
@@ -196,6 +205,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.init = init
         self.encoder = encoder
         self.decoder = decoder
+        self.image_shape = image_shape
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size

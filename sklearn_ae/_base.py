@@ -37,9 +37,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from . import _recipe
+from ._images import (
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    ImageShape,
+    check_image_shape,
+)
 from ._latents import LatentDensity, principal_axes
 from ._losses import LOSSES, SquaredError
-from ._modules import ACTIVATIONS, MLP, AnchoredMLP, Autoencoder
+from ._modules import ACTIVATIONS, MLP, Anchored, Autoencoder, OwnNetwork
 from ._networks import (
     EXACT_PCA_SIZE,
     Layer,
@@ -103,6 +109,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "init": [StrOptions({"auto", "pca", "random"})],
         "encoder": [None, nn.Module, callable],
         "decoder": [None, nn.Module, callable],
+        "image_shape": [None, "array-like"],
         "learning_rate_init": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
@@ -236,7 +243,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             # Latents of the last fit, and those of PCA, have their axes already.
             as_before = result.best_epoch == 0 and (goes_on or _is_anchored(module))
             if module.is_own and not as_before:
-                with enough_threads(module, block_rows(X.shape[1])):
+                with enough_threads(module, block_rows(module.row_size)):
                     self._align_latents(module, rows.x)
         if goes_on:
             result.loss_curve[:0] = self.loss_curve_
@@ -456,20 +463,35 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Encoder and decoder for standardised rows (n, d)."""
         n_features, n_latents = x.shape[1], self.n_components
         n_encoded = n_latents * self._outputs_per_latent
+        image_shape = self._image_shape(n_features)
         hidden = self._hidden_layer_sizes(n_features)
-        mlps = (
-            MLP.of_sizes(n_features, hidden, n_encoded, self.activation),
-            MLP.of_sizes(n_latents, hidden[::-1], n_features, self.activation),
-        )
+        own: tuple[OwnNetwork, OwnNetwork]
+        if image_shape is None or not hidden:
+            own = (
+                MLP.of_sizes(n_features, hidden, n_encoded, self.activation),
+                MLP.of_sizes(n_latents, hidden[::-1], n_features, self.activation),
+            )
+        else:
+            layout = image_shape, hidden
+            activation = ACTIVATIONS[self.activation]
+            own = (
+                ConvolutionalEncoder(*layout, n_encoded, activation),
+                ConvolutionalDecoder(*layout, n_latents, activation),
+            )
         if start is not None:
             encoder_layer, decoder_layer, latent_variances = self._linear_start(start)
             column_variances = x.var(dim=0, correction=0)  # (d,)
+            if image_shape is not None:
+                # Neighbours share their weights, so they must share their spread.
+                n_channels = image_shape[2]
+                of_channels = column_variances.view(-1, n_channels).mean(dim=0)  # (c,)
+                column_variances = of_channels.repeat(n_features // n_channels)
             return (
-                anchor(mlps[0], encoder_layer, column_variances),
-                anchor(mlps[1], decoder_layer, latent_variances),
+                anchor(own[0], encoder_layer, column_variances),
+                anchor(own[1], decoder_layer, latent_variances),
             )
-        encoder: nn.Module = mlps[0]
-        decoder: nn.Module = mlps[1]
+        encoder: nn.Module = own[0]
+        decoder: nn.Module = own[1]
         if self.encoder is not None:
             encoder = make_own_network(self.encoder, "encoder", n_features, n_encoded)
             check_own_network(encoder, "encoder", x[:2], n_encoded, self._encoded_as)
@@ -479,7 +501,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             decoded_as = "(n_samples, n_features)"
             check_own_network(decoder, "decoder", z, n_features, decoded_as)
         else:
-            start_at(mlps[1], self._loss().inverse_link(x.mean(dim=0)))
+            start_at(own[1], self._loss().inverse_link(x.mean(dim=0)))
         return encoder, decoder
 
     def _training_options(
@@ -530,8 +552,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.module_ = module
         self.n_components_ = self.n_components
         self._structure = self._current_structure()
-        with enough_threads(module, block_rows(x.shape[1])):
-            error = over_blocks(module.reconstruction_error, x).double().mean().item()
+        with enough_threads(module, block_rows(module.row_size)):
+            errors = over_blocks(module, module.reconstruction_error, x)  # (n,)
+        error = errors.double().mean().item()
         self.reconstruction_err_ = error * module.scale.item() ** (
             module.loss_function.scale_power
         )
@@ -562,9 +585,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _sorts_columns(self) -> bool:
         """Whether training may see the columns in an order of its own.
 
-        The user's own networks may know the columns by their places.
+        The user's own networks may know the columns by their places, and images do.
         """
-        return self.encoder is None and self.decoder is None
+        has_own = self.encoder is not None or self.decoder is not None
+        return not has_own and self.image_shape is None
 
     def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
         """The two linear paths, and the variances of the latents between them."""
@@ -572,14 +596,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _align_latents(self, module: Autoencoder, x: Tensor) -> None:
         """Turn the latent axes into ones that can be compared between fits."""
-        rotation, shift = principal_axes(over_blocks(module.encode, x), x)
+        rotation, shift = principal_axes(over_blocks(module, module.encode, x), x)
         module.rotate(rotation.to(module.dtype), shift.to(module.dtype))
 
     def _set_latent_density(
         self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
     ) -> None:
         """What `sample` draws latents from."""
-        Z = over_blocks(module.encode, x).cpu().numpy().astype(np.float64)
+        Z = over_blocks(module, module.encode, x).cpu().numpy().astype(np.float64)
         density = LatentDensity(Z)
         if self._moments is None:
             density.fit_mixture(Z, random_state)
@@ -729,7 +753,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         module = _in_precision_of(self.module_, X.dtype)
         device = module.center.device
         args = tuple(arg.to(device) for arg in args)
-        n_block = n_block or block_rows(X.shape[1])
+        n_block = n_block or block_rows(module.row_size)
         result = np.empty(0, dtype=X.dtype)
         with torch.inference_mode(), enough_threads(module, min(len(X), n_block)):
             for rows in gen_batches(len(X), n_block):
@@ -794,6 +818,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                     "hidden_layer_sizes must be 'auto' or a sequence of integers of at "
                     f"least 1; got {self.hidden_layer_sizes!r}."
                 )
+        if self.image_shape is not None:
+            check_image_shape(self.image_shape)
         check_callbacks(self.callbacks or ())
         try:
             torch.device("cpu" if self.device == "auto" else self.device)
@@ -812,21 +838,38 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         can_be_linear = self.encoder is None and self.decoder is None
         return "pca" if can_be_linear and self.loss != "log_loss" else "random"
 
+    def _image_shape(self, n_features: int) -> ImageShape | None:
+        """Height, width and channels of the images in rows of n_features columns."""
+        if self.image_shape is None:
+            return None
+        shape = check_image_shape(self.image_shape)
+        if math.prod(shape) != n_features:
+            raise ValueError(
+                f"image_shape={self.image_shape!r} has {math.prod(shape)} values, but "
+                f"X has {n_features} features."
+            )
+        return shape
+
     def _hidden_layer_sizes(self, n_features: int) -> tuple[int, ...]:
         if isinstance(self.hidden_layer_sizes, str):
+            image_shape = self._image_shape(n_features)
+            if image_shape is not None:
+                return _recipe.channels(image_shape[0], image_shape[1])
             return _recipe.hidden_layer_sizes(n_features, self.n_components)
         return tuple(int(size) for size in self.hidden_layer_sizes)
 
     # Parameters that decide what the networks are.
     _STRUCTURE: ClassVar[tuple[str, ...]] = (
         *("n_components", "hidden_layer_sizes", "activation"),
-        *("loss", "init", "encoder", "decoder"),
+        *("loss", "init", "encoder", "decoder", "image_shape"),
     )
 
     def _current_structure(self) -> dict[str, Any]:
         structure = {name: getattr(self, name) for name in self._STRUCTURE}
         if not isinstance(self.hidden_layer_sizes, str):
             structure["hidden_layer_sizes"] = self._hidden_layer_sizes(0)
+        if self.image_shape is not None:
+            structure["image_shape"] = check_image_shape(self.image_shape)
         return structure
 
     def _check_structure(self) -> None:
@@ -921,12 +964,15 @@ def _as_tensor(X: np.ndarray) -> Tensor:
 
 
 @torch.no_grad()
-def over_blocks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    return torch.cat([function(block) for block in x.split(block_rows(x.shape[1]))])
+def over_blocks(
+    module: Autoencoder, function: Callable[[Tensor], Tensor], x: Tensor
+) -> Tensor:
+    """A function of rows, which goes through the module, in bounded memory."""
+    return torch.cat([function(part) for part in x.split(block_rows(module.row_size))])
 
 
 def _is_anchored(module: Autoencoder) -> bool:
-    return isinstance(module.encoder, AnchoredMLP)
+    return isinstance(module.encoder, Anchored)
 
 
 # A float64 copy of each module in use; a copy per call would cost more than a row.

@@ -78,6 +78,47 @@ class SwapCorruption(nn.Module):
         return torch.where(torch.rand_like(x) < self.level, x.gather(0, rows), x)
 
 
+class BlockCorruption(nn.Module):
+    """Replace a rectangle of each image by the mean image.
+
+    Its area is a fraction ``level`` of the image's on average, whatever its place and
+    shape; a level of 1 leaves nothing.
+    """
+
+    column_mean: Tensor
+
+    def __init__(
+        self, level: float, column_mean: Tensor, image_shape: tuple[int, int, int]
+    ):
+        super().__init__()
+        self.level = level
+        self.image_shape = image_shape
+        self.register_buffer("column_mean", column_mean)  # (d,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = len(x)
+        height, width, n_channels = self.image_shape
+        shape, *u = torch.rand(5, n, 1, device=x.device, dtype=torch.float32)
+        # Shares of height and width whose product is the level.
+        exponent = 0.25 + 0.5 * shape  # (n, 1)
+        rows = _random_span(height, self.level**exponent, u[0], u[1])  # (n, height)
+        columns = _random_span(width, self.level ** (1.0 - exponent), u[2], u[3])
+        is_hit = rows[:, :, None] & columns[:, None, :]  # (n, height, width)
+        is_hit = is_hit[..., None].expand(n, height, width, n_channels)
+        return torch.where(is_hit.reshape(n, -1), self.column_mean, x)
+
+
+def _random_span(size: int, share: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Which of ``size`` positions are hit (n, size): neighbours, from a random place.
+
+    They are the share (n, 1) wanted on average: rounded up as often as is due.
+    """
+    length = torch.floor(share * size + u)
+    start = torch.floor(v * (size - length + 1.0))
+    position = torch.arange(size, device=share.device)
+    return (position >= start) & (position < start + length)
+
+
 class CallableCorruption(nn.Module):
     """Apply the user's function, which sees and returns rows in the data's units."""
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ._base import BaseAutoencoder
 from ._corruptions import (
+    BlockCorruption,
     CallableCorruption,
     GaussianCorruption,
     MaskingCorruption,
@@ -35,7 +36,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers, first to last; the decoder has them in
         reverse. An empty sequence gives linear networks. "auto" chooses from the
-        shape of X.
+        shape of X. With ``image_shape`` these are channels of convolutions.
 
     activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", \
             "gelu", "silu"}, default="silu"
@@ -57,15 +58,24 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         n_components)`` and ``decoder(n_components, n_features)``, or with nothing
         where it takes nothing. With ``loss="log_loss"`` the decoder gives logits.
 
-    corruption : {"gaussian", "masking", "salt_and_pepper", "swap"} or callable, \
-            default="gaussian"
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        Rows of X are flattened images of this shape, the last axis fastest, and the
+        networks are convolutional: each of ``hidden_layer_sizes`` is the number of
+        channels of a stage, which halves height and width (any size will do), and a
+        dense layer of 256 follows. X and latents stay 2-D arrays. Networks of your own
+        get rows of X as ever; the corruption "block" asks for the shape all the same.
+
+    corruption : {"gaussian", "masking", "salt_and_pepper", "swap", "block"} or \
+            callable, default="gaussian"
         What is done to a row before the encoder sees it in training: noise of
         ``corruption_level`` standard deviations of each column; or, to that fraction
         of the entries, replacing them by the column's mean ("masking"), by its lowest
         or highest value ("salt_and_pepper"), or by the column's value in another row
-        ("swap"). A function gets a batch of rows as a tensor of shape (n, n_features),
-        in the units and the dtype of X, and returns one of the same shape; what it
-        draws from torch's global generator is reproducible.
+        ("swap"). "block" removes a rectangle of the image, at a random place, of random
+        shape and of that fraction of the area on average: the mean image's values take
+        its place; it needs ``image_shape``. A function gets a batch of rows as a tensor
+        of shape (n, n_features), in the units and the dtype of X, and returns one of
+        the same shape; what it draws from torch's global generator is reproducible.
 
     corruption_level : float, default=0.3
         Strength of the corruption: standard deviations for "gaussian", a fraction
@@ -125,7 +135,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         What training steps multiply in. "bfloat16" takes less time where the processor
         has instructions for it; parameters, losses and everything after training stay
         in float32 or the dtype of X. "auto" chooses it where it saves a third of the
-        time or more: wide layers on CPUs with AVX512-BF16 or AMX.
+        time or more: wide layers on CPUs with AVX512-BF16 or AMX, but not with
+        ``image_shape``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training, with the net that skorch gives them.
@@ -195,7 +206,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseAutoencoder._parameter_constraints,
         "corruption": [
-            StrOptions({"gaussian", "masking", "salt_and_pepper", "swap"}),
+            StrOptions({"gaussian", "masking", "salt_and_pepper", "swap", "block"}),
             callable,
         ],
         "corruption_level": [Interval(Real, 0, None, closed="left")],
@@ -211,6 +222,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         init="auto",
         encoder=None,
         decoder=None,
+        image_shape=None,
         corruption="gaussian",
         corruption_level=0.3,
         learning_rate_init="auto",
@@ -235,6 +247,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.init = init
         self.encoder = encoder
         self.decoder = decoder
+        self.image_shape = image_shape
         self.corruption = corruption
         self.corruption_level = corruption_level
         self.learning_rate_init = learning_rate_init
@@ -259,6 +272,11 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             raise ValueError(
                 f"corruption_level is a fraction between 0 and 1 for corruption="
                 f"{self.corruption!r}; got {self.corruption_level!r}."
+            )
+        if self.corruption == "block" and self.image_shape is None:
+            raise ValueError(
+                'corruption="block" removes rectangles of an image: set image_shape, '
+                'or use corruption="masking" for rows that are no images.'
             )
 
     def _make_module(
@@ -301,4 +319,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             return SaltAndPepperCorruption(level, *torch.aminmax(x, dim=0))
         if self.corruption == "swap":
             return SwapCorruption(level)
+        if self.corruption == "block":
+            image_shape = self._image_shape(x.shape[1])
+            assert image_shape is not None  # _validate_params has seen to it
+            return BlockCorruption(level, x.mean(dim=0), image_shape)
         return CallableCorruption(self.corruption, center, scale)

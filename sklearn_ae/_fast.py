@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._modules import AnchoredMLP, Autoencoder
+from ._modules import Anchored, Autoencoder
+from ._rows import block_rows
 
 _aten = torch.ops.aten
 
@@ -85,10 +86,10 @@ class FastNetwork:
 
     def __init__(self, network: nn.Module, is_first: bool, low: Tensor | None = None):
         self.is_first = is_first
-        self.is_anchored = isinstance(network, AnchoredMLP)
+        self.is_anchored = isinstance(network, Anchored)
         mlp: Any = network
-        if isinstance(network, AnchoredMLP):
-            mlp = network.mlp
+        if isinstance(network, Anchored):
+            mlp = network.network
             self.linear = _Layer(network.linear)
             self.inverse_spread = network.input_spread.reciprocal()
         self.layers = [
@@ -189,20 +190,26 @@ def fast_step(
 ) -> Iterator[Callable[[Tensor], Tensor]]:
     """A function of a batch that fills the gradients and returns the mean loss.
 
-    For a module of the package's own networks, whose parameters were flattened, it
-    runs on the fast networks; for any other module it is autograd's backward pass,
-    which adds to gradients: before it the optimizer, or the module, sets them to zero.
+    For a module of the package's MLPs, whose parameters were flattened, it runs on the
+    fast networks; for any other module it is autograd's backward pass, which adds to
+    gradients: before it the optimizer, or the module, sets them to zero.
     """
     zero_grad = (module if optimizer is None else optimizer).zero_grad
-    is_fast = is_fast and module.is_own
+    is_fast = is_fast and module.is_fast
+    # Maps take many times the memory of an image. The user's networks may look at the
+    # batch as a whole, and fast ones do not add to gradients.
+    n_together = block_rows(module.row_size) if module.is_conv else 0
 
     def autograd_step(x: Tensor) -> Tensor:
         zero_grad(set_to_none=False)
         casts = precision is not None and not is_fast
-        with torch.autocast(x.device.type, precision, enabled=casts):
-            loss = module.loss(x).mean()
-        loss.backward()
-        return loss.detach()
+        total = x.new_zeros(())
+        for part in x.split(n_together or len(x)):
+            with torch.autocast(x.device.type, precision, enabled=casts):
+                loss = module.loss(part).sum() / len(x)
+            loss.backward()
+            total += loss.detach()
+        return total
 
     if not is_fast:
         yield autograd_step

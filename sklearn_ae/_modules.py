@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ._images import ConvolutionalNetwork
 from ._losses import SquaredError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -49,31 +50,41 @@ class MLP(nn.Sequential):
         return cls(*layers, _float32(n_inputs, n_outputs))
 
 
-class AnchoredMLP(nn.Module):
-    """A linear path plus an MLP that starts as zero: linear before the first step.
+OwnNetwork = MLP | ConvolutionalNetwork
 
-    The MLP sees its inputs divided by their spread, so that a column (or a latent) of
-    small variance can bend the map as much as one of large variance.
+
+class Anchored(nn.Module):
+    """A linear path plus a network that starts as zero: linear before the first step.
+
+    The network sees its inputs divided by their spread, so that a column (or a latent)
+    of small variance can bend the map as much as one of large variance.
     """
 
     input_spread: Tensor
 
-    def __init__(self, weight: Tensor, bias: Tensor, mlp: MLP, input_spread: Tensor):
+    def __init__(
+        self, weight: Tensor, bias: Tensor, network: OwnNetwork, input_spread: Tensor
+    ):
         super().__init__()
         n_outputs, n_inputs = weight.shape
         self.linear = nn.utils.skip_init(
             nn.Linear, n_inputs, n_outputs, dtype=weight.dtype
         )
-        self.mlp = mlp
+        self.network = network
         self.register_buffer("input_spread", input_spread)  # (n_inputs,)
         with torch.no_grad():
             self.linear.weight.copy_(weight)
             self.linear.bias.copy_(bias)
-            _linear(mlp, -1).weight.zero_()
-            _linear(mlp, -1).bias.zero_()
+            for parameter in list(network.parameters())[-2:]:  # the output layer's
+                parameter.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x) + self.mlp(x / self.input_spread)
+        if torch.is_autocast_enabled(x.device.type):
+            # The linear path is precise: it is what the network corrects.
+            with torch.autocast(x.device.type, enabled=False):
+                linear = self.linear(x.to(self.linear.weight.dtype))
+            return linear + self.network(x / self.input_spread)
+        return self.linear(x) + self.network(x / self.input_spread)
 
 
 class Autoencoder(nn.Module):
@@ -104,13 +115,34 @@ class Autoencoder(nn.Module):
         self.corruption = corruption
         self.register_buffer("center", center)  # (d,)
         self.register_buffer("scale", scale)  # ()
-        # Says how much work a product is: asked for on every call, so kept.
-        self.largest_layer = max((p.numel() for p in self.parameters()), default=0)
+        images = [m for m in self.modules() if isinstance(m, ConvolutionalNetwork)]
+        # Multiplications per row say how much work a layer is, and numbers per row how
+        # much memory; asked for on every call, so kept.
+        self.largest_layer = max(
+            (
+                *(p.numel() for p in self.parameters()),
+                *(network.largest_layer for network in images),
+            ),
+            default=0,
+        )
+        self.row_size = max(len(center), *(0, *(m.row_size for m in images)))
 
     @property
     def is_own(self) -> bool:
         """Whether both networks are this file's, rather than the user's."""
-        return _is_own(self.encoder) and _is_own(self.decoder)
+        networks = self.encoder, self.decoder
+        return all(isinstance(_bent(network), OwnNetwork) for network in networks)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether both networks are MLPs of this file, which `_fast` computes."""
+        networks = self.encoder, self.decoder
+        return all(isinstance(_bent(network), MLP) for network in networks)
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether both networks are the package's, and at least one is for images."""
+        return self.is_own and not self.is_fast
 
     def decayed_parameters(self) -> list[nn.Parameter]:
         """What weight decay applies to: weight matrices, but not the linear paths.
@@ -120,7 +152,7 @@ class Autoencoder(nn.Module):
         linear_paths = {
             id(module.linear.weight)
             for module in self.modules()
-            if isinstance(module, AnchoredMLP)
+            if isinstance(module, Anchored)
         }
         return [
             p for p in self.parameters() if p.ndim > 1 and id(p) not in linear_paths
@@ -205,7 +237,7 @@ class Autoencoder(nn.Module):
         for layer in _outer_layers(self.decoder, -1):
             layer.weight.copy_(layer.weight[back])
             layer.bias.copy_(layer.bias[back])
-        if isinstance(self.encoder, AnchoredMLP):
+        if isinstance(self.encoder, Anchored):
             self.encoder.input_spread.copy_(self.encoder.input_spread[back])
         if self.corruption is not None:
             for per_column in self.corruption.buffers():
@@ -328,18 +360,19 @@ class VariationalAutoencoder(Autoencoder):
         _map_inputs(self.decoder, rotation, shift)
 
 
-def _is_own(network: nn.Module) -> bool:
-    return isinstance(network, AnchoredMLP | MLP)
+def _bent(network: nn.Module) -> nn.Module:
+    """The network without the linear path beside it."""
+    return network.network if isinstance(network, Anchored) else network
 
 
-def _linear(mlp: nn.Module, position: int) -> nn.Linear:
-    return cast(nn.Linear, cast(nn.Sequential, mlp)[position])
+def _linear(network: nn.Module, position: int) -> nn.Linear:
+    return cast(nn.Linear, cast(nn.Sequential, network)[position])
 
 
 def _outer_layers(network: nn.Module, position: int) -> list[nn.Linear]:
     """The linear layers at the network's input (position 0) or output (-1)."""
-    if isinstance(network, AnchoredMLP):
-        return [network.linear, _linear(network.mlp, position)]
+    if isinstance(network, Anchored):
+        return [network.linear, _linear(network.network, position)]
     return [_linear(network, position)]
 
 
@@ -354,9 +387,9 @@ def _map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
 
 def _map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
     """Let the network take (z - shift) @ rotation where it took z."""
-    if isinstance(network, AnchoredMLP):
+    if isinstance(network, Anchored):
         # Spreads belong to the old axes: from here on they are part of the weights.
-        _linear(network.mlp, 0).weight.div_(network.input_spread)
+        _linear(network.network, 0).weight.div_(network.input_spread)
         network.input_spread.fill_(1.0)
     for layer in _outer_layers(network, 0):
         layer.bias.add_(layer.weight @ shift)

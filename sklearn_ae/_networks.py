@@ -15,7 +15,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from ._modules import MLP, AnchoredMLP
+from ._modules import Anchored, OwnNetwork
 
 Network = nn.Module | Callable[..., nn.Module]
 Layer = tuple[Tensor, Tensor]  # weight and bias
@@ -115,20 +115,21 @@ class LinearStart:
         return (weight, bias), decoder, torch.ones_like(self.variances)
 
 
-def anchor(mlp: MLP, layer: Layer, input_variances: Tensor) -> AnchoredMLP:
-    """The MLP beside a linear path, for inputs of the given variances (n_inputs,)."""
-    for module in mlp:
-        if isinstance(module, nn.Linear):
+def anchor(network: OwnNetwork, layer: Layer, input_variances: Tensor) -> Anchored:
+    """The network beside a linear path, for inputs of these variances (n_inputs,)."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
             # Keeps the spread of the activations from layer to layer, which lets a
             # zero last layer learn at the pace of the others.
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     weight, bias = (part.to(torch.float32) for part in layer)
     spread = input_variances.sqrt()
     # What is left of a constant input is rounding noise, and no spread to divide by.
     widest = spread.max() if spread.max() > 0 else torch.ones_like(spread).max()
     spread = torch.where(spread > 1e-5 * widest, spread, widest)
-    return AnchoredMLP(weight, bias, mlp, spread.to(torch.float32))
+    return Anchored(weight, bias, network, spread.to(torch.float32))
 
 
 def column_order(x: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ def column_order(x: Tensor) -> Tensor:
     return torch.argsort(torch.from_numpy(probe) @ rows, stable=True)
 
 
-def start_at(decoder: MLP, output: Tensor) -> None:
+def start_at(decoder: OwnNetwork, output: Tensor) -> None:
     """Let an untrained decoder give about this output (d,): the mean row's."""
     with torch.no_grad():
         list(decoder.parameters())[-1].add_(output)  # the last layer's bias

@@ -25,6 +25,15 @@ def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
     return (256, 128)
 
 
+def channels(height: int, width: int) -> tuple[int, ...]:
+    """Channels of the stages of a convolutional encoder, first to last.
+
+    Each stage halves the image, until no side is longer than 4.
+    """
+    n_stages = max(1, math.ceil(math.log2(max(height, width) / 4)))
+    return tuple(min(16 * 2**i, 64) for i in range(n_stages))
+
+
 def learning_rate(init: str) -> float:
     """Peak rate: from PCA the way is short and straight, from noise it is not."""
     return 6e-3 if init == "pca" else 1e-3

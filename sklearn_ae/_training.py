@@ -22,7 +22,13 @@ from torch.optim.adam import adam
 
 from ._fast import fast_step, flatten, unflatten
 from ._modules import Autoencoder
-from ._rows import Batches, StreamedBatches, StreamedRows, make_batches
+from ._rows import (
+    Batches,
+    StreamedBatches,
+    StreamedRows,
+    block_rows,
+    make_batches,
+)
 
 # torch's generators belong to the process, so two fits in two threads would draw
 # from each other's stream.
@@ -102,7 +108,7 @@ def resolve_precision(
     enough for the products to be what takes the time.
     """
     if precision == "auto":
-        is_wide = module.is_own and module.largest_layer >= _WIDE_LAYER
+        is_wide = module.is_fast and module.largest_layer >= _WIDE_LAYER
         is_lower = is_wide and device.type == "cpu" and _cpu_multiplies_bfloat16()
     else:
         is_lower = precision == "bfloat16"
@@ -230,16 +236,17 @@ class Schedule:
 
 def is_fast(net: NeuralNet) -> bool:
     """Whether the net trains on flat buffers: callbacks may look at each parameter."""
-    return net.module_.is_own and not net.callbacks
+    return net.module_.is_fast and not net.callbacks
 
 
 @torch.no_grad()
 def row_losses(
-    module: Autoencoder, x: Tensor, seed: int, block_size: int = 8192
+    module: Autoencoder, x: Tensor, seed: int, block_size: int | None = None
 ) -> Tensor:
     """Loss of each row (n,) in evaluation mode, with the same noise on every call."""
     was_training = module.training
     module.eval()
+    block_size = block_size or block_rows(module.row_size)
     with isolated_generators(seed, x.device):
         losses = [module.loss(block) for block in x.split(block_size)]
     module.train(was_training)
@@ -352,7 +359,7 @@ def make_net(module: Autoencoder, options: TrainingOptions) -> NeuralNet:
         optimizer=_make_adam,
         optimizer__module=module,
         optimizer__weight_decay=options.weight_decay,
-        optimizer__is_fast=module.is_own and not options.callbacks,
+        optimizer__is_fast=module.is_fast and not options.callbacks,
         lr=options.learning_rate,
         train_split=None,
         callbacks=list(options.callbacks),

@@ -38,7 +38,7 @@ class VAETransformer(BaseAutoencoder):
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers, first to last; the decoder has them in
         reverse. An empty sequence gives linear networks. "auto" chooses from the
-        shape of X.
+        shape of X. With ``image_shape`` these are channels of convolutions.
 
     activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", \
             "gelu", "silu"}, default="silu"
@@ -59,6 +59,13 @@ class VAETransformer(BaseAutoencoder):
         2 * n_components)`` and ``decoder(n_components, n_features)``, or with nothing
         where it takes nothing. The encoder gives the posterior's means and, beside
         them, its log-variances. With ``loss="log_loss"`` the decoder gives logits.
+
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        Rows of X are flattened images of this shape, the last axis fastest, and the
+        networks are convolutional: each of ``hidden_layer_sizes`` is the number of
+        channels of a stage, which halves height and width (any size will do), and a
+        dense layer of 256 follows. X and latents stay 2-D arrays. Networks of your own
+        get rows of X as ever.
 
     beta : float, default=1.0
         Weight of the KL divergence; 1 makes the objective a bound on log p(x).
@@ -117,7 +124,8 @@ class VAETransformer(BaseAutoencoder):
         What training steps multiply in. "bfloat16" takes less time where the processor
         has instructions for it; parameters, losses and everything after training stay
         in float32 or the dtype of X. "auto" chooses it where it saves a third of the
-        time or more: wide layers on CPUs with AVX512-BF16 or AMX.
+        time or more: wide layers on CPUs with AVX512-BF16 or AMX, but not with
+        ``image_shape``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training, with the net that skorch gives them.
@@ -209,6 +217,7 @@ class VAETransformer(BaseAutoencoder):
         init="auto",
         encoder=None,
         decoder=None,
+        image_shape=None,
         beta=1.0,
         learning_rate_init="auto",
         alpha="auto",
@@ -232,6 +241,7 @@ class VAETransformer(BaseAutoencoder):
         self.init = init
         self.encoder = encoder
         self.decoder = decoder
+        self.image_shape = image_shape
         self.beta = beta
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
@@ -288,8 +298,8 @@ class VAETransformer(BaseAutoencoder):
             mean, log_var = module.posterior(rows)
             return 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var)  # (n, k)
 
-        kl = over_blocks(kl_per_latent, x).double().mean(dim=0)  # (k,)
-        rotation = signed_order(over_blocks(module.encode, x), kl, x)
+        kl = over_blocks(module, kl_per_latent, x).double().mean(dim=0)  # (k,)
+        rotation = signed_order(over_blocks(module, module.encode, x), kl, x)
         rotation = rotation.to(module.dtype)
         module.rotate(rotation, torch.zeros_like(rotation[0]))
 
@@ -368,5 +378,5 @@ class VAETransformer(BaseAutoencoder):
         eps = torch.randn(
             n_samples, 1, self.n_components_, generator=generator, dtype=torch.float64
         )
-        n_block = max(1, _SCORE_BLOCK // (n_samples * X.shape[1]))
+        n_block = max(1, _SCORE_BLOCK // (n_samples * self.module_.row_size))
         return self._compute("log_density", X, eps, n_block=n_block)

@@ -13,6 +13,7 @@ from torch import nn
 
 from sklearn_ae import DenoisingAutoencoderTransformer
 from sklearn_ae._corruptions import (
+    BlockCorruption,
     CallableCorruption,
     GaussianCorruption,
     MaskingCorruption,
@@ -33,6 +34,7 @@ CORRUPTIONS = {
         level, COLUMN_MEAN - 10 * COLUMN_STD, COLUMN_MEAN + 10 * COLUMN_STD
     ),
     "swap": SwapCorruption,
+    "block": lambda level: BlockCorruption(level, COLUMN_MEAN, (1, 3, 1)),
     "callable": lambda level: CallableCorruption(
         lambda x: x + level * torch.randn_like(x), COLUMN_MEAN, torch.tensor(2.0)
     ),
@@ -184,6 +186,68 @@ def test_swap_draws_from_all_rows():
     drawn = torch.cat([SwapCorruption(1.0)(index) for _ in range(200)])
     # 1600 draws miss one of 8 rows with probability 10^-92.
     assert set(drawn.flatten().tolist()) == set(range(8))
+
+
+# Blocks of images ---------------------------------------------------------------------
+
+each_image = pytest.mark.parametrize(
+    "shape", [(8, 8, 1), (5, 9, 3), (1, 12, 1), (12, 1, 2), (1, 1, 1)]
+)
+
+
+def blocks(shape, level, n=N_ROWS):
+    """Which values of n images were replaced (n, height, width, channels)."""
+    d = int(np.prod(shape))
+    mean = torch.arange(1.0, d + 1)
+    corrupted = BlockCorruption(level, mean, shape)(torch.zeros(n, d))
+    is_hit = corrupted != 0
+    assert torch.equal(corrupted[is_hit], mean.expand(n, d)[is_hit])
+    return is_hit.view(n, *shape)
+
+
+@each_image
+@pytest.mark.parametrize("level", [0.05, 0.3, 0.8])
+def test_blocks_have_the_stated_area_on_average(shape, level):
+    area = blocks(shape, level).double().mean(dim=(1, 2, 3))
+    std_error = area.std().item() / np.sqrt(N_ROWS)
+    assert abs(area.mean().item() - level) <= STD_ERRORS * std_error
+
+
+@each_image
+def test_block_of_level_1_leaves_nothing(shape):
+    assert blocks(shape, 1.0, n=500).all()
+
+
+@each_image
+def test_block_is_a_rectangle_through_all_channels(shape):
+    is_hit = blocks(shape, 0.4, n=500)
+    assert torch.equal(is_hit, is_hit[..., :1].expand_as(is_hit))
+    is_hit = is_hit[..., 0]
+    lines, columns = is_hit.any(dim=2), is_hit.any(dim=1)  # (n, height), (n, width)
+    assert torch.equal(is_hit, lines[:, :, None] & columns[:, None, :])
+    for axis in (lines, columns):  # neighbours: hit or not, it changes twice at most
+        changes = nn.functional.pad(axis.int(), (1, 1)).diff(dim=1).abs().sum(dim=1)
+        assert set(changes.tolist()) <= {0, 2}
+
+
+def test_block_leaves_the_rest_of_the_image_untouched():
+    x = torch.randn(500, 40)
+    corrupted = BlockCorruption(0.5, torch.full((40,), 9.0), (5, 8, 1))(x)
+    is_kept = corrupted != 9.0
+    assert torch.equal(corrupted[is_kept], x[is_kept])
+    assert 0 < is_kept.sum() < is_kept.numel()
+
+
+def test_blocks_come_in_all_places_and_in_several_shapes():
+    is_hit = blocks((8, 8, 1), 0.25)[..., 0]  # (n, 8, 8)
+    assert is_hit.any(dim=0).all()
+    # Symmetric: no corner or side is hit more often than its mirror image.
+    share = is_hit.double().mean(dim=0)
+    for mirrored in (share.flip(0), share.flip(1), share.T):
+        # Of a difference of two shares p the variance is 2 p (1 - p) / n at most.
+        assert (share - mirrored).abs().max() < STD_ERRORS * np.sqrt(0.5 / N_ROWS)
+    heights = is_hit.any(dim=2).sum(dim=1)
+    assert len(heights.unique()) >= 3
 
 
 # The user's function ------------------------------------------------------------------

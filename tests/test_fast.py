@@ -12,7 +12,7 @@ from sklearn_ae._losses import LOSSES
 from sklearn_ae._modules import (
     ACTIVATIONS,
     MLP,
-    AnchoredMLP,
+    Anchored,
     Autoencoder,
     VariationalAutoencoder,
 )
@@ -35,7 +35,7 @@ def network(kind, n_inputs=D, n_outputs=3, hidden=(6, 4), activation="tanh"):
     made = MLP.of_sizes(n_inputs, hidden, n_outputs, activation)
     if kind == "anchored":
         weight, bias = torch.randn(n_outputs, n_inputs), torch.randn(n_outputs)
-        made = AnchoredMLP(weight, bias, made, 0.5 + torch.rand(n_inputs))
+        made = Anchored(weight, bias, made, 0.5 + torch.rand(n_inputs))
         for parameter in made.parameters():
             nn.init.normal_(parameter)
     return made.double()

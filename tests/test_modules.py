@@ -19,7 +19,7 @@ from sklearn_ae._losses import LOSSES, AbsoluteError, LogLoss, SquaredError
 from sklearn_ae._modules import (
     ACTIVATIONS,
     MLP,
-    AnchoredMLP,
+    Anchored,
     Autoencoder,
     VariationalAutoencoder,
 )
@@ -50,7 +50,7 @@ def network(n_inputs, n_outputs, kind="mlp"):
     mlp = MLP.of_sizes(n_inputs, (6,), n_outputs, "tanh")
     if kind == "mlp":
         return mlp
-    anchored = AnchoredMLP(
+    anchored = Anchored(
         torch.randn(n_outputs, n_inputs),
         torch.randn(n_outputs),
         mlp,
@@ -122,19 +122,19 @@ def test_activation_is_the_function_of_its_name(name, function):
 def test_anchored_mlp_is_linear_before_the_first_step(hidden):
     weight, bias, x = torch.randn(3, D), torch.randn(3), torch.randn(8, D)
     mlp = MLP.of_sizes(D, hidden, 3, "tanh")
-    anchored = AnchoredMLP(weight, bias, mlp, torch.full((D,), 0.1))
+    anchored = Anchored(weight, bias, mlp, torch.full((D,), 0.1))
     torch.testing.assert_close(anchored(x), x @ weight.T + bias)
 
 
 def test_anchored_mlp_can_bend_in_the_first_step():
-    anchored = AnchoredMLP(
+    anchored = Anchored(
         torch.randn(3, D),
         torch.randn(3),
         MLP.of_sizes(D, (6,), 3, "tanh"),
         torch.ones(D),
     )
     anchored(torch.randn(8, D)).square().sum().backward()
-    assert anchored.mlp[-1].weight.grad.abs().min() > 0
+    assert anchored.network[-1].weight.grad.abs().min() > 0
 
 
 def test_anchored_mlp_bends_alike_whatever_the_spread_of_a_column():

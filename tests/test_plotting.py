@@ -344,6 +344,16 @@ def test_prior_has_no_end(vae):
         LatentMapDisplay.from_estimator(vae, quantiles=(0, 1))
 
 
+def test_image_shape_of_a_convolutional_estimator_counts(frame):
+    vae = VAETransformer(2, image_shape=(2, 2), max_iter=0).fit(frame)
+    for display in (
+        LatentMapDisplay.from_estimator(vae),
+        SamplesDisplay.from_estimator(vae),
+        ReconstructionDisplay.from_estimator(vae, frame),
+    ):
+        assert display.image_shape == (2, 2)
+
+
 @pytest.mark.parametrize("image_shape", [(2, 3), (4,), (1, 2, 2)])
 def test_image_shape_that_rows_do_not_have(vae, image_shape):
     with pytest.raises(ValueError, match=r"image_shape must be .* 4 values in all"):

@@ -16,30 +16,40 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class SquashedRows:
-    """Takes any rows to (0, 1), right after their validation.
+class AnyRows:
+    """Takes rows of any values and any number of columns.
 
-    The log loss wants values in [0, 1]. scikit-learn's checks feed others, and no
-    tag asks them for these. Everything behind the validation is left as it is, and
-    so is the class's name, which the checks compare with the names of the latents.
+    The log loss wants values in [0, 1], and images are of one size. scikit-learn's
+    checks feed others, and no tag asks them for these. So rows are taken to (0, 1)
+    right after their validation, and are images of whatever shape fits. Everything
+    behind that is left as it is, and so is the class's name, which the checks compare
+    with the names of the latents.
     """
 
     def _validate_rows(self, X, reset, loss=None):
+        if self.loss != "log_loss":
+            return super()._validate_rows(X, reset, loss)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
         return expit(X)
 
+    def _image_shape(self, n_features):
+        if self.image_shape is None:
+            return None
+        height = 2 if n_features % 2 == 0 else 1
+        return height, n_features // height, 1
 
-class AutoencoderTransformer(SquashedRows, sklearn_ae.AutoencoderTransformer):
+
+class AutoencoderTransformer(AnyRows, sklearn_ae.AutoencoderTransformer):
     pass
 
 
 class DenoisingAutoencoderTransformer(
-    SquashedRows, sklearn_ae.DenoisingAutoencoderTransformer
+    AnyRows, sklearn_ae.DenoisingAutoencoderTransformer
 ):
     pass
 
 
-class VAETransformer(SquashedRows, sklearn_ae.VAETransformer):
+class VAETransformer(AnyRows, sklearn_ae.VAETransformer):
     pass
 
 
@@ -56,7 +66,7 @@ class Halve:
         return "Halve()"
 
 
-def settings(Estimator, Squashed, *own):
+def settings(Estimator, OfAnyRows, *own):
     """One estimator, set in every way that leads through other lines of code."""
     small = {"max_iter": 2, "hidden_layer_sizes": (8,)}
     return [
@@ -68,7 +78,9 @@ def settings(Estimator, Squashed, *own):
         Estimator(max_iter=2, hidden_layer_sizes=(512,)),
         Estimator(1, max_iter=2, hidden_layer_sizes=()),
         Estimator(encoder=nn.Linear, decoder=nn.Linear, max_iter=2),
-        Squashed(loss="log_loss", **small),
+        OfAnyRows(loss="log_loss", **small),
+        OfAnyRows(image_shape=(1, 1), **small),
+        OfAnyRows(image_shape=(1, 1), loss="log_loss", early_stopping=False, **small),
         *(Estimator(**params, **small) for params in own),
     ]
 
@@ -83,6 +95,12 @@ def settings(Estimator, Squashed, *own):
             {"corruption": "salt_and_pepper"},
             {"corruption": "swap"},
             {"corruption": Halve()},
+        ),
+        DenoisingAutoencoderTransformer(
+            corruption="block",
+            image_shape=(1, 1),
+            max_iter=2,
+            hidden_layer_sizes=(4,),
         ),
         *settings(
             sklearn_ae.VAETransformer, VAETransformer, {"beta": 4.0}, {"beta": 0.0}

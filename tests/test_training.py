@@ -23,7 +23,7 @@ from torch import nn
 from sklearn_ae import AutoencoderTransformer, VAETransformer, _training
 from sklearn_ae._corruptions import GaussianCorruption
 from sklearn_ae._losses import SquaredError
-from sklearn_ae._modules import MLP, AnchoredMLP, Autoencoder, VariationalAutoencoder
+from sklearn_ae._modules import MLP, Anchored, Autoencoder, VariationalAutoencoder
 from sklearn_ae._training import (
     _GENERATOR_LOCK,
     Batches,
@@ -89,7 +89,7 @@ def anchored():
     def network(n_inputs, n_outputs):
         mlp = MLP.of_sizes(n_inputs, (6,), n_outputs, "tanh")
         weight = torch.randn(n_outputs, n_inputs)
-        return AnchoredMLP(weight, torch.randn(n_outputs), mlp, torch.ones(n_inputs))
+        return Anchored(weight, torch.randn(n_outputs), mlp, torch.ones(n_inputs))
 
     return Autoencoder(network(D, K), network(K, D), SquaredError(), **UNITS).double()
 
@@ -426,7 +426,7 @@ def test_weight_decay_is_decoupled_and_spares_biases_and_linear_paths():
     options = make_options(learning_rate=0.1, weight_decay=0.5)
     make_net(module, options).optimizer_.quick_step()
     for name, value in module.state_dict().items():
-        is_decayed = "mlp" in name and name.endswith("weight")
+        is_decayed = "network" in name and name.endswith("weight")
         factor = 1 - 0.1 * 0.5 if is_decayed else 1.0
         torch.testing.assert_close(value, factor * before[name])
 

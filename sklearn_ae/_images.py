@@ -1,0 +1,182 @@
+"""Convolutional encoder and decoder for rows that are flattened images.
+
+A row holds an image of shape (height, width, channels), its last axis fastest. The
+encoder halves height and width at every stage, the decoder doubles them back and cuts
+off what is too much: any size will do. Shapes: n images, d = h * w * c values, k
+latents.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ImageShape = tuple[int, int, int]  # height, width, channels
+
+# Width of the dense layer between the latents and the smallest maps. Without one, few
+# latents cannot bend the decoder's maps enough.
+DENSE_WIDTH = 256
+
+MakeActivation = Callable[[], nn.Module]
+
+
+def check_image_shape(image_shape: Any) -> ImageShape:
+    """Height, width and channels, which are 1 where they are not given."""
+    try:
+        sizes = tuple(image_shape)
+    except TypeError:
+        sizes = ()
+    are_sizes = all(isinstance(size, Integral) and int(size) >= 1 for size in sizes)
+    if len(sizes) not in (2, 3) or not are_sizes:
+        raise ValueError(
+            "image_shape must be (height, width) or (height, width, channels), "
+            f"integers of at least 1, or None; got {image_shape!r}."
+        )
+    height, width, n_channels = (int(size) for size in (*sizes, 1)[:3])
+    return height, width, n_channels
+
+
+class _ToImages(nn.Module):
+    """Rows (n, d) to images (n, c, h, w), as torch's convolutions take them."""
+
+    def __init__(self, shape: ImageShape):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, self.shape).permute(0, 3, 1, 2)
+
+
+class _ToRows(nn.Module):
+    """Images (n, c, h, w) to rows (n, d), with a bias for each value of a row."""
+
+    def __init__(self, n_values: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(n_values, dtype=torch.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1) + self.bias
+
+
+class _Doubled(nn.Module):
+    """Maps of twice the height and width, up to the size wanted.
+
+    A convolution gives four values for each position, which are laid out two by two:
+    the same as a transposed convolution can do, but it learns faster.
+    """
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, size: tuple[int, int], bias: bool
+    ):
+        super().__init__()
+        self.size = size
+        self.convolution = _convolution(n_inputs, 4 * n_outputs, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = self.size
+        doubled = nn.functional.pixel_shuffle(self.convolution(x), 2)
+        return doubled[:, :, :height, :width]
+
+
+def _convolution(
+    n_inputs: int, n_outputs: int, stride: int = 1, bias: bool = True
+) -> nn.Conv2d:
+    convolution = nn.Conv2d(
+        *(n_inputs, n_outputs, 3, stride, 1), bias=bias, dtype=torch.float32
+    )
+    # As the values of a row are: a tenth faster.
+    weight = convolution.weight
+    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return convolution
+
+
+def _dense(n_inputs: int, n_outputs: int) -> nn.Linear:
+    return nn.Linear(n_inputs, n_outputs, dtype=torch.float32)
+
+
+class ConvolutionalNetwork(nn.Sequential):
+    """Common part of encoder and decoder: the sizes of the maps between them.
+
+    The layer at the latents, the encoder's last and the decoder's first, is linear.
+    The last two parameters are those of the output: all zero, so is the output.
+    """
+
+    # Numbers that the widest maps hold per row, and multiplications of a layer.
+    row_size: int
+    largest_layer: int
+
+    def __init__(self, shape: ImageShape, channels: Sequence[int], layers: Sequence):
+        super().__init__(*layers)
+        widths = [shape[2], *channels]
+        areas = [height * width for height, width in map_sizes(shape, len(channels))]
+        stages = list(zip(widths, channels, areas[1:], strict=False))
+        # A stage of the decoder makes four maps of each that it is to give.
+        self.row_size = max(area * max(4 * n, m) for n, m, area in stages)
+        self.largest_layer = max(area * 4 * n * m * 3 * 3 for n, m, area in stages)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])  # (..., n_inputs) -> (n, n_inputs)
+        return super().forward(rows).view(*x.shape[:-1], -1)
+
+
+class ConvolutionalEncoder(ConvolutionalNetwork):
+    """Convolutions that each halve the image, then two dense layers: (n, d) -> (n, k).
+
+    ``channels`` are those of the stages, first to last, and at least one.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        n_outputs: int,
+        make_activation: MakeActivation,
+    ):
+        layers: list[nn.Module] = [_ToImages(shape)]
+        for n_inputs, n_maps in itertools.pairwise([shape[2], *channels]):
+            layers += [_convolution(n_inputs, n_maps, stride=2), make_activation()]
+        height, width = map_sizes(shape, len(channels))[-1]
+        n_values = channels[-1] * height * width
+        layers += [nn.Flatten(), _dense(n_values, DENSE_WIDTH), make_activation()]
+        layers += [_dense(DENSE_WIDTH, n_outputs)]
+        super().__init__(shape, channels, layers)
+
+
+class ConvolutionalDecoder(ConvolutionalNetwork):
+    """The encoder mirrored: (n, k) -> (n, d).
+
+    ``channels`` are those of the encoder, in the encoder's order.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        n_inputs: int,
+        make_activation: MakeActivation,
+    ):
+        sizes = map_sizes(shape, len(channels))
+        height, width = sizes[-1]
+        layers: list[nn.Module] = [
+            *(_dense(n_inputs, DENSE_WIDTH), make_activation()),
+            *(_dense(DENSE_WIDTH, channels[-1] * height * width), make_activation()),
+            nn.Unflatten(1, (channels[-1], height, width)),
+        ]
+        widths = [shape[2], *channels]
+        for i in range(len(channels) - 1, 0, -1):
+            layers += [
+                _Doubled(widths[i + 1], widths[i], sizes[i], bias=True),
+                make_activation(),
+            ]
+        layers += [_Doubled(widths[1], widths[0], sizes[0], bias=False)]
+        n_values = shape[0] * shape[1] * shape[2]
+        super().__init__(shape, channels, [*layers, _ToRows(n_values)])
+
+
+def map_sizes(shape: ImageShape, n_stages: int) -> list[tuple[int, int]]:
+    """Height and width of the image, and of the maps after each stage."""
+    height, width, _ = shape
+    return [(-(-height // 2**i), -(-width // 2**i)) for i in range(n_stages + 1)]
