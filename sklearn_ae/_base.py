@@ -77,6 +77,7 @@ from ._training import (
     make_net,
     resolve_device,
     resolve_precision,
+    steady_convolutions,
     train,
     train_one_pass,
 )
@@ -755,7 +756,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         args = tuple(arg.to(device) for arg in args)
         n_block = n_block or block_rows(module.row_size)
         result = np.empty(0, dtype=X.dtype)
-        with torch.inference_mode(), enough_threads(module, min(len(X), n_block)):
+        with (
+            torch.inference_mode(),
+            enough_threads(module, min(len(X), n_block)),
+            steady_convolutions(device),
+        ):
             for rows in gen_batches(len(X), n_block):
                 block = _as_tensor(X[rows]).to(device)
                 output = getattr(module, method)(block, *args).cpu().numpy()

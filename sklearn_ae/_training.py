@@ -123,9 +123,21 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 
 @contextlib.contextmanager
+def steady_convolutions(device: torch.device) -> Iterator[None]:
+    """Let convolutions on CUDA give the same bits every time, of single precision."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False):
+        yield
+
+
+@contextlib.contextmanager
 def isolated_generators(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global generators inside the block, and put them back after it."""
     with _GENERATOR_LOCK, contextlib.ExitStack() as stack:
+        stack.enter_context(steady_convolutions(device))
         if device.type == "cuda":
             stack.enter_context(torch.random.fork_rng(devices=[device]))
             with torch.cuda.device(device):

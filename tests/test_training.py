@@ -37,6 +37,7 @@ from sklearn_ae._training import (
     resolve_device,
     resolve_precision,
     row_losses,
+    steady_convolutions,
     train,
     train_one_pass,
 )
@@ -397,6 +398,27 @@ def test_row_losses_leave_the_mode_as_it_was(is_training):
     module = autoencoder().train(is_training)
     row_losses(module, rows(), seed=0)
     assert module.training == is_training
+
+
+# Convolutions -------------------------------------------------------------------------
+
+
+def cudnn_flags():
+    cudnn = torch.backends.cudnn
+    return cudnn.enabled, cudnn.deterministic, cudnn.allow_tf32
+
+
+def test_convolutions_on_cuda_are_steady_inside_the_block_only():
+    before = cudnn_flags()
+    with steady_convolutions(torch.device("cuda")):
+        assert cudnn_flags() == (before[0], True, False)
+    assert cudnn_flags() == before
+
+
+def test_convolutions_on_a_cpu_need_no_flags():
+    before = cudnn_flags()
+    with steady_convolutions(torch.device("cpu")):
+        assert cudnn_flags() == before
 
 
 # The optimizer ------------------------------------------------------------------------
