@@ -481,7 +481,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         if start is not None:
             encoder_layer, decoder_layer, latent_variances = self._linear_start(start)
-            column_variances = x.var(dim=0, correction=0)  # (d,)
+            column_variances = x.var(dim=0, correction=0).cpu()  # (d,)
             if image_shape is not None:
                 # Neighbours share their weights, so they must share their spread.
                 n_channels = image_shape[2]
@@ -495,14 +495,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         decoder: nn.Module = own[1]
         if self.encoder is not None:
             encoder = make_own_network(self.encoder, "encoder", n_features, n_encoded)
-            check_own_network(encoder, "encoder", x[:2], n_encoded, self._encoded_as)
+            check_own_network(
+                encoder, "encoder", x[:2].cpu(), n_encoded, self._encoded_as
+            )
         if self.decoder is not None:
             decoder = make_own_network(self.decoder, "decoder", n_latents, n_features)
-            z = x.new_zeros(min(2, len(x)), n_latents)
+            z = torch.zeros(min(2, len(x)), n_latents, dtype=torch.float32)
             decoded_as = "(n_samples, n_features)"
             check_own_network(decoder, "decoder", z, n_features, decoded_as)
         else:
-            start_at(own[1], self._loss().inverse_link(x.mean(dim=0)))
+            start_at(own[1], self._loss().inverse_link(x.mean(dim=0).cpu()))
         return encoder, decoder
 
     def _training_options(
@@ -519,7 +521,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         learning_rate = self.learning_rate_init
         if learning_rate == "auto":
             learning_rate = _recipe.learning_rate(self._init()) / slowdown
-        alpha = _recipe.alpha(self._init()) if self.alpha == "auto" else self.alpha
+        alpha = self.alpha
+        if alpha == "auto":
+            # Of chunks the table's length is not known, and it takes many pixels to
+            # make one column of a convolution.
+            is_short = not n_steps_in_all and self.image_shape is None
+            n_features = len(module.center) if is_short else 0
+            alpha = _recipe.alpha(self._init(), n_samples, n_features)
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.
         n_left = max(0, self.max_iter - n_epochs_done)

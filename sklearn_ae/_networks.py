@@ -158,7 +158,7 @@ def make_own_network(
     without arguments where it takes none.
     """
     if isinstance(network, nn.Module):
-        return copy.deepcopy(network)
+        return copy.deepcopy(network).cpu()
     try:
         takes_widths = _can_be_called(network, n_inputs, n_outputs)
         made = network(n_inputs, n_outputs) if takes_widths else network()

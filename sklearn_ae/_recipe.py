@@ -16,6 +16,9 @@ LENGTHENING = 1.4
 SMALL_TABLE = 1000
 N_FOLDS = 5
 
+# With so many rows per column, weight decay is at its least.
+ENOUGH_ROWS = 200
+
 # partial_fit sees chunks of a table of unknown length: as of one of 10,000 rows.
 N_STEPS_STREAMED = 6000
 
@@ -39,9 +42,14 @@ def learning_rate(init: str) -> float:
     return 6e-3 if init == "pca" else 1e-3
 
 
-def alpha(init: str) -> float:
-    """Weight decay: none for the plain networks that init="random" stands for."""
-    return 1.0 if init == "pca" else 0.0
+def alpha(init: str, n_samples: int, n_features: int) -> float:
+    """Weight decay: more of it the fewer rows there are for each column.
+
+    None for the plain networks that init="random" stands for.
+    """
+    if init != "pca":
+        return 0.0
+    return min(3.0, max(1.0, math.sqrt(ENOUGH_ROWS * n_features / n_samples)))
 
 
 def weight_decay(alpha: float, learning_rate: float, n_steps: int) -> float:
