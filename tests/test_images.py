@@ -29,7 +29,7 @@ from sklearn_ae._images import (
 from sklearn_ae._losses import LOSSES, SquaredError
 from sklearn_ae._modules import Anchored, Autoencoder, VariationalAutoencoder
 from sklearn_ae._networks import anchor, start_at
-from sklearn_ae._training import row_losses
+from sklearn_ae._training import resolve_precision, row_losses
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -233,6 +233,22 @@ def test_anchored_network_can_bend_in_the_first_step(which):
     network(rows(d=n_in)).square().sum().backward()
     last_weight = list(network.network.parameters())[-2]
     assert last_weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["encoder", "decoder"])
+def test_anchored_convolutions_keep_the_spread_of_the_activations(which):
+    n_in, n_out = ((D, K), (K, D))[which]
+    layer = torch.zeros(n_out, n_in), torch.zeros(n_out)
+    network = networks(channels=(64, 64, 64))[which]
+    network = anchor(network, layer, torch.ones(n_in)).network
+    # The decoder's last one starts at zero, and a first one has few weights.
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    for convolution in convolutions[1:] if which == 0 else convolutions[:-1]:
+        n_inputs = convolution.weight[0].numel()
+        std = convolution.weight.std().item()
+        # Of more than 10^4 weights the standard deviation is known to 1 %.
+        assert std == pytest.approx(np.sqrt(2 / n_inputs), rel=0.05)
+        assert not convolution.bias.any()
 
 
 def test_linear_path_keeps_its_digits_under_autocast():
@@ -534,14 +550,17 @@ def test_bfloat16_learns_what_float32_does(images, digits):
     assert errors[0] != errors[1]
 
 
-def test_auto_precision_is_that_of_the_parameters(images, digits):
-    of_auto, of_float32 = (
-        images(AutoencoderTransformer, precision=precision)
-        .fit(digits)
-        .reconstruction_err_
-        for precision in ("auto", "float32")
+def test_auto_precision_is_that_of_the_parameters(monkeypatch):
+    monkeypatch.setattr("sklearn_ae._training._cpu_multiplies_bfloat16", lambda: True)
+    module = Autoencoder(
+        *networks((28, 28, 1), (16, 32)),  # wide enough, were they MLPs
+        SquaredError(),
+        center=torch.zeros(28 * 28),
+        scale=torch.tensor(1.0),
     )
-    assert of_auto == of_float32
+    device = torch.device("cpu")
+    assert resolve_precision("auto", module, device) is None
+    assert resolve_precision("bfloat16", module, device) is torch.bfloat16
 
 
 def test_random_start_of_log_loss_learns_from_the_mean_image(images, digits):
