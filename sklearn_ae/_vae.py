@@ -75,11 +75,11 @@ class VAETransformer(BaseAutoencoder):
         random one, and a tenth of that where a training diverges.
 
     alpha : float or "auto", default="auto"
-        Weight decay of the MLPs, for the training as a whole: weights that the data do
-        not hold shrink by a factor of exp(-alpha) from start to end, however many
-        steps that takes. 0 is plain Adam, otherwise it is AdamW. "auto" takes 0 from a
-        random start; from a PCA start 1, and up to 3 where there are fewer than 200
-        rows for each column.
+        Weight decay of the networks beside the linear paths, for the training as a
+        whole: weights that the data do not hold shrink by a factor of exp(-alpha) from
+        start to end, however many steps that takes. 0 is plain Adam, otherwise it is
+        AdamW. "auto" takes 0 from a random start; from a PCA start 1, and up to 3
+        where a table has fewer than 200 rows for each column.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
