@@ -86,16 +86,21 @@ class Table:
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """The rows of these numbers, in their order."""
-        if isinstance(self.X, np.ndarray):
+        if self.is_near:
             return self[numbers]
+        # Part by part of the file: with every row come the pages around it.
+        is_mapped = isinstance(self.X, np.ndarray)
+        n_together = block_rows(self.shape[1]) if is_mapped else self.chunk_rows
         order = np.argsort(numbers)
         wanted = numbers[order]
         rows = np.empty((len(numbers), self.shape[1]), dtype=self.dtype)
-        for start in range(0, len(self), self.chunk_rows):
-            stop = min(start + self.chunk_rows, len(self))
+        for start in range(0, len(self), n_together):
+            stop = min(start + n_together, len(self))
             first, last = np.searchsorted(wanted, [start, stop])
             if last > first:
-                rows[order[first:last]] = self[start:stop][wanted[first:last] - start]
+                here = wanted[first:last]
+                block = self[here] if is_mapped else self[start:stop][here - start]
+                rows[order[first:last]] = block
         return rows
 
     def fits(self, device: torch.device) -> bool:

@@ -156,6 +156,27 @@ def test_blocks_outlive_the_pages_they_came_from(mapped, X):
     assert_array_equal(np.concatenate(blocks), X.astype("f4"))
 
 
+class WithSpans(np.memmap):
+    """A mapped file that notes from how far apart rows are asked for at once."""
+
+    spans: list
+
+    def __getitem__(self, rows):
+        if isinstance(rows, np.ndarray):
+            self.spans.append(np.ptp(rows))
+        return super().__getitem__(rows)
+
+
+def test_a_sample_of_a_file_is_taken_part_by_part(mapped, X, tiny):
+    # With every row come the pages around it: all at once may be the whole file.
+    spied = mapped.view(WithSpans)
+    spied.spans = []
+    numbers = np.random.default_rng(0).permutation(N)[:200]
+    rows = Table(spied, no_check).take(numbers)
+    assert_array_equal(rows, X.astype("f4")[numbers])
+    assert max(spied.spans) < 400 // D
+
+
 # Batches ------------------------------------------------------------------------------
 
 
