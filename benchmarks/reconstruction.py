@@ -169,8 +169,8 @@ def layers_of(model: AutoencoderTransformer) -> list[int]:
     """Widths of a fitted autoencoder's layers, the latents in the middle."""
 
     def hidden(network: nn.Module) -> list[int]:
-        mlp = getattr(network, "mlp", network)  # beside a linear path, or alone
-        linear = [part for part in mlp.modules() if isinstance(part, nn.Linear)]
+        own = getattr(network, "network", network)  # beside a linear path, or alone
+        linear = [part for part in own.modules() if isinstance(part, nn.Linear)]
         return [part.out_features for part in linear[:-1]]
 
     module = model.module_
