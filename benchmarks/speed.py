@@ -43,7 +43,7 @@ from benchmarks._steps import (
     make_regressor,
     our_epoch,
 )
-from sklearn_ae import AutoencoderTransformer, _base, _recipe, _rows
+from sklearn_ae import AutoencoderTransformer, _recipe, _rows
 from sklearn_ae._recipe import n_validation_rows
 from sklearn_ae._rows import block_rows
 
@@ -467,11 +467,11 @@ def _fit_mapped(path: Path, n_threads: int) -> tuple[int, float]:
 def _all_in_memory(size: int) -> Iterator[None]:
     """Let tables of up to so many numbers count as small enough for a copy."""
     before = _rows.RESIDENT_SIZE
-    _rows.RESIDENT_SIZE = _base.RESIDENT_SIZE = size
+    _rows.RESIDENT_SIZE = size
     try:
         yield
     finally:
-        _rows.RESIDENT_SIZE = _base.RESIDENT_SIZE = before
+        _rows.RESIDENT_SIZE = before
 
 
 # Seconds until the error is below a share of PCA's ------------------------------------

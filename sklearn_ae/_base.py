@@ -57,7 +57,6 @@ from ._networks import (
     start_at,
 )
 from ._rows import (
-    RESIDENT_SIZE,
     StreamedRows,
     Table,
     block_rows,
@@ -387,19 +386,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             numbers = random_state.permutation(n_samples)
         else:
             numbers = np.arange(n_samples)
-        standardize = self._standardizer(center, scale)
         if order is None:
             order = torch.arange(n_features)
             if self._sorts_columns():
-                order = column_order(standardize(X[:1000]))
+                order = column_order(self._standardizer(center, scale)(X[:1000]))
+        standardize = self._standardizer(center, scale, order)
         x = torch.empty(n_samples, n_features, dtype=torch.float32, device=device)
         for part in gen_batches(n_samples, block_rows(n_features)):
             block = X[part] if table is not None else X[numbers[part]]
-            x[part] = standardize(block)[:, order].to(device)
+            x[part] = standardize(block).to(device)
         valid = x[:n_valid] if n_valid else None
         if table is None:
             return _Rows(x, x[n_valid:], valid, order)
-        standardize = self._standardizer(center, scale, order)
         train = StreamedRows(table, standardize, x, held_out=numbers[:n_valid])
         return _Rows(x, train, valid, order)
 
@@ -797,10 +795,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if needs_unit_interval:
                 _check_unit_interval(rows)
 
-        if is_lazy(X) or is_long(X):
+        if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
             table = Table(X, check)
             _check_columns(self, X, table[:1], reset)
-            if is_long(X) or math.prod(table.shape) > RESIDENT_SIZE:
+            if is_long(X):
                 return table
             X = table[:]
         else:

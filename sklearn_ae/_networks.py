@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from ._modules import Anchored, OwnNetwork
+from ._rows import block_rows
 
 Network = nn.Module | Callable[..., nn.Module]
 Layer = tuple[Tensor, Tensor]  # weight and bias
@@ -43,7 +44,7 @@ class LinearStart:
     ) -> "LinearStart":
         """PCA of standardised rows (n, d), with signs as scikit-learn fixes them."""
         if x.numel() > _COPIED_SIZE and x.shape[1] <= EXACT_PCA_SIZE:
-            return cls.from_blocks(x.split(8192), n_components)
+            return cls.from_blocks(x.split(block_rows(x.shape[1])), n_components)
         X = x.cpu().numpy().astype(np.float64)
         n_samples, n_features = X.shape
         components = np.zeros((n_components, n_features))

@@ -48,9 +48,10 @@ def is_lazy(X: Any) -> bool:
 
 
 def is_long(X: Any) -> bool:
-    """Whether X is an array of numbers too large for a copy."""
-    is_numeric = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
-    return is_numeric and X.size > RESIDENT_SIZE
+    """Whether X, with rows of numbers, is too large for a copy."""
+    if isinstance(X, np.ndarray) and (X.ndim != 2 or X.dtype.kind not in "fiub"):
+        return False
+    return math.prod(X.shape) > RESIDENT_SIZE
 
 
 class Table:

@@ -285,16 +285,23 @@ class _FlatAdam(torch.optim.Adam):
         self.decayed_part = flat.detach()[: sum(p.numel() for p in decayed)]
         self.decay = weight_decay
 
+    def step(self, closure: Any = None) -> Any:
+        self._shrink()
+        return super().step(closure)
+
+    def _shrink(self) -> None:
+        if self.decay:
+            self.decayed_part.mul_(1.0 - self.param_groups[0]["lr"] * self.decay)
+
     @torch.no_grad()
     def quick_step(self) -> None:
         """As step, without what torch does around it for hooks and profilers."""
-        group = self.param_groups[0]
-        if self.decay:
-            self.decayed_part.mul_(1.0 - group["lr"] * self.decay)
         moments, grad = self.state[self.flat], self.flat.grad
         if not moments or grad is None:
             self.step()  # lays out the moments
             return
+        self._shrink()
+        group = self.param_groups[0]
         beta1, beta2 = group["betas"]
         adam(
             [self.flat],

@@ -95,10 +95,10 @@ def test_random_is_not_pca(X):
 
 def test_finds_what_pca_cannot(more_rows):
     X, X_test = np.split(more_rows(600), 2)
-    estimator = AutoencoderTransformer(2, learning_rate_init=5e-3).fit(X)
+    estimator = AutoencoderTransformer(2).fit(X)
     pca = PCA(2).fit(X)
     R = pca.inverse_transform(pca.transform(X_test))
-    assert -estimator.score(X_test) < 0.35 * np.mean((X_test - R) ** 2)
+    assert -estimator.score(X_test) < 0.3 * np.mean((X_test - R) ** 2)
 
 
 def test_nothing_to_find_leaves_pca():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_ae import AutoencoderTransformer, _base, _rows
+from sklearn_ae import AutoencoderTransformer, _rows
 from sklearn_ae.data import ParquetTable, to_npy
 
 N_ROWS = 250
@@ -114,8 +114,7 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch, folder):
 @pytest.fixture(params=["in memory", "streamed"])
 def estimator(request, monkeypatch):
     if request.param == "streamed":
-        for module in (_rows, _base):
-            monkeypatch.setattr(module, "RESIDENT_SIZE", 100)
+        monkeypatch.setattr(_rows, "RESIDENT_SIZE", 100)
         monkeypatch.setattr(_rows, "_SAMPLE_SIZE", 100)
     return AutoencoderTransformer(2, hidden_layer_sizes=(8,), max_iter=3)
 

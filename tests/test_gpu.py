@@ -14,7 +14,6 @@ from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     VAETransformer,
-    _base,
     _rows,
 )
 
@@ -79,8 +78,7 @@ def test_own_networks_may_be_anywhere(X):
 
 @pytest.mark.parametrize("is_resident", [True, False])
 def test_long_tables_stay_on_the_device_or_come_in_buffers(monkeypatch, X, is_resident):
-    for module in (_rows, _base):
-        monkeypatch.setattr(module, "RESIDENT_SIZE", 1000)
+    monkeypatch.setattr(_rows, "RESIDENT_SIZE", 1000)
     monkeypatch.setattr(_rows.Table, "fits", lambda self, device: is_resident)
     model = AutoencoderTransformer(2, hidden_layer_sizes=(16,)).fit(X)
     error = np.mean((model.reconstruct(X) - X) ** 2)

@@ -18,7 +18,6 @@ from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     VAETransformer,
-    _base,
     _rows,
 )
 from sklearn_ae._rows import StreamedRows, Table, is_lazy, is_long, make_batches
@@ -58,8 +57,7 @@ def mapped(X, tmp_path):
 @pytest.fixture
 def tiny(monkeypatch):
     """Let tables of a few kB count as larger than memory."""
-    for module in (_rows, _base):
-        monkeypatch.setattr(module, "RESIDENT_SIZE", 1000)
+    monkeypatch.setattr(_rows, "RESIDENT_SIZE", 1000)
     monkeypatch.setattr(_rows, "_BLOCK_SIZE", 400)
     monkeypatch.setattr(_rows, "_BUFFER_SIZE", 1600)
     monkeypatch.setattr(_rows, "_SAMPLE_SIZE", 1200)
