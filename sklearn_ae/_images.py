@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
-# Width of the dense layer between the latents and the smallest maps. Without one, few
-# latents cannot bend the decoder's maps enough.
-DENSE_WIDTH = 256
+# Widths of the dense layers between the smallest maps and the latents. Without them,
+# few latents cannot bend the decoder's maps enough, and one does less than two.
+DENSE_WIDTHS = (256, 256)
 
 MakeActivation = Callable[[], nn.Module]
 
@@ -123,7 +123,7 @@ class ConvolutionalNetwork(nn.Sequential):
 
 
 class ConvolutionalEncoder(ConvolutionalNetwork):
-    """Convolutions that each halve the image, then two dense layers: (n, d) -> (n, k).
+    """Convolutions that each halve the image, then dense layers: (n, d) -> (n, k).
 
     ``channels`` are those of the stages, first to last, and at least one.
     """
@@ -139,9 +139,11 @@ class ConvolutionalEncoder(ConvolutionalNetwork):
         for n_inputs, n_maps in itertools.pairwise([shape[2], *channels]):
             layers += [_convolution(n_inputs, n_maps, stride=2), make_activation()]
         height, width = map_sizes(shape, len(channels))[-1]
+        layers += [nn.Flatten()]
         n_values = channels[-1] * height * width
-        layers += [nn.Flatten(), _dense(n_values, DENSE_WIDTH), make_activation()]
-        layers += [_dense(DENSE_WIDTH, n_outputs)]
+        for n, m in itertools.pairwise([n_values, *DENSE_WIDTHS]):
+            layers += [_dense(n, m), make_activation()]
+        layers += [_dense(DENSE_WIDTHS[-1], n_outputs)]
         super().__init__(shape, channels, layers)
 
 
@@ -160,11 +162,11 @@ class ConvolutionalDecoder(ConvolutionalNetwork):
     ):
         sizes = map_sizes(shape, len(channels))
         height, width = sizes[-1]
-        layers: list[nn.Module] = [
-            *(_dense(n_inputs, DENSE_WIDTH), make_activation()),
-            *(_dense(DENSE_WIDTH, channels[-1] * height * width), make_activation()),
-            nn.Unflatten(1, (channels[-1], height, width)),
-        ]
+        layers: list[nn.Module] = []
+        n_values = channels[-1] * height * width
+        for n, m in itertools.pairwise([n_inputs, *reversed(DENSE_WIDTHS), n_values]):
+            layers += [_dense(n, m), make_activation()]
+        layers += [nn.Unflatten(1, (channels[-1], height, width))]
         widths = [shape[2], *channels]
         for i in range(len(channels) - 1, 0, -1):
             layers += [

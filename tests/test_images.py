@@ -20,7 +20,7 @@ from sklearn_ae import (
 )
 from sklearn_ae._fast import fast_step
 from sklearn_ae._images import (
-    DENSE_WIDTH,
+    DENSE_WIDTHS,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
     check_image_shape,
@@ -163,7 +163,7 @@ def test_an_activation_stands_between_any_two_layers_with_weights(activation):
             for m in network.modules()
             if isinstance(m, nn.Linear | nn.Conv2d | activation)
         ]
-        n_layers = len(CHANNELS) + 2
+        n_layers = len(CHANNELS) + len(DENSE_WIDTHS) + 1
         assert kinds == (["weights", activation] * n_layers)[:-1]
 
 
@@ -490,7 +490,7 @@ def test_channels_of_the_stages_are_the_hidden_layer_sizes(images, digits):
     convolutions = [m for m in network if isinstance(m, nn.Conv2d)]
     assert [m.out_channels for m in convolutions] == [3, 5]
     dense = [m.out_features for m in network if isinstance(m, nn.Linear)]
-    assert dense == [DENSE_WIDTH, 4]
+    assert dense == [*DENSE_WIDTHS, 4]
 
 
 def test_values_of_a_channel_share_their_spread(images, digits):
