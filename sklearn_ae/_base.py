@@ -518,7 +518,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             batch_size = _recipe.batch_size(n_samples)
         learning_rate = self.learning_rate_init
         if learning_rate == "auto":
-            learning_rate = _recipe.learning_rate(self._init()) / slowdown
+            hidden = self._hidden_layer_sizes(len(module.center))
+            learning_rate = _recipe.learning_rate(self._init(), max(hidden, default=0))
+            learning_rate /= slowdown
         alpha = self.alpha
         if alpha == "auto":
             # Of chunks the table's length is not known, and it takes many pixels to

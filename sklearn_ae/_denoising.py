@@ -83,7 +83,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
-        random one, and a tenth of that where a training diverges.
+        random one, less from PCA where a layer is wider than 256, and a tenth of that
+        where a training diverges.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a

@@ -16,6 +16,9 @@ LENGTHENING = 1.4
 SMALL_TABLE = 1000
 N_FOLDS = 5
 
+# Wider layers than this get a lower learning rate.
+WIDEST_LAYER = 256
+
 # With so many rows per column, weight decay is at its least.
 ENOUGH_ROWS = 200
 
@@ -37,9 +40,14 @@ def channels(height: int, width: int) -> tuple[int, ...]:
     return tuple(min(16 * 2**i, 64) for i in range(n_stages))
 
 
-def learning_rate(init: str) -> float:
-    """Peak rate: from PCA the way is short and straight, from noise it is not."""
-    return 6e-3 if init == "pca" else 1e-3
+def learning_rate(init: str, widest_layer: int) -> float:
+    """Peak rate: from PCA the way is short and straight, from noise it is not.
+
+    A step moves every weight by about the rate, and a wide layer adds up many.
+    """
+    if init != "pca":
+        return 1e-3
+    return 6e-3 * min(1.0, math.sqrt(WIDEST_LAYER / max(1, widest_layer)))
 
 
 def alpha(init: str, n_samples: int, n_features: int) -> float:

@@ -28,6 +28,14 @@ def test_a_random_start_has_no_weight_decay():
     assert _recipe.alpha("random", 10, 1000) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("init", "widest", "expected"),
+    [("pca", 0, 6e-3), ("pca", 256, 6e-3), ("pca", 1024, 3e-3), ("random", 1024, 1e-3)],
+)
+def test_wide_layers_learn_at_a_lower_rate(init, widest, expected):
+    assert _recipe.learning_rate(init, widest) == pytest.approx(expected)
+
+
 @given(lengths)
 def test_batches_hold_no_more_rows_than_there_are(n):
     assert 1 <= _recipe.batch_size(n) <= n
