@@ -23,7 +23,7 @@ DENSE_WIDTH = 256
 MakeActivation = Callable[[], nn.Module]
 
 
-def check_image_shape(image_shape: Any) -> ImageShape:
+def check_image_shape(image_shape: Any, name: str = "image_shape") -> ImageShape:
     """Height, width and channels, which are 1 where they are not given."""
     try:
         sizes = tuple(image_shape)
@@ -32,7 +32,7 @@ def check_image_shape(image_shape: Any) -> ImageShape:
     are_sizes = all(isinstance(size, Integral) and int(size) >= 1 for size in sizes)
     if len(sizes) not in (2, 3) or not are_sizes:
         raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels), "
+            f"{name} must be (height, width) or (height, width, channels), "
             f"integers of at least 1, or None; got {image_shape!r}."
         )
     height, width, n_channels = (int(size) for size in (*sizes, 1)[:3])

@@ -37,17 +37,17 @@ def channels(height: int, width: int) -> tuple[int, ...]:
     return tuple(min(16 * 2**i, 64) for i in range(n_stages))
 
 
-def learning_rate(init: str) -> float:
+def learning_rate(is_anchored: bool) -> float:
     """Peak rate: from PCA the way is short and straight, from noise it is not."""
-    return 6e-3 if init == "pca" else 1e-3
+    return 6e-3 if is_anchored else 1e-3
 
 
-def alpha(init: str, n_samples: int, n_features: int) -> float:
+def alpha(is_anchored: bool, n_samples: int, n_features: int) -> float:
     """Weight decay: more of it the fewer rows there are for each column.
 
     None for the plain networks that init="random" stands for.
     """
-    if init != "pca":
+    if not is_anchored:
         return 0.0
     return min(3.0, max(1.0, math.sqrt(ENOUGH_ROWS * n_features / n_samples)))
 
