@@ -404,7 +404,7 @@ class BaseEncoderDecoder(
         image_shape = self._image_shape(n_inputs)
         own = (
             self._make_own_encoder(n_inputs, n_encoded, image_shape),
-            self._make_own_decoder(n_outputs, self._output_shape(n_inputs, n_outputs)),
+            self._make_own_decoder(n_inputs, n_outputs),
         )
         if start is not None:
             encoder_layer, decoder_layer, latent_variances = self._linear_start(start)
@@ -442,10 +442,9 @@ class BaseEncoderDecoder(
         activation = ACTIVATIONS[self.activation]
         return ConvolutionalEncoder(image_shape, hidden, n_encoded, activation)
 
-    def _make_own_decoder(
-        self, n_outputs: int, image_shape: ImageShape | None
-    ) -> OwnNetwork:
+    def _make_own_decoder(self, n_inputs: int, n_outputs: int) -> OwnNetwork:
         n_latents = self.n_components
+        image_shape = self._output_shape(n_inputs, n_outputs)
         hidden = self._hidden_layer_sizes(n_outputs, image_shape)
         if image_shape is None or not hidden:
             return MLP.of_sizes(n_latents, hidden[::-1], n_outputs, self.activation)

@@ -2,8 +2,8 @@
 
 A row holds an image of shape (height, width, channels), its last axis fastest. The
 encoder halves height and width at every stage, the decoder doubles them back and cuts
-off what is too much: any size will do. Shapes: n images, d = h * w * c values, k
-latents.
+off what is too much: any size will do. A decoder of images of the same size
+may see the encoder's maps too. Shapes: n images, d = h * w * c values, k latents.
 """
 
 import itertools
@@ -144,6 +144,17 @@ class ConvolutionalEncoder(ConvolutionalNetwork):
         layers += [_dense(DENSE_WIDTH, n_outputs)]
         super().__init__(shape, channels, layers)
 
+    def forward(self, x: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """Encode rows, and add the image and the maps of the stages to a list given."""
+        if maps is None:
+            return super().forward(x)
+        n_stages = sum(isinstance(layer, nn.Conv2d) for layer in self)
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if i <= 2 * n_stages and i % 2 == 0:  # the image, then each activation
+                maps.append(x)
+        return x
+
 
 class ConvolutionalDecoder(ConvolutionalNetwork):
     """The encoder mirrored: (n, k) -> (n, d).
@@ -174,6 +185,54 @@ class ConvolutionalDecoder(ConvolutionalNetwork):
         layers += [_Doubled(widths[1], widths[0], sizes[0], bias=False)]
         n_values = shape[0] * shape[1] * shape[2]
         super().__init__(shape, channels, [*layers, _ToRows(n_values)])
+
+
+class SkipDecoder(ConvolutionalNetwork):
+    """A decoder that sees the encoder's maps beside the latents: (n, k) -> (n, d).
+
+    The latents say what the image is as a whole, the maps where its edges are: the
+    U-Net of Ronneberger, Fischer and Brox (2015) with latents at its lowest point.
+    ``n_seen`` are the channels of the image that the encoder sees.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        n_inputs: int,
+        make_activation: MakeActivation,
+        n_seen: int,
+    ):
+        sizes = map_sizes(shape, len(channels))
+        height, width = sizes[-1]
+        layers: list[nn.Module] = [
+            *(_dense(n_inputs, DENSE_WIDTH), make_activation()),
+            *(_dense(DENSE_WIDTH, channels[-1] * height * width), make_activation()),
+            nn.Unflatten(1, (channels[-1], height, width)),
+        ]
+        self.n_before = len(layers)
+        # Each stage gets as many maps of the encoder as of the stage below.
+        widths = [channels[0], *channels]
+        for i in range(len(channels), 0, -1):
+            layers += [
+                _Doubled(2 * widths[i], widths[i - 1], sizes[i - 1], bias=True),
+                make_activation(),
+            ]
+        layers += [_convolution(channels[0] + n_seen, shape[2], bias=False)]
+        layers += [_ToRows(shape[0] * shape[1] * shape[2])]
+        super().__init__((*shape[:2], channels[0]), channels, layers)
+        area = shape[0] * shape[1]
+        self.row_size = max(2 * self.row_size, area * (channels[0] + n_seen))
+        self.largest_layer *= 2
+
+    def forward(self, z: Tensor, maps: Sequence[Tensor] = ()) -> Tensor:
+        """Decode latents beside the image and the encoder's maps, finest first."""
+        x, deeper = z, list(maps)
+        for i, layer in enumerate(self):
+            if i >= self.n_before and isinstance(layer, _Doubled | nn.Conv2d):
+                x = torch.cat([x, deeper.pop()], dim=1)
+            x = layer(x)
+        return x
 
 
 def map_sizes(shape: ImageShape, n_stages: int) -> list[tuple[int, int]]:

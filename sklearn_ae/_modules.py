@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ._images import ConvolutionalNetwork
+from ._images import ConvolutionalNetwork, SkipDecoder
 from ._losses import SquaredError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -78,13 +78,14 @@ class Anchored(nn.Module):
             for parameter in list(network.parameters())[-2:]:  # the output layer's
                 parameter.zero_()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *maps: list[Tensor]) -> Tensor:
+        """The sum of both paths; maps to fill or to see are the network's affair."""
         if torch.is_autocast_enabled(x.device.type):
             # The linear path is precise: it is what the network corrects.
             with torch.autocast(x.device.type, enabled=False):
                 linear = self.linear(x.to(self.linear.weight.dtype))
-            return linear + self.network(x / self.input_spread)
-        return self.linear(x) + self.network(x / self.input_spread)
+            return linear + self.network(x / self.input_spread, *maps)
+        return self.linear(x) + self.network(x / self.input_spread, *maps)
 
 
 class Autoencoder(nn.Module):
@@ -221,6 +222,10 @@ class Autoencoder(nn.Module):
 
     def inverse_transform(self, Z: Tensor) -> Tensor:
         output = self.decode((Z / self.latent_scale).to(self.dtype))  # (n, d)
+        return self.to_targets(output)
+
+    def to_targets(self, output: Tensor) -> Tensor:
+        """The decoder's output in the data's units."""
         output = self.loss_function.link(output)
         # output * scale + center
         return torch.addcmul(self.output_center, output, self.output_scale)
@@ -290,10 +295,20 @@ class EncoderDecoder(Autoencoder):
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x[..., : self.n_inputs])  # (n, d) or (n, d + m) -> (n, k)
 
+    def respond(self, x: Tensor) -> Tensor:
+        """What the decoder gives for each row (n, m), before the loss's link."""
+        if not isinstance(_bent(self.decoder), SkipDecoder):
+            return self.decode(self.encode(x))
+        maps: list[Tensor] = []
+        z = self.encoder(x[..., : self.n_inputs], maps)  # (n, k)
+        return self.decoder(z, maps)
+
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row's targets and what is predicted: (n, d + m) -> (n,)."""
-        output = self.decode(self.encode(x))  # (n, m)
-        return self.loss_function.error(output, x[..., self.n_inputs :])
+        return self.loss_function.error(self.respond(x), x[..., self.n_inputs :])
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.to_targets(self.respond(self.standardize(X)))  # (n, d) -> (n, m)
 
     @property
     def output_center(self) -> Tensor:

@@ -16,8 +16,8 @@ from ._base import (
     column_moments,
     global_scale,
 )
-from ._images import ImageShape, check_image_shape
-from ._modules import Autoencoder, EncoderDecoder
+from ._images import ImageShape, SkipDecoder, check_image_shape
+from ._modules import ACTIVATIONS, Autoencoder, EncoderDecoder, OwnNetwork
 from ._networks import RegressionStart
 
 
@@ -76,6 +76,12 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         The same for Y and the decoder. "auto" takes images as high and wide as those of
         X where Y has one or more values for each of their pixels, else no images. None
         is for columns that are no image.
+
+    skip_connections : bool or "auto", default="auto"
+        Let the decoder see the maps of the encoder's stages beside the latents, as a
+        U-Net does: what an image shows in detail then need not go through the latents.
+        For images of X and Y of the same height and width; "auto" takes them there,
+        if no network is your own.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a linear start and 1e-3 from
@@ -223,6 +229,7 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         **BaseEncoderDecoder._parameter_constraints,
         "init": [StrOptions({"auto", "linear", "random"})],
         "target_shape": [None, "array-like", StrOptions({"auto"})],
+        "skip_connections": ["boolean", StrOptions({"auto"})],
     }
 
     n_targets_: int
@@ -240,6 +247,7 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         decoder=None,
         image_shape=None,
         target_shape="auto",
+        skip_connections="auto",
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
@@ -264,6 +272,7 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         self.decoder = decoder
         self.image_shape = image_shape
         self.target_shape = target_shape
+        self.skip_connections = skip_connections
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size
@@ -310,9 +319,7 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
             self._is_flat = y.ndim == 1
             Y = self._validate_targets(y.reshape(len(y), -1), goes_on)
             self.n_targets_ = Y.shape[1]
-            # Only of images does it matter, so this is where a wrong shape is found.
-            self._output_shape(X.shape[1], Y.shape[1])
-            self._image_shape(X.shape[1])
+            self._has_skips(X.shape[1], Y.shape[1])  # asks for both shapes
             self._fit_safely(np.concatenate([X, Y], axis=1), goes_on)
         return self
 
@@ -350,6 +357,21 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
 
     def _inputs_and_targets(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x[:, : self.n_features_in_], x[:, self.n_features_in_ :]
+
+    def _make_own_decoder(self, n_inputs: int, n_outputs: int) -> OwnNetwork:
+        if not self._has_skips(n_inputs, n_outputs):
+            return super()._make_own_decoder(n_inputs, n_outputs)
+        seen = self._image_shape(n_inputs)
+        shape = self._output_shape(n_inputs, n_outputs)
+        assert seen is not None  # or there were no skips
+        assert shape is not None
+        return SkipDecoder(
+            shape,
+            self._hidden_layer_sizes(n_outputs, shape),
+            self.n_components,
+            ACTIVATIONS[self.activation],
+            n_seen=seen[2],
+        )
 
     _linear_init = "linear"
     _decoded_as = "(n_samples, n_targets)"
@@ -419,6 +441,7 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
     _STRUCTURE: ClassVar[tuple[str, ...]] = (
         *BaseEncoderDecoder._STRUCTURE,
         "target_shape",
+        "skip_connections",
     )
 
     def _validate_rows(self, X: Any, reset: bool, loss: Any = None) -> Any:
@@ -441,6 +464,29 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
                 f"but y has {n_outputs} columns."
             )
         return shape
+
+    def _has_skips(self, n_inputs: int, n_outputs: int) -> bool:
+        """Whether the decoder sees the encoder's maps."""
+        seen = self._image_shape(n_inputs)
+        shape = self._output_shape(n_inputs, n_outputs)
+        has_own = self.encoder is not None or self.decoder is not None
+        is_possible = (
+            seen is not None
+            and shape is not None
+            and seen[:2] == shape[:2]
+            and not has_own
+            and bool(self._hidden_layer_sizes(n_inputs, seen))
+        )
+        if self.skip_connections is True and not is_possible:
+            raise ValueError(
+                "skip_connections=True needs convolutional networks of the package's "
+                "own, for images of X and y of the same height and width; got "
+                f"image_shape={self.image_shape!r}, "
+                f"target_shape={self.target_shape!r}, "
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r}, "
+                f"encoder={self.encoder!r} and decoder={self.decoder!r}."
+            )
+        return is_possible and bool(self.skip_connections)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
