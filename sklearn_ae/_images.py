@@ -110,6 +110,9 @@ class ConvolutionalNetwork(nn.Sequential):
 
     def __init__(self, shape: ImageShape, channels: Sequence[int], layers: Sequence):
         super().__init__(*layers)
+        self._set_sizes(shape, channels)
+
+    def _set_sizes(self, shape: ImageShape, channels: Sequence[int]) -> None:
         widths = [shape[2], *channels]
         areas = [height * width for height, width in map_sizes(shape, len(channels))]
         stages = list(zip(widths, channels, areas[1:], strict=False))
@@ -144,17 +147,6 @@ class ConvolutionalEncoder(ConvolutionalNetwork):
         layers += [_dense(DENSE_WIDTH, n_outputs)]
         super().__init__(shape, channels, layers)
 
-    def forward(self, x: Tensor, maps: list[Tensor] | None = None) -> Tensor:
-        """Encode rows, and add the image and the maps of the stages to a list given."""
-        if maps is None:
-            return super().forward(x)
-        n_stages = sum(isinstance(layer, nn.Conv2d) for layer in self)
-        for i, layer in enumerate(self):
-            x = layer(x)
-            if i <= 2 * n_stages and i % 2 == 0:  # the image, then each activation
-                maps.append(x)
-        return x
-
 
 class ConvolutionalDecoder(ConvolutionalNetwork):
     """The encoder mirrored: (n, k) -> (n, d).
@@ -187,12 +179,50 @@ class ConvolutionalDecoder(ConvolutionalNetwork):
         super().__init__(shape, channels, [*layers, _ToRows(n_values)])
 
 
-class SkipDecoder(ConvolutionalNetwork):
-    """A decoder that sees the encoder's maps beside the latents: (n, k) -> (n, d).
+class SkipEncoder(ConvolutionalNetwork):
+    """The way down of a U-Net, to latents at its lowest point: (n, d) -> (n, k).
 
-    The latents say what the image is as a whole, the maps where its edges are: the
-    U-Net of Ronneberger, Fischer and Brox (2015) with latents at its lowest point.
-    ``n_seen`` are the channels of the image that the encoder sees.
+    The first stage of maps is as large as the image, each further one half as large.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        n_outputs: int,
+        make_activation: MakeActivation,
+    ):
+        layers: list[nn.Module] = [_ToImages(shape)]
+        self.stage_ends: list[int] = []
+        for n_inputs, n_maps in itertools.pairwise([shape[2], *channels]):
+            if len(layers) > 1:
+                layers += [nn.MaxPool2d(2, ceil_mode=True)]
+            layers += [_convolution(n_inputs, n_maps), make_activation()]
+            layers += [_convolution(n_maps, n_maps), make_activation()]
+            self.stage_ends.append(len(layers) - 1)
+        height, width = map_sizes(shape, len(channels) - 1)[-1]
+        n_values = channels[-1] * height * width
+        layers += [nn.Flatten(), _dense(n_values, DENSE_WIDTH), make_activation()]
+        layers += [_dense(DENSE_WIDTH, n_outputs)]
+        super().__init__(shape, channels, layers)
+
+    def _set_sizes(self, shape: ImageShape, channels: Sequence[int]) -> None:
+        self.row_size, self.largest_layer = _sizes_with_skips(shape, channels)
+
+    def forward(self, x: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """Encode rows, and add the maps of each stage to a list given."""
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if maps is not None and i in self.stage_ends:
+                maps.append(x)
+        return x
+
+
+class SkipDecoder(ConvolutionalNetwork):
+    """The way up of a U-Net, from latents and the encoder's maps: (n, k) -> (n, d).
+
+    The latents say what the image is as a whole, the maps where its edges are.
+    O. Ronneberger, P. Fischer and T. Brox, "U-Net", MICCAI 2015, has no latents.
     """
 
     def __init__(
@@ -201,38 +231,46 @@ class SkipDecoder(ConvolutionalNetwork):
         channels: Sequence[int],
         n_inputs: int,
         make_activation: MakeActivation,
-        n_seen: int,
     ):
-        sizes = map_sizes(shape, len(channels))
+        sizes = map_sizes(shape, len(channels) - 1)
         height, width = sizes[-1]
         layers: list[nn.Module] = [
             *(_dense(n_inputs, DENSE_WIDTH), make_activation()),
             *(_dense(DENSE_WIDTH, channels[-1] * height * width), make_activation()),
             nn.Unflatten(1, (channels[-1], height, width)),
         ]
-        self.n_before = len(layers)
-        # Each stage gets as many maps of the encoder as of the stage below.
-        widths = [channels[0], *channels]
-        for i in range(len(channels), 0, -1):
-            layers += [
-                _Doubled(2 * widths[i], widths[i - 1], sizes[i - 1], bias=True),
-                make_activation(),
-            ]
-        layers += [_convolution(channels[0] + n_seen, shape[2], bias=False)]
+        self.stage_starts: list[int] = []
+        for i in range(len(channels) - 1, -1, -1):
+            n_maps = channels[i]
+            if i < len(channels) - 1:
+                layers += [_Doubled(channels[i + 1], n_maps, sizes[i], bias=True)]
+            self.stage_starts.append(len(layers))
+            layers += [_convolution(2 * n_maps, n_maps), make_activation()]
+            layers += [_convolution(n_maps, n_maps), make_activation()]
+        layers += [_convolution(channels[0], shape[2], bias=False)]
         layers += [_ToRows(shape[0] * shape[1] * shape[2])]
-        super().__init__((*shape[:2], channels[0]), channels, layers)
-        area = shape[0] * shape[1]
-        self.row_size = max(2 * self.row_size, area * (channels[0] + n_seen))
-        self.largest_layer *= 2
+        super().__init__(shape, channels, layers)
+
+    def _set_sizes(self, shape: ImageShape, channels: Sequence[int]) -> None:
+        self.row_size, self.largest_layer = _sizes_with_skips(shape, channels)
 
     def forward(self, z: Tensor, maps: Sequence[Tensor] = ()) -> Tensor:
-        """Decode latents beside the image and the encoder's maps, finest first."""
+        """Decode latents, with the maps of the encoder's stages, finest first."""
         x, deeper = z, list(maps)
         for i, layer in enumerate(self):
-            if i >= self.n_before and isinstance(layer, _Doubled | nn.Conv2d):
+            if i in self.stage_starts:
                 x = torch.cat([x, deeper.pop()], dim=1)
             x = layer(x)
         return x
+
+
+def _sizes_with_skips(shape: ImageShape, channels: Sequence[int]) -> tuple[int, int]:
+    """Numbers that the widest maps hold per row, multiplications of a layer."""
+    areas = [height * width for height, width in map_sizes(shape, len(channels) - 1)]
+    stages = list(zip(areas, channels, strict=True))
+    n_numbers = max(area * max(2 * n, shape[2]) for area, n in stages)
+    n_products = max(area * 2 * n * max(n, shape[2]) * 3 * 3 for area, n in stages)
+    return n_numbers, n_products
 
 
 def map_sizes(shape: ImageShape, n_stages: int) -> list[tuple[int, int]]:

@@ -37,6 +37,12 @@ def channels(height: int, width: int) -> tuple[int, ...]:
     return tuple(min(16 * 2**i, 64) for i in range(n_stages))
 
 
+def channels_with_skips(height: int, width: int) -> tuple[int, ...]:
+    """The same where the first stage has maps as large as the image."""
+    n_stages = 1 + len(channels(height, width))
+    return tuple(min(8 * 2**i, 64) for i in range(n_stages))
+
+
 def learning_rate(is_anchored: bool) -> float:
     """Peak rate: from PCA the way is short and straight, from noise it is not."""
     return 6e-3 if is_anchored else 1e-3

@@ -10,13 +10,14 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
+from . import _recipe
 from ._base import (
     BaseEncoderDecoder,
     check_unit_interval,
     column_moments,
     global_scale,
 )
-from ._images import ImageShape, SkipDecoder, check_image_shape
+from ._images import ImageShape, SkipDecoder, SkipEncoder, check_image_shape
 from ._modules import ACTIVATIONS, Autoencoder, EncoderDecoder, OwnNetwork
 from ._networks import RegressionStart
 
@@ -78,10 +79,12 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         is for columns that are no image.
 
     skip_connections : bool or "auto", default="auto"
-        Let the decoder see the maps of the encoder's stages beside the latents, as a
-        U-Net does: what an image shows in detail then need not go through the latents.
-        For images of X and Y of the same height and width; "auto" takes them there,
-        if no network is your own.
+        Let the decoder see the maps of the encoder's stages beside the latents: what an
+        image shows in detail then need not go through the latents. The networks are a
+        U-Net [5]_ with latents at its lowest point: the first of
+        ``hidden_layer_sizes`` is the number of maps as large as the image, and each
+        stage has two convolutions. For images of X and Y of the same height and width;
+        "auto" takes them there, if no network is your own.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a linear start and 1e-3 from
@@ -210,6 +213,9 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
     .. [4] P. Baldi and K. Hornik, "Neural networks and principal component analysis:
        learning from examples without local minima", Neural Networks 2, 53-58, 1989.
 
+    .. [5] O. Ronneberger, P. Fischer and T. Brox, "U-Net: convolutional networks for
+       biomedical image segmentation", MICCAI 2015, 234-241.
+
     Examples
     --------
     The lower halves of digits, from their upper halves:
@@ -319,7 +325,7 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
             self._is_flat = y.ndim == 1
             Y = self._validate_targets(y.reshape(len(y), -1), goes_on)
             self.n_targets_ = Y.shape[1]
-            self._has_skips(X.shape[1], Y.shape[1])  # asks for both shapes
+            self._has_skips = self._can_skip(X.shape[1], Y.shape[1])
             self._fit_safely(np.concatenate([X, Y], axis=1), goes_on)
         return self
 
@@ -358,20 +364,27 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
     def _inputs_and_targets(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x[:, : self.n_features_in_], x[:, self.n_features_in_ :]
 
+    def _make_own_encoder(
+        self, n_inputs: int, n_encoded: int, image_shape: ImageShape | None
+    ) -> OwnNetwork:
+        if not self._has_skips or image_shape is None:
+            return super()._make_own_encoder(n_inputs, n_encoded, image_shape)
+        hidden = self._channels_with_skips(image_shape)
+        activation = ACTIVATIONS[self.activation]
+        return SkipEncoder(image_shape, hidden, n_encoded, activation)
+
     def _make_own_decoder(self, n_inputs: int, n_outputs: int) -> OwnNetwork:
-        if not self._has_skips(n_inputs, n_outputs):
-            return super()._make_own_decoder(n_inputs, n_outputs)
-        seen = self._image_shape(n_inputs)
         shape = self._output_shape(n_inputs, n_outputs)
-        assert seen is not None  # or there were no skips
-        assert shape is not None
-        return SkipDecoder(
-            shape,
-            self._hidden_layer_sizes(n_outputs, shape),
-            self.n_components,
-            ACTIVATIONS[self.activation],
-            n_seen=seen[2],
-        )
+        if not self._has_skips or shape is None:
+            return super()._make_own_decoder(n_inputs, n_outputs)
+        hidden = self._channels_with_skips(shape)
+        activation = ACTIVATIONS[self.activation]
+        return SkipDecoder(shape, hidden, self.n_components, activation)
+
+    def _channels_with_skips(self, shape: ImageShape) -> tuple[int, ...]:
+        if isinstance(self.hidden_layer_sizes, str):
+            return _recipe.channels_with_skips(*shape[:2])
+        return self._hidden_layer_sizes(0, shape)
 
     _linear_init = "linear"
     _decoded_as = "(n_samples, n_targets)"
@@ -465,7 +478,7 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
             )
         return shape
 
-    def _has_skips(self, n_inputs: int, n_outputs: int) -> bool:
+    def _can_skip(self, n_inputs: int, n_outputs: int) -> bool:
         """Whether the decoder sees the encoder's maps."""
         seen = self._image_shape(n_inputs)
         shape = self._output_shape(n_inputs, n_outputs)
