@@ -209,7 +209,7 @@ class BaseEncoderDecoder(
         self.validation_loss_curve_ = result.validation_loss_curve
         self._moments = None
         self._set_fitted(module, rows.x, rows.order, random_state)
-        self._warn_if_cut_short(result, _recipe.n_epochs(len(X)), goes_on)
+        self._warn_if_cut_short(result, self._n_epochs(len(X)), goes_on)
 
     def _ends_on_all_rows(self, n_samples: int, goes_on: bool, rows: _Rows) -> bool:
         """Whether the rows are too few to learn from a part of them only.
@@ -461,10 +461,10 @@ class BaseEncoderDecoder(
     ) -> TrainingOptions:
         batch_size = self.batch_size
         if batch_size == "auto":
-            batch_size = _recipe.batch_size(n_samples)
+            batch_size = self._auto_batch_size(n_samples)
         learning_rate = self.learning_rate_init
         if learning_rate == "auto":
-            learning_rate = _recipe.learning_rate(self._starts_linear()) / slowdown
+            learning_rate = self._auto_learning_rate() / slowdown
         alpha = self.alpha
         if alpha == "auto":
             # Of chunks the table's length is not known, and it takes many pixels to
@@ -475,7 +475,7 @@ class BaseEncoderDecoder(
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.
         n_left = max(0, self.max_iter - n_epochs_done)
-        n_planned = _recipe.n_epochs(n_samples)
+        n_planned = self._n_epochs(n_samples)
         n_steps = n_planned * math.ceil(n_samples / batch_size)
         return TrainingOptions(
             learning_rate=float(learning_rate),
@@ -522,6 +522,16 @@ class BaseEncoderDecoder(
     ) -> None:
         """Attributes of the estimator's own, for the error of its rows (n, d)."""
         raise NotImplementedError
+
+    def _auto_batch_size(self, n_samples: int) -> int:
+        return _recipe.batch_size(n_samples)
+
+    def _auto_learning_rate(self) -> float:
+        return _recipe.learning_rate(self._starts_linear())
+
+    def _n_epochs(self, n_samples: int) -> int:
+        """Length of the schedule."""
+        return _recipe.n_epochs(n_samples)
 
     # What `init` calls the start at the linear optimum.
     _linear_init = "pca"

@@ -8,6 +8,11 @@ LONG_TABLE = 10_000
 N_EPOCHS = 75
 BATCH_SIZE = 128
 
+# Where every pixel is a sample, a step needs fewer rows, and so does the training.
+PIXEL_BATCHES = 4
+PIXEL_EPOCHS = 3
+PIXEL_LEARNING_RATE = 3e-3
+
 # On shorter tables than LONG_TABLE, held-out rows only say how long to train on all.
 # The best epoch of a schedule that was far from its end comes early: its rate was high.
 LENGTHENING = 1.4

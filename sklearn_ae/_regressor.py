@@ -87,8 +87,9 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         "auto" takes them there, if no network is your own.
 
     learning_rate_init : float or "auto", default="auto"
-        Peak learning rate of Adam; "auto" takes 6e-3 from a linear start and 1e-3 from
-        a random one, and a tenth of that where a training diverges.
+        Peak learning rate of Adam; "auto" takes 3e-3 with skip connections, else 6e-3
+        from a linear start and 1e-3 from a random one, and a tenth of that where a
+        training diverges.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a
@@ -98,12 +99,13 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         where a table has fewer than 200 rows for each column of X.
 
     batch_size : int or "auto", default="auto"
-        Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
+        Rows per step; "auto" takes 128, or more on tables of over 10,000 rows, and a
+        quarter of that with skip connections.
 
     max_iter : int, default=200
         Most epochs, an upper bound: the learning rate's schedule ends after 75 epochs,
-        or fewer on tables of over 10,000 rows. With 0 nothing is trained, and what
-        comes out is the start.
+        with skip connections after 25, or fewer on tables of over 10,000 rows. With 0
+        nothing is trained, and what comes out is the start.
 
     early_stopping : bool, default=True
         Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
@@ -385,6 +387,19 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
         if isinstance(self.hidden_layer_sizes, str):
             return _recipe.channels_with_skips(*shape[:2])
         return self._hidden_layer_sizes(0, shape)
+
+    def _auto_batch_size(self, n_samples: int) -> int:
+        size = super()._auto_batch_size(n_samples)
+        return -(-size // _recipe.PIXEL_BATCHES) if self._has_skips else size
+
+    def _auto_learning_rate(self) -> float:
+        if self._has_skips:
+            return _recipe.PIXEL_LEARNING_RATE
+        return super()._auto_learning_rate()
+
+    def _n_epochs(self, n_samples: int) -> int:
+        n_epochs = super()._n_epochs(n_samples)
+        return -(-n_epochs // _recipe.PIXEL_EPOCHS) if self._has_skips else n_epochs
 
     _linear_init = "linear"
     _decoded_as = "(n_samples, n_targets)"

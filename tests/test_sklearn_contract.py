@@ -53,6 +53,18 @@ class VAETransformer(AnyRows, sklearn_ae.VAETransformer):
     pass
 
 
+class EncoderDecoderRegressor(AnyRows, sklearn_ae.EncoderDecoderRegressor):
+    """Of targets of any values for the log loss, too."""
+
+    def _validate_rows(self, X, reset, loss=None):
+        return sklearn_ae.EncoderDecoderRegressor._validate_rows(self, X, reset, loss)
+
+    def _validate_targets(self, Y, goes_on):
+        if self.loss == "log_loss":
+            Y = expit(np.asarray(Y, dtype=float))
+        return super()._validate_targets(Y, goes_on)
+
+
 class Halve:
     """A corruption that the checks can clone and pickle, and show without an address.
 
@@ -85,6 +97,24 @@ def settings(Estimator, OfAnyRows, *own):
     ]
 
 
+def regressors(Estimator, OfAnyRows):
+    """The same for the one that learns targets."""
+    small = {"max_iter": 2, "hidden_layer_sizes": (8,)}
+    return [
+        Estimator(),
+        Estimator(1, max_iter=0),
+        Estimator(loss="absolute_error", early_stopping=False, **small),
+        Estimator(init="random", activation="relu", alpha=0.01, **small),
+        Estimator(warm_start=True, **small),
+        Estimator(2, max_iter=2, hidden_layer_sizes=()),
+        Estimator(encoder=nn.Linear, decoder=nn.Linear, max_iter=2),
+        OfAnyRows(image_shape=(1, 1), **small),
+        OfAnyRows(loss="log_loss", **small),
+        OfAnyRows(image_shape=(1, 1), loss="log_loss", early_stopping=False, **small),
+        OfAnyRows(image_shape=(1, 1), target_shape=None, init="random", **small),
+    ]
+
+
 @parametrize_with_checks(
     [
         *settings(sklearn_ae.AutoencoderTransformer, AutoencoderTransformer),
@@ -102,6 +132,7 @@ def settings(Estimator, OfAnyRows, *own):
             max_iter=2,
             hidden_layer_sizes=(4,),
         ),
+        *regressors(sklearn_ae.EncoderDecoderRegressor, EncoderDecoderRegressor),
         *settings(
             sklearn_ae.VAETransformer, VAETransformer, {"beta": 4.0}, {"beta": 0.0}
         ),
