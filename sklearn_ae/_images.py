@@ -267,10 +267,17 @@ class SkipDecoder(ConvolutionalNetwork):
 def _sizes_with_skips(shape: ImageShape, channels: Sequence[int]) -> tuple[int, int]:
     """Numbers that the widest maps hold per row, multiplications of a layer."""
     areas = [height * width for height, width in map_sizes(shape, len(channels) - 1)]
-    stages = list(zip(areas, channels, strict=True))
-    n_numbers = max(area * max(2 * n, shape[2]) for area, n in stages)
-    n_products = max(area * 2 * n * max(n, shape[2]) * 3 * 3 for area, n in stages)
-    return n_numbers, n_products
+    n_first = max(shape[2], 2 * channels[0])
+    numbers, products = [areas[0] * n_first], [areas[0] * n_first * channels[0]]
+    for area, n_maps in zip(areas, channels, strict=True):
+        numbers += [area * 2 * n_maps]
+        products += [area * 2 * n_maps * n_maps]
+    for area, (n_maps, n_below) in zip(
+        areas[1:], itertools.pairwise(channels), strict=True
+    ):
+        numbers += [area * 4 * n_maps]  # a doubling makes four maps of each
+        products += [area * 4 * n_maps * n_below]
+    return max(numbers), 3 * 3 * max(products)
 
 
 def map_sizes(shape: ImageShape, n_stages: int) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 from torch import nn
@@ -64,6 +64,10 @@ class EncoderDecoderRegressor(AnyRows, sklearn_ae.EncoderDecoderRegressor):
             Y = expit(np.asarray(Y, dtype=float))
         return super()._validate_targets(Y, goes_on)
 
+    def predict(self, X):
+        y = super().predict(X)
+        return logit(y) if self.loss == "log_loss" else y
+
 
 class Halve:
     """A corruption that the checks can clone and pickle, and show without an address.
@@ -98,20 +102,26 @@ def settings(Estimator, OfAnyRows, *own):
 
 
 def regressors(Estimator, OfAnyRows):
-    """The same for the one that learns targets."""
+    """The same for the one that learns targets, and must learn some of them."""
     small = {"max_iter": 2, "hidden_layer_sizes": (8,)}
+    from_nothing = {"max_iter": 20, "learning_rate_init": 0.05}
+    small_from_nothing = {**small, **from_nothing}
     return [
-        Estimator(),
-        Estimator(1, max_iter=0),
+        Estimator(max_iter=2),
         Estimator(loss="absolute_error", early_stopping=False, **small),
-        Estimator(init="random", activation="relu", alpha=0.01, **small),
+        Estimator(init="random", activation="relu", alpha=0.01, **small_from_nothing),
         Estimator(warm_start=True, **small),
-        Estimator(2, max_iter=2, hidden_layer_sizes=()),
-        Estimator(encoder=nn.Linear, decoder=nn.Linear, max_iter=2),
+        Estimator(1, max_iter=2, hidden_layer_sizes=()),
+        Estimator(encoder=nn.Linear, decoder=nn.Linear, **from_nothing),
+        OfAnyRows(loss="log_loss", **small_from_nothing),
         OfAnyRows(image_shape=(1, 1), **small),
-        OfAnyRows(loss="log_loss", **small),
-        OfAnyRows(image_shape=(1, 1), loss="log_loss", early_stopping=False, **small),
-        OfAnyRows(image_shape=(1, 1), target_shape=None, init="random", **small),
+        OfAnyRows(image_shape=(1, 1), target_shape=None, **small),
+        OfAnyRows(
+            image_shape=(1, 1),
+            loss="log_loss",
+            early_stopping=False,
+            **small_from_nothing,
+        ),
     ]
 
 
