@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from ._modules import ACTIVATIONS, Autoencoder, EncoderDecoder, OwnNetwork
 from ._networks import RegressionStart
 
 
-class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
+class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecoder):
     """Regression through latents, with an encoder, a decoder and a linear start.
 
     An encoder maps each row of X to ``n_components`` latents, and a decoder maps the
@@ -493,6 +493,12 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
             )
         return shape
 
+    def _current_structure(self) -> dict[str, Any]:
+        structure = super()._current_structure()
+        if self.target_shape is not None and not isinstance(self.target_shape, str):
+            structure["target_shape"] = check_image_shape(self.target_shape)
+        return structure
+
     def _can_skip(self, n_inputs: int, n_outputs: int) -> bool:
         """Whether the decoder sees the encoder's maps."""
         seen = self._image_shape(n_inputs)
@@ -515,9 +521,3 @@ class EncoderDecoderRegressor(RegressorMixin, BaseEncoderDecoder):
                 f"encoder={self.encoder!r} and decoder={self.decoder!r}."
             )
         return is_possible and bool(self.skip_connections)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.single_output = True
-        tags.target_tags.multi_output = True
-        return tags

@@ -643,6 +643,16 @@ def test_warm_start_needs_the_same_networks():
             twin.fit(X, Y)
 
 
+def test_the_same_shape_may_be_written_otherwise():
+    X, Y = image_pairs(20)
+    params = {**SMALL_IMAGES, "max_iter": 1, "warm_start": True, "loss": "log_loss"}
+    regressor = EncoderDecoderRegressor(
+        2, image_shape=(8, 8), target_shape=(8, 8), **params
+    ).fit(X, Y)
+    regressor.set_params(target_shape=[8, 8, 1], max_iter=2).fit(X, Y)
+    assert regressor.n_iter_ == 2
+
+
 def test_wrong_number_of_columns(fitted, pairs):
     with pytest.raises(ValueError, match="X has 5 features, but EncoderDecoderRegr"):
         fitted.predict(pairs[0][:, :5])
