@@ -98,8 +98,10 @@ class _Rows:
         return isinstance(self.train, StreamedRows)
 
 
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Common part of the estimators that reconstruct the rows they are given."""
+class BaseEncoderDecoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Common part of all estimators: an encoder, latents, a decoder and their fit."""
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -139,70 +141,20 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     history_: Any
     loss_curve_: list[float]
     validation_loss_curve_: list[float] | None
-    reconstruction_err_: float
     _moments: tuple[dict[str, Any], Tensor] | None
     _structure: dict[str, Any]
-    _latent_density: LatentDensity
 
     # Fitting --------------------------------------------------------------------------
 
-    def fit(self, X, y=None):
-        """Learn the networks from the rows of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows, in any units.
-
-        y : None
-            Ignored: here for scikit-learn's Pipeline.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-        """
-        with self._unchanged_on_failure():
-            self._validate_params()
-            goes_on = self.warm_start and hasattr(self, "module_")
-            X = self._validate_rows(X, reset=not goes_on)
-            for slowdown in (1.0, 10.0, 100.0):
-                try:
-                    self._fit(X, goes_on, slowdown)
-                    break
-                except DivergenceError:
-                    # A rate of our own choice is ours to lower: heavy tails need it.
-                    if self.learning_rate_init != "auto" or slowdown == 100.0:
-                        raise
-        return self
-
-    def partial_fit(self, X, y=None):
-        """Go on learning with one pass over the rows of X.
-
-        The first call lays out the networks and takes the centre, the scale and the
-        linear start from the rows it is given, so these should be typical. Every
-        call steps at ``learning_rate_init``, holds no rows out, and leaves the axes
-        of the latent space as they are.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, any number of them.
-
-        y : None
-            Ignored: here for scikit-learn's Pipeline.
-
-        Returns
-        -------
-        self : object
-            The estimator after the pass.
-        """
-        with self._unchanged_on_failure():
-            self._validate_params()
-            goes_on = hasattr(self, "module_")
-            X = self._validate_rows(X, reset=not goes_on)
-            self._partial_fit(X, goes_on)
-        return self
+    def _fit_safely(self, X: np.ndarray | Table, goes_on: bool) -> None:
+        for slowdown in (1.0, 10.0, 100.0):
+            try:
+                self._fit(X, goes_on, slowdown)
+                break
+            except DivergenceError:
+                # A rate of our own choice is ours to lower: heavy tails need it.
+                if self.learning_rate_init != "auto" or slowdown == 100.0:
+                    raise
 
     def _fit(self, X: np.ndarray | Table, goes_on: bool, slowdown: float) -> None:
         random_state = make_random_state(self.random_state)
@@ -257,7 +209,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.validation_loss_curve_ = result.validation_loss_curve
         self._moments = None
         self._set_fitted(module, rows.x, rows.order, random_state)
-        self._warn_if_cut_short(result, _recipe.n_epochs(len(X)), goes_on)
+        self._warn_if_cut_short(result, self._n_epochs(len(X)), goes_on)
 
     def _ends_on_all_rows(self, n_samples: int, goes_on: bool, rows: _Rows) -> bool:
         """Whether the rows are too few to learn from a part of them only.
@@ -284,7 +236,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         else:
             return
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        warnings.warn(message, ConvergenceWarning, stacklevel=5)
 
     def _partial_fit(self, X: np.ndarray | Table, goes_on: bool) -> None:
         random_state = make_random_state(self.random_state)
@@ -343,7 +295,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         center, scale = self._center_and_scale(X)
         rows = load(center, scale)
         start = None
-        if rows.is_streamed and X.shape[1] <= EXACT_PCA_SIZE and self._init() == "pca":
+        if rows.is_streamed and X.shape[1] <= EXACT_PCA_SIZE and self._starts_linear():
             standardize = self._standardizer(center, scale, rows.order)
             blocks = gen_batches(len(X), block_rows(X.shape[1]))
             start = LinearStart.from_blocks(
@@ -420,8 +372,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         linear_start: LinearStart | None = None,
     ) -> Autoencoder:
         """The module before its first step, for standardised rows (n, d)."""
-        if self._init() == "pca" and linear_start is None:
-            linear_start = LinearStart.from_rows(x, self.n_components, random_state)
+        if self._starts_linear() and linear_start is None:
+            linear_start = self._find_linear_start(x, random_state)
         encoder, decoder = self._make_networks(x, linear_start)
         module = self._make_module(
             encoder, decoder, center, scale, x=x, linear_start=linear_start
@@ -431,60 +383,37 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _center_and_scale(self, X: np.ndarray | Table) -> tuple[Tensor, Tensor]:
         """Column means (d,) and the one global scale, the mean column's spread."""
         if self._loss().needs_unit_interval:
-            center, scale = np.zeros(X.shape[1]), 1.0
+            means, scale = np.zeros(X.shape[1]), 1.0
         else:
-            # Blocks bound the memory, and the scaler sums them in double precision.
-            moments = StandardScaler()
-            with np.errstate(over="ignore", invalid="ignore"):
-                for rows in gen_batches(len(X), block_rows(X.shape[1])):
-                    moments.partial_fit(X[rows])
-                center = moments.mean_
-                # The scaler gives constant columns, rounding errors aside, scale 1.
-                std = np.sqrt(moments.var_)
-                is_constant = (moments.scale_ == 1.0) & (std != 1.0)
-                variances = np.where(is_constant, 0.0, moments.var_)
-            # An exact sum does not depend on the order of the columns.
-            scale = math.sqrt(math.fsum(variances) / len(variances))
-            if not math.isfinite(scale):
-                raise ValueError(
-                    "X is too large: the variance of its columns is not finite. "
-                    "Divide X by a constant."
-                )
+            means, variances = column_moments(X)
+            scale = global_scale(variances, "X")
         # The dtype of X keeps its digits; the scale is a number, not a column.
         return (
-            torch.from_numpy(center.astype(X.dtype)),
-            torch.tensor(scale if scale > 0 else 1.0, dtype=torch.float64),
+            torch.from_numpy(means.astype(X.dtype)),
+            torch.tensor(scale, dtype=torch.float64),
         )
 
     def _make_networks(
         self, x: Tensor, start: LinearStart | None
     ) -> tuple[nn.Module, nn.Module]:
         """Encoder and decoder for standardised rows (n, d)."""
-        n_features, n_latents = x.shape[1], self.n_components
+        seen, wanted = self._inputs_and_targets(x)
+        n_inputs, n_outputs = seen.shape[1], wanted.shape[1]
+        n_latents = self.n_components
         n_encoded = n_latents * self._outputs_per_latent
-        image_shape = self._image_shape(n_features)
-        hidden = self._hidden_layer_sizes(n_features)
-        own: tuple[OwnNetwork, OwnNetwork]
-        if image_shape is None or not hidden:
-            own = (
-                MLP.of_sizes(n_features, hidden, n_encoded, self.activation),
-                MLP.of_sizes(n_latents, hidden[::-1], n_features, self.activation),
-            )
-        else:
-            layout = image_shape, hidden
-            activation = ACTIVATIONS[self.activation]
-            own = (
-                ConvolutionalEncoder(*layout, n_encoded, activation),
-                ConvolutionalDecoder(*layout, n_latents, activation),
-            )
+        image_shape = self._image_shape(n_inputs)
+        own = (
+            self._make_own_encoder(n_inputs, n_encoded, image_shape),
+            self._make_own_decoder(n_inputs, n_outputs),
+        )
         if start is not None:
             encoder_layer, decoder_layer, latent_variances = self._linear_start(start)
-            column_variances = x.var(dim=0, correction=0).cpu()  # (d,)
+            column_variances = seen.var(dim=0, correction=0).cpu()  # (d,)
             if image_shape is not None:
                 # Neighbours share their weights, so they must share their spread.
                 n_channels = image_shape[2]
                 of_channels = column_variances.view(-1, n_channels).mean(dim=0)  # (c,)
-                column_variances = of_channels.repeat(n_features // n_channels)
+                column_variances = of_channels.repeat(n_inputs // n_channels)
             return (
                 anchor(own[0], encoder_layer, column_variances),
                 anchor(own[1], decoder_layer, latent_variances),
@@ -492,18 +421,35 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         encoder: nn.Module = own[0]
         decoder: nn.Module = own[1]
         if self.encoder is not None:
-            encoder = make_own_network(self.encoder, "encoder", n_features, n_encoded)
+            encoder = make_own_network(self.encoder, "encoder", n_inputs, n_encoded)
             check_own_network(
-                encoder, "encoder", x[:2].cpu(), n_encoded, self._encoded_as
+                encoder, "encoder", seen[:2].cpu(), n_encoded, self._encoded_as
             )
         if self.decoder is not None:
-            decoder = make_own_network(self.decoder, "decoder", n_latents, n_features)
+            decoder = make_own_network(self.decoder, "decoder", n_latents, n_outputs)
             z = torch.zeros(min(2, len(x)), n_latents, dtype=torch.float32)
-            decoded_as = "(n_samples, n_features)"
-            check_own_network(decoder, "decoder", z, n_features, decoded_as)
+            check_own_network(decoder, "decoder", z, n_outputs, self._decoded_as)
         else:
-            start_at(own[1], self._loss().inverse_link(x.mean(dim=0).cpu()))
+            start_at(own[1], self._loss().inverse_link(wanted.mean(dim=0).cpu()))
         return encoder, decoder
+
+    def _make_own_encoder(
+        self, n_inputs: int, n_encoded: int, image_shape: ImageShape | None
+    ) -> OwnNetwork:
+        hidden = self._hidden_layer_sizes(n_inputs, image_shape)
+        if image_shape is None or not hidden:
+            return MLP.of_sizes(n_inputs, hidden, n_encoded, self.activation)
+        activation = ACTIVATIONS[self.activation]
+        return ConvolutionalEncoder(image_shape, hidden, n_encoded, activation)
+
+    def _make_own_decoder(self, n_inputs: int, n_outputs: int) -> OwnNetwork:
+        n_latents = self.n_components
+        image_shape = self._output_shape(n_inputs, n_outputs)
+        hidden = self._hidden_layer_sizes(n_outputs, image_shape)
+        if image_shape is None or not hidden:
+            return MLP.of_sizes(n_latents, hidden[::-1], n_outputs, self.activation)
+        activation = ACTIVATIONS[self.activation]
+        return ConvolutionalDecoder(image_shape, hidden, n_latents, activation)
 
     def _training_options(
         self,
@@ -515,23 +461,21 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ) -> TrainingOptions:
         batch_size = self.batch_size
         if batch_size == "auto":
-            batch_size = _recipe.batch_size(n_samples)
+            batch_size = self._auto_batch_size(n_samples)
         learning_rate = self.learning_rate_init
         if learning_rate == "auto":
-            hidden = self._hidden_layer_sizes(len(module.center))
-            learning_rate = _recipe.learning_rate(self._init(), max(hidden, default=0))
-            learning_rate /= slowdown
+            learning_rate = self._auto_learning_rate() / slowdown
         alpha = self.alpha
         if alpha == "auto":
             # Of chunks the table's length is not known, and it takes many pixels to
             # make one column of a convolution.
             is_short = not n_steps_in_all and self.image_shape is None
-            n_features = len(module.center) if is_short else 0
-            alpha = _recipe.alpha(self._init(), n_samples, n_features)
+            n_features = module.n_inputs if is_short else 0
+            alpha = _recipe.alpha(self._starts_linear(), n_samples, n_features)
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.
         n_left = max(0, self.max_iter - n_epochs_done)
-        n_planned = _recipe.n_epochs(n_samples)
+        n_planned = self._n_epochs(n_samples)
         n_steps = n_planned * math.ceil(n_samples / batch_size)
         return TrainingOptions(
             learning_rate=float(learning_rate),
@@ -542,7 +486,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             n_epochs=min(n_left, n_planned),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
-            starts_at_optimum=self._init() == "pca" and n_epochs_done == 0,
+            starts_at_optimum=self._starts_linear() and n_epochs_done == 0,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
             device=module.center.device,
@@ -563,18 +507,48 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._structure = self._current_structure()
         with enough_threads(module, block_rows(module.row_size)):
             errors = over_blocks(module, module.reconstruction_error, x)  # (n,)
-        error = errors.double().mean().item()
-        self.reconstruction_err_ = error * module.scale.item() ** (
-            module.loss_function.scale_power
-        )
-        self._set_latent_density(module, x, random_state)
+        error = errors.double().mean() * module.loss_scale
+        self._set_results(module, x, error.item(), random_state)
         module.put_columns_back(order)
 
     # What an estimator may replace ----------------------------------------------------
 
+    def _set_results(
+        self,
+        module: Autoencoder,
+        x: Tensor,
+        error: float,
+        random_state: np.random.RandomState,
+    ) -> None:
+        """Attributes of the estimator's own, for the error of its rows (n, d)."""
+        raise NotImplementedError
+
+    def _auto_batch_size(self, n_samples: int) -> int:
+        return _recipe.batch_size(n_samples)
+
+    def _auto_learning_rate(self) -> float:
+        sizes = self.hidden_layer_sizes
+        widest = 0 if isinstance(sizes, str) else max(sizes, default=0)
+        return _recipe.learning_rate(self._starts_linear(), widest)
+
+    def _n_epochs(self, n_samples: int) -> int:
+        """Length of the schedule."""
+        return _recipe.n_epochs(n_samples)
+
+    # What `init` calls the start at the linear optimum.
+    _linear_init = "pca"
     # How many numbers the encoder gives per latent, and what they are.
     _outputs_per_latent = 1
     _encoded_as = "(n_samples, n_components)"
+    _decoded_as = "(n_samples, n_features)"
+
+    def _inputs_and_targets(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the encoder sees of the rows (n, d), and what the decoder is to give."""
+        return x, x
+
+    def _output_shape(self, n_inputs: int, n_outputs: int) -> ImageShape | None:
+        """Shape of the images that the decoder gives, where it gives images."""
+        return self._image_shape(n_outputs)
 
     def _make_module(
         self,
@@ -599,7 +573,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         has_own = self.encoder is not None or self.decoder is not None
         return not has_own and self.image_shape is None
 
-    def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
+    def _find_linear_start(self, x: Tensor, random_state: np.random.RandomState) -> Any:
+        """The linear optimum for standardised rows (n, d)."""
+        return LinearStart.from_rows(x, self.n_components, random_state)
+
+    def _linear_start(self, start: Any) -> tuple[Layer, Layer, Tensor]:
         """The two linear paths, and the variances of the latents between them."""
         return start.pca_layers()
 
@@ -607,6 +585,282 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Turn the latent axes into ones that can be compared between fits."""
         rotation, shift = principal_axes(over_blocks(module, module.encode, x), x)
         module.rotate(rotation.to(module.dtype), shift.to(module.dtype))
+
+    # Using a fitted estimator ---------------------------------------------------------
+
+    def transform(self, X):
+        """Encode the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents, of the dtype of X (float64 unless X is float32).
+        """
+        return self._on_rows(X, "transform")
+
+    def _on_rows(self, X: Any, method: str) -> np.ndarray:
+        check_is_fitted(self)
+        X = self._validate_rows(X, reset=False, loss=self.module_.loss_function)
+        return self._compute(method, X)
+
+    def _compute(
+        self,
+        method: str,
+        X: np.ndarray | Table,
+        *args: Tensor,
+        n_block: int | None = None,
+    ) -> np.ndarray:
+        """Let a method of the module walk over X in blocks; keep X's dtype.
+
+        On a CPU the arithmetic has the precision of X too: with float64 in, the
+        result does not depend on how rows are put together into blocks.
+        """
+        module = _in_precision_of(self.module_, X.dtype)
+        device = module.center.device
+        args = tuple(arg.to(device) for arg in args)
+        n_block = n_block or block_rows(module.row_size)
+        result = np.empty(0, dtype=X.dtype)
+        with (
+            torch.inference_mode(),
+            enough_threads(module, min(len(X), n_block)),
+            steady_convolutions(device),
+        ):
+            for rows in gen_batches(len(X), n_block):
+                block = _as_tensor(X[rows]).to(device)
+                output = getattr(module, method)(block, *args).cpu().numpy()
+                if len(output) == len(X):
+                    return output.astype(X.dtype, copy=False)
+                if len(result) == 0:
+                    result = np.empty((len(X), *output.shape[1:]), dtype=X.dtype)
+                result[rows] = output
+        return result
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of latents: ClassNamePrefixFeaturesOutMixin asks for it."""
+        return self.n_components_
+
+    # Checks ---------------------------------------------------------------------------
+
+    def _validate_rows(
+        self, X: Any, reset: bool, loss: SquaredError | None = None
+    ) -> np.ndarray | Table:
+        """X as an array, or as a table whose blocks are checked as they are read."""
+        return self._check_rows(X, reset, (loss or self._loss()).needs_unit_interval)
+
+    def _check_rows(
+        self, X: Any, reset: bool, needs_unit_interval: bool
+    ) -> np.ndarray | Table:
+        def check(rows: np.ndarray) -> None:
+            assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+            if needs_unit_interval:
+                check_unit_interval(rows)
+
+        if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
+            table = Table(X, check)
+            _check_columns(self, X, table[:1], reset)
+            if is_long(X):
+                return table
+            X = table[:]
+        else:
+            X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+            if needs_unit_interval:
+                check_unit_interval(X)
+        return X
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        own = [
+            name for name in ("encoder", "decoder") if getattr(self, name) is not None
+        ]
+        if self.init == self._linear_init and own:
+            raise ValueError(
+                f'init="{self.init}" starts the package\'s own networks; with '
+                f'{own[0]}= use init="auto" or init="random".'
+            )
+        if self.init == self._linear_init and self.loss == "log_loss":
+            raise ValueError(
+                f'init="{self.init}" goes with loss="squared_error" or '
+                '"absolute_error"; with loss="log_loss" use init="auto" or '
+                'init="random".'
+            )
+        if not isinstance(self.hidden_layer_sizes, str):
+            sizes = list(self.hidden_layer_sizes)
+            if any(not isinstance(size, Integral) or size < 1 for size in sizes):
+                raise ValueError(
+                    "hidden_layer_sizes must be 'auto' or a sequence of integers of at "
+                    f"least 1; got {self.hidden_layer_sizes!r}."
+                )
+        if self.image_shape is not None:
+            check_image_shape(self.image_shape)
+        check_callbacks(self.callbacks or ())
+        try:
+            torch.device("cpu" if self.device == "auto" else self.device)
+        except RuntimeError as error:
+            raise ValueError(
+                "device must be 'auto' or a name that torch.device takes, such as "
+                f"'cpu', 'cuda' or 'cuda:1'; got {self.device!r}."
+            ) from error
+
+    def _loss(self):
+        return LOSSES[self.loss]()
+
+    def _starts_linear(self) -> bool:
+        """Whether the networks start at the linear optimum."""
+        has_own = self.encoder is not None or self.decoder is not None
+        can_be_linear = not has_own and self.loss != "log_loss"
+        return self.init == self._linear_init or (self.init == "auto" and can_be_linear)
+
+    def _image_shape(self, n_features: int) -> ImageShape | None:
+        """Height, width and channels of the images in rows of n_features columns."""
+        if self.image_shape is None:
+            return None
+        shape = check_image_shape(self.image_shape)
+        if math.prod(shape) != n_features:
+            raise ValueError(
+                f"image_shape={self.image_shape!r} has {math.prod(shape)} values, but "
+                f"X has {n_features} features."
+            )
+        return shape
+
+    def _hidden_layer_sizes(
+        self, n_features: int, image_shape: ImageShape | None = None
+    ) -> tuple[int, ...]:
+        if isinstance(self.hidden_layer_sizes, str):
+            if image_shape is not None:
+                return _recipe.channels(image_shape[0], image_shape[1])
+            return _recipe.hidden_layer_sizes(n_features, self.n_components)
+        return tuple(int(size) for size in self.hidden_layer_sizes)
+
+    # Parameters that decide what the networks are.
+    _STRUCTURE: ClassVar[tuple[str, ...]] = (
+        *("n_components", "hidden_layer_sizes", "activation"),
+        *("loss", "init", "encoder", "decoder", "image_shape"),
+    )
+
+    def _current_structure(self) -> dict[str, Any]:
+        structure = {name: getattr(self, name) for name in self._STRUCTURE}
+        if not isinstance(self.hidden_layer_sizes, str):
+            structure["hidden_layer_sizes"] = self._hidden_layer_sizes(0)
+        if self.image_shape is not None:
+            structure["image_shape"] = check_image_shape(self.image_shape)
+        return structure
+
+    def _check_structure(self) -> None:
+        for name, value in self._current_structure().items():
+            if value is not self._structure[name] and value != self._structure[name]:
+                raise ValueError(
+                    f"The networks were fitted with {name}={self._structure[name]!r} "
+                    f"and cannot go on with {name}={value!r}. Fit with "
+                    "warm_start=False, or clone the estimator, to start anew."
+                )
+
+    @contextmanager
+    def _unchanged_on_failure(self) -> Iterator[None]:
+        """Give the estimator its attributes back where a fit fails or is stopped."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    # Copies and files -----------------------------------------------------------------
+
+    def __getstate__(self):
+        # A file is for using the model: on any machine, so in main memory, and
+        # without the optimizer's moments, which are twice the weights.
+        state = super().__getstate__().copy()
+        if "module_" in state:
+            state["module_"] = copy.deepcopy(self.module_).cpu()
+            state["_moments"] = None
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "module_"):
+            # Where the device of the fit is missing, the CPU does as well.
+            with suppress(ValueError):
+                self.module_.to(resolve_device(self.device))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class BaseAutoencoder(BaseEncoderDecoder):
+    """Common part of the estimators that reconstruct the rows they are given."""
+
+    reconstruction_err_: float
+    _latent_density: LatentDensity
+
+    def fit(self, X, y=None):
+        """Learn the networks from the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        with self._unchanged_on_failure():
+            self._validate_params()
+            goes_on = self.warm_start and hasattr(self, "module_")
+            X = self._validate_rows(X, reset=not goes_on)
+            self._fit_safely(X, goes_on)
+        return self
+
+    def partial_fit(self, X, y=None):
+        """Go on learning with one pass over the rows of X.
+
+        The first call lays out the networks and takes the centre, the scale and the
+        linear start from the rows it is given, so these should be typical. Every
+        call steps at ``learning_rate_init``, holds no rows out, and leaves the axes
+        of the latent space as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, any number of them.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        with self._unchanged_on_failure():
+            self._validate_params()
+            goes_on = hasattr(self, "module_")
+            X = self._validate_rows(X, reset=not goes_on)
+            self._partial_fit(X, goes_on)
+        return self
+
+    def _set_results(
+        self,
+        module: Autoencoder,
+        x: Tensor,
+        error: float,
+        random_state: np.random.RandomState,
+    ) -> None:
+        self.reconstruction_err_ = error
+        self._set_latent_density(module, x, random_state)
 
     def _set_latent_density(
         self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
@@ -625,23 +879,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ) -> np.ndarray:
         Z = self._latent_density.sample(n_samples, random_state)  # networks' units
         return Z * self.module_.latent_scale.item()
-
-    # Using a fitted estimator ---------------------------------------------------------
-
-    def transform(self, X):
-        """Encode the rows of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows in the units of the training rows.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components)
-            Latents, of the dtype of X (float64 unless X is float32).
-        """
-        return self._on_rows(X, "transform")
 
     def inverse_transform(self, Z):
         """Decode latents.
@@ -742,200 +979,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
-    def _on_rows(self, X: Any, method: str) -> np.ndarray:
-        check_is_fitted(self)
-        X = self._validate_rows(X, reset=False, loss=self.module_.loss_function)
-        return self._compute(method, X)
 
-    def _compute(
-        self,
-        method: str,
-        X: np.ndarray | Table,
-        *args: Tensor,
-        n_block: int | None = None,
-    ) -> np.ndarray:
-        """Let a method of the module walk over X in blocks; keep X's dtype.
-
-        On a CPU the arithmetic has the precision of X too: with float64 in, the
-        result does not depend on how rows are put together into blocks.
-        """
-        module = _in_precision_of(self.module_, X.dtype)
-        device = module.center.device
-        args = tuple(arg.to(device) for arg in args)
-        n_block = n_block or block_rows(module.row_size)
-        result = np.empty(0, dtype=X.dtype)
-        with (
-            torch.inference_mode(),
-            enough_threads(module, min(len(X), n_block)),
-            steady_convolutions(device),
-        ):
-            for rows in gen_batches(len(X), n_block):
-                block = _as_tensor(X[rows]).to(device)
-                output = getattr(module, method)(block, *args).cpu().numpy()
-                if len(output) == len(X):
-                    return output.astype(X.dtype, copy=False)
-                if len(result) == 0:
-                    result = np.empty((len(X), *output.shape[1:]), dtype=X.dtype)
-                result[rows] = output
-        return result
-
-    @property
-    def _n_features_out(self) -> int:
-        """Number of latents: ClassNamePrefixFeaturesOutMixin asks for it."""
-        return self.n_components_
-
-    # Checks ---------------------------------------------------------------------------
-
-    def _validate_rows(
-        self, X: Any, reset: bool, loss: SquaredError | None = None
-    ) -> np.ndarray | Table:
-        """X as an array, or as a table whose blocks are checked as they are read."""
-        needs_unit_interval = (loss or self._loss()).needs_unit_interval
-
-        def check(rows: np.ndarray) -> None:
-            assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
-            if needs_unit_interval:
-                _check_unit_interval(rows)
-
-        if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
-            table = Table(X, check)
-            _check_columns(self, X, table[:1], reset)
-            if is_long(X):
-                return table
-            X = table[:]
-        else:
-            X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-            if needs_unit_interval:
-                _check_unit_interval(X)
-        return X
-
-    def _validate_params(self) -> None:
-        super()._validate_params()
-        own = [
-            name for name in ("encoder", "decoder") if getattr(self, name) is not None
-        ]
-        if self.init == "pca" and own:
-            raise ValueError(
-                f'init="pca" starts the package\'s own networks; with {own[0]}= use '
-                'init="auto" or init="random".'
-            )
-        if self.init == "pca" and self.loss == "log_loss":
-            raise ValueError(
-                'init="pca" goes with loss="squared_error" or "absolute_error"; with '
-                'loss="log_loss" use init="auto" or init="random".'
-            )
-        if not isinstance(self.hidden_layer_sizes, str):
-            sizes = list(self.hidden_layer_sizes)
-            if any(not isinstance(size, Integral) or size < 1 for size in sizes):
-                raise ValueError(
-                    "hidden_layer_sizes must be 'auto' or a sequence of integers of at "
-                    f"least 1; got {self.hidden_layer_sizes!r}."
-                )
-        if self.image_shape is not None:
-            check_image_shape(self.image_shape)
-        check_callbacks(self.callbacks or ())
-        try:
-            torch.device("cpu" if self.device == "auto" else self.device)
-        except RuntimeError as error:
-            raise ValueError(
-                "device must be 'auto' or a name that torch.device takes, such as "
-                f"'cpu', 'cuda' or 'cuda:1'; got {self.device!r}."
-            ) from error
-
-    def _loss(self):
-        return LOSSES[self.loss]()
-
-    def _init(self) -> str:
-        if self.init != "auto":
-            return self.init
-        can_be_linear = self.encoder is None and self.decoder is None
-        return "pca" if can_be_linear and self.loss != "log_loss" else "random"
-
-    def _image_shape(self, n_features: int) -> ImageShape | None:
-        """Height, width and channels of the images in rows of n_features columns."""
-        if self.image_shape is None:
-            return None
-        shape = check_image_shape(self.image_shape)
-        if math.prod(shape) != n_features:
-            raise ValueError(
-                f"image_shape={self.image_shape!r} has {math.prod(shape)} values, but "
-                f"X has {n_features} features."
-            )
-        return shape
-
-    def _hidden_layer_sizes(self, n_features: int) -> tuple[int, ...]:
-        if isinstance(self.hidden_layer_sizes, str):
-            image_shape = self._image_shape(n_features)
-            if image_shape is not None:
-                return _recipe.channels(image_shape[0], image_shape[1])
-            return _recipe.hidden_layer_sizes(n_features, self.n_components)
-        return tuple(int(size) for size in self.hidden_layer_sizes)
-
-    # Parameters that decide what the networks are.
-    _STRUCTURE: ClassVar[tuple[str, ...]] = (
-        *("n_components", "hidden_layer_sizes", "activation"),
-        *("loss", "init", "encoder", "decoder", "image_shape"),
-    )
-
-    def _current_structure(self) -> dict[str, Any]:
-        structure = {name: getattr(self, name) for name in self._STRUCTURE}
-        if not isinstance(self.hidden_layer_sizes, str):
-            structure["hidden_layer_sizes"] = self._hidden_layer_sizes(0)
-        if self.image_shape is not None:
-            structure["image_shape"] = check_image_shape(self.image_shape)
-        return structure
-
-    def _check_structure(self) -> None:
-        for name, value in self._current_structure().items():
-            if value is not self._structure[name] and value != self._structure[name]:
-                raise ValueError(
-                    f"The networks were fitted with {name}={self._structure[name]!r} "
-                    f"and cannot go on with {name}={value!r}. Fit with "
-                    "warm_start=False, or clone the estimator, to start anew."
-                )
-
-    @contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        """Give the estimator its attributes back where a fit fails or is stopped."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    # Copies and files -----------------------------------------------------------------
-
-    def __getstate__(self):
-        # A file is for using the model: on any machine, so in main memory, and
-        # without the optimizer's moments, which are twice the weights.
-        state = super().__getstate__().copy()
-        if "module_" in state:
-            state["module_"] = copy.deepcopy(self.module_).cpu()
-            state["_moments"] = None
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if hasattr(self, "module_"):
-            # Where the device of the fit is missing, the CPU does as well.
-            with suppress(ValueError):
-                self.module_.to(resolve_device(self.device))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-
-def _check_unit_interval(X: np.ndarray) -> None:
+def check_unit_interval(X: np.ndarray, name: str = "X") -> None:
     low, high = X.min(), X.max()
     rounding = 8 * np.finfo(X.dtype).eps  # as MinMaxScaler leaves it
     if low < -rounding or high > 1 + rounding:
         raise ValueError(
-            'loss="log_loss" expects values in [0, 1]; X has values from '
-            f"{low:g} to {high:g}. Scale X, for instance with MinMaxScaler "
+            f'loss="log_loss" expects values in [0, 1]; {name} has values from '
+            f"{low:g} to {high:g}. Scale {name}, for instance with MinMaxScaler "
             '(clip=True), or use loss="squared_error".'
         )
 
@@ -955,6 +1006,30 @@ def _check_columns(
             f"The columns of X are {list(names)}; {type(estimator).__name__} was "
             f"fitted with {list(fitted_names)}."
         )
+
+
+def column_moments(X: np.ndarray | Table) -> tuple[np.ndarray, np.ndarray]:
+    """Means and variances (d,) of the columns; constant ones have no variance."""
+    # Blocks bound the memory, and the scaler sums them in double precision.
+    moments = StandardScaler()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in gen_batches(len(X), block_rows(X.shape[1])):
+            moments.partial_fit(X[rows])
+        # The scaler gives constant columns, rounding errors aside, scale 1.
+        is_constant = (moments.scale_ == 1.0) & (np.sqrt(moments.var_) != 1.0)
+    return moments.mean_, np.where(is_constant, 0.0, moments.var_)
+
+
+def global_scale(variances: np.ndarray, name: str) -> float:
+    """The mean column's spread; 1 where no column varies."""
+    # An exact sum does not depend on the order of the columns.
+    scale = math.sqrt(math.fsum(variances) / len(variances))
+    if not math.isfinite(scale):
+        raise ValueError(
+            f"{name} is too large: the variance of its columns is not finite. "
+            f"Divide {name} by a constant."
+        )
+    return scale if scale > 0 else 1.0
 
 
 def make_random_state(seed: Any) -> np.random.RandomState:

@@ -2,8 +2,8 @@
 
 A row holds an image of shape (height, width, channels), its last axis fastest. The
 encoder halves height and width at every stage, the decoder doubles them back and cuts
-off what is too much: any size will do. Shapes: n images, d = h * w * c values, k
-latents.
+off what is too much: any size will do. A decoder of images of the same size
+may see the encoder's maps too. Shapes: n images, d = h * w * c values, k latents.
 """
 
 import itertools
@@ -19,11 +19,13 @@ ImageShape = tuple[int, int, int]  # height, width, channels
 # Widths of the dense layers between the smallest maps and the latents. Without them,
 # few latents cannot bend the decoder's maps enough, and one does less than two.
 DENSE_WIDTHS = (256, 256)
+# Where the maps themselves go to the decoder, the latents have little left to say.
+DENSE_WIDTH_BESIDE_SKIPS = 256
 
 MakeActivation = Callable[[], nn.Module]
 
 
-def check_image_shape(image_shape: Any) -> ImageShape:
+def check_image_shape(image_shape: Any, name: str = "image_shape") -> ImageShape:
     """Height, width and channels, which are 1 where they are not given."""
     try:
         sizes = tuple(image_shape)
@@ -32,7 +34,7 @@ def check_image_shape(image_shape: Any) -> ImageShape:
     are_sizes = all(isinstance(size, Integral) and int(size) >= 1 for size in sizes)
     if len(sizes) not in (2, 3) or not are_sizes:
         raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels), "
+            f"{name} must be (height, width) or (height, width, channels), "
             f"integers of at least 1, or None; got {image_shape!r}."
         )
     height, width, n_channels = (int(size) for size in (*sizes, 1)[:3])
@@ -97,6 +99,17 @@ def _dense(n_inputs: int, n_outputs: int) -> nn.Linear:
     return nn.Linear(n_inputs, n_outputs, dtype=torch.float32)
 
 
+def _dense_layers(
+    widths: Sequence[int], make_activation: MakeActivation
+) -> list[nn.Module]:
+    """Layers from one width to the next, each with an activation behind it."""
+    return [
+        layer
+        for n_inputs, n_outputs in itertools.pairwise(widths)
+        for layer in (_dense(n_inputs, n_outputs), make_activation())
+    ]
+
+
 class ConvolutionalNetwork(nn.Sequential):
     """Common part of encoder and decoder: the sizes of the maps between them.
 
@@ -110,6 +123,9 @@ class ConvolutionalNetwork(nn.Sequential):
 
     def __init__(self, shape: ImageShape, channels: Sequence[int], layers: Sequence):
         super().__init__(*layers)
+        self._set_sizes(shape, channels)
+
+    def _set_sizes(self, shape: ImageShape, channels: Sequence[int]) -> None:
         widths = [shape[2], *channels]
         areas = [height * width for height, width in map_sizes(shape, len(channels))]
         stages = list(zip(widths, channels, areas[1:], strict=False))
@@ -139,10 +155,8 @@ class ConvolutionalEncoder(ConvolutionalNetwork):
         for n_inputs, n_maps in itertools.pairwise([shape[2], *channels]):
             layers += [_convolution(n_inputs, n_maps, stride=2), make_activation()]
         height, width = map_sizes(shape, len(channels))[-1]
-        layers += [nn.Flatten()]
-        n_values = channels[-1] * height * width
-        for n, m in itertools.pairwise([n_values, *DENSE_WIDTHS]):
-            layers += [_dense(n, m), make_activation()]
+        widths = [channels[-1] * height * width, *DENSE_WIDTHS]
+        layers += [nn.Flatten(), *_dense_layers(widths, make_activation)]
         layers += [_dense(DENSE_WIDTHS[-1], n_outputs)]
         super().__init__(shape, channels, layers)
 
@@ -162,11 +176,12 @@ class ConvolutionalDecoder(ConvolutionalNetwork):
     ):
         sizes = map_sizes(shape, len(channels))
         height, width = sizes[-1]
-        layers: list[nn.Module] = []
         n_values = channels[-1] * height * width
-        for n, m in itertools.pairwise([n_inputs, *reversed(DENSE_WIDTHS), n_values]):
-            layers += [_dense(n, m), make_activation()]
-        layers += [nn.Unflatten(1, (channels[-1], height, width))]
+        dense_widths = [n_inputs, *reversed(DENSE_WIDTHS), n_values]
+        layers: list[nn.Module] = [
+            *_dense_layers(dense_widths, make_activation),
+            nn.Unflatten(1, (channels[-1], height, width)),
+        ]
         widths = [shape[2], *channels]
         for i in range(len(channels) - 1, 0, -1):
             layers += [
@@ -176,6 +191,108 @@ class ConvolutionalDecoder(ConvolutionalNetwork):
         layers += [_Doubled(widths[1], widths[0], sizes[0], bias=False)]
         n_values = shape[0] * shape[1] * shape[2]
         super().__init__(shape, channels, [*layers, _ToRows(n_values)])
+
+
+class SkipEncoder(ConvolutionalNetwork):
+    """The way down of a U-Net, to latents at its lowest point: (n, d) -> (n, k).
+
+    The first stage of maps is as large as the image, each further one half as large.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        n_outputs: int,
+        make_activation: MakeActivation,
+    ):
+        layers: list[nn.Module] = [_ToImages(shape)]
+        self.stage_ends: list[int] = []
+        for n_inputs, n_maps in itertools.pairwise([shape[2], *channels]):
+            if len(layers) > 1:
+                layers += [nn.MaxPool2d(2, ceil_mode=True)]
+            layers += [_convolution(n_inputs, n_maps), make_activation()]
+            layers += [_convolution(n_maps, n_maps), make_activation()]
+            self.stage_ends.append(len(layers) - 1)
+        height, width = map_sizes(shape, len(channels) - 1)[-1]
+        widths = [channels[-1] * height * width, DENSE_WIDTH_BESIDE_SKIPS]
+        layers += [nn.Flatten(), *_dense_layers(widths, make_activation)]
+        layers += [_dense(DENSE_WIDTH_BESIDE_SKIPS, n_outputs)]
+        super().__init__(shape, channels, layers)
+
+    def _set_sizes(self, shape: ImageShape, channels: Sequence[int]) -> None:
+        self.row_size, self.largest_layer = _sizes_with_skips(shape, channels)
+
+    def forward(self, x: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """Encode rows, and add the maps of each stage to a list given."""
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if maps is not None and i in self.stage_ends:
+                maps.append(x)
+        return x
+
+
+class SkipDecoder(ConvolutionalNetwork):
+    """The way up of a U-Net, from latents and the encoder's maps: (n, k) -> (n, d).
+
+    The latents say what the image is as a whole, the maps where its edges are.
+    O. Ronneberger, P. Fischer and T. Brox, "U-Net", MICCAI 2015, has no latents.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        n_inputs: int,
+        make_activation: MakeActivation,
+    ):
+        sizes = map_sizes(shape, len(channels) - 1)
+        height, width = sizes[-1]
+        n_values = channels[-1] * height * width
+        dense_widths = [n_inputs, DENSE_WIDTH_BESIDE_SKIPS, n_values]
+        layers: list[nn.Module] = [
+            *_dense_layers(dense_widths, make_activation),
+            nn.Unflatten(1, (channels[-1], height, width)),
+        ]
+        self.stage_starts: list[int] = []
+        for i in range(len(channels) - 1, -1, -1):
+            n_maps = channels[i]
+            if i < len(channels) - 1:
+                layers += [_Doubled(channels[i + 1], n_maps, sizes[i], bias=True)]
+            self.stage_starts.append(len(layers))
+            layers += [_convolution(2 * n_maps, n_maps), make_activation()]
+            layers += [_convolution(n_maps, n_maps), make_activation()]
+        layers += [_convolution(channels[0], shape[2], bias=False)]
+        layers += [_ToRows(shape[0] * shape[1] * shape[2])]
+        super().__init__(shape, channels, layers)
+
+    def _set_sizes(self, shape: ImageShape, channels: Sequence[int]) -> None:
+        self.row_size, self.largest_layer = _sizes_with_skips(shape, channels)
+
+    def forward(self, z: Tensor, maps: Sequence[Tensor] = ()) -> Tensor:
+        """Decode latents, with the maps of the encoder's stages, finest first."""
+        x, deeper = z, list(maps)
+        for i, layer in enumerate(self):
+            if i in self.stage_starts:
+                x = torch.cat([x, deeper.pop()], dim=1)
+            x = layer(x)
+        return x
+
+
+def _sizes_with_skips(shape: ImageShape, channels: Sequence[int]) -> tuple[int, int]:
+    """Numbers that the widest maps hold per row, multiplications of a layer."""
+    areas = [height * width for height, width in map_sizes(shape, len(channels) - 1)]
+    n_first = max(shape[2], 2 * channels[0])
+    numbers, products = [areas[0] * n_first], [areas[0] * n_first * channels[0]]
+    for area, n_maps in zip(areas, channels, strict=True):
+        numbers += [area * 2 * n_maps]
+        products += [area * 2 * n_maps * n_maps]
+    for area, (n_maps, n_below) in zip(
+        areas[1:], itertools.pairwise(channels), strict=True
+    ):
+        numbers += [area * 4 * n_maps]  # a doubling makes four maps of each
+        products += [area * 4 * n_maps * n_below]
+    return max(numbers), 3 * 3 * max(products)
 
 
 def map_sizes(shape: ImageShape, n_stages: int) -> list[tuple[int, int]]:

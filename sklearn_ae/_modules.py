@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ._images import ConvolutionalNetwork
+from ._images import ConvolutionalNetwork, SkipDecoder
 from ._losses import SquaredError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -78,13 +78,14 @@ class Anchored(nn.Module):
             for parameter in list(network.parameters())[-2:]:  # the output layer's
                 parameter.zero_()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *maps: list[Tensor]) -> Tensor:
+        """The sum of both paths; maps to fill or to see are the network's affair."""
         if torch.is_autocast_enabled(x.device.type):
             # The linear path is precise: it is what the network corrects.
             with torch.autocast(x.device.type, enabled=False):
                 linear = self.linear(x.to(self.linear.weight.dtype))
-            return linear + self.network(x / self.input_spread)
-        return self.linear(x) + self.network(x / self.input_spread)
+            return linear + self.network(x / self.input_spread, *maps)
+        return self.linear(x) + self.network(x / self.input_spread, *maps)
 
 
 class Autoencoder(nn.Module):
@@ -126,6 +127,11 @@ class Autoencoder(nn.Module):
             default=0,
         )
         self.row_size = max(len(center), *(0, *(m.row_size for m in images)))
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that the encoder sees."""
+        return len(self.center)
 
     @property
     def is_own(self) -> bool:
@@ -189,9 +195,22 @@ class Autoencoder(nn.Module):
         return next((p.dtype for p in self.parameters()), torch.float32)
 
     @property
+    def output_center(self) -> Tensor:
+        return self.center
+
+    @property
+    def output_scale(self) -> Tensor:
+        return self.scale
+
+    @property
     def latent_scale(self) -> Tensor:
         """Latents are in the data's units, as those of PCA are."""
-        return self.scale
+        return self.output_scale
+
+    @property
+    def loss_scale(self) -> Tensor:
+        """What takes errors to the data's units."""
+        return self.output_scale**self.loss_function.scale_power
 
     def standardize(self, X: Tensor) -> Tensor:
         # The difference is taken in the wider of the two types: a column far from
@@ -203,13 +222,17 @@ class Autoencoder(nn.Module):
 
     def inverse_transform(self, Z: Tensor) -> Tensor:
         output = self.decode((Z / self.latent_scale).to(self.dtype))  # (n, d)
+        return self.to_targets(output)
+
+    def to_targets(self, output: Tensor) -> Tensor:
+        """The decoder's output in the data's units."""
         output = self.loss_function.link(output)
-        return torch.addcmul(self.center, output, self.scale)  # output * scale + center
+        # output * scale + center
+        return torch.addcmul(self.output_center, output, self.output_scale)
 
     def score_samples(self, X: Tensor) -> Tensor:
         """Minus the loss of each row, in the data's units: higher is more normal."""
-        power = self.loss_function.scale_power
-        return -self.loss(self.standardize(X)) * self.scale**power  # (n,)
+        return -self.loss(self.standardize(X)) * self.loss_scale  # (n,)
 
     def forward(self, X: Tensor) -> Tensor:
         return self.inverse_transform(self.transform(X))  # (n, d) -> (n, d)
@@ -242,6 +265,63 @@ class Autoencoder(nn.Module):
         if self.corruption is not None:
             for per_column in self.corruption.buffers():
                 per_column.copy_(per_column[back])
+
+
+class EncoderDecoder(Autoencoder):
+    """Encoder of rows x, decoder of their targets y: hetero-associative networks.
+
+    Where it learns, and is judged, its rows are pairs [x | y] of d + m columns; the
+    first d of them are all that the encoder sees, and all that there need be where it
+    is used. Columns of x have scales of their own, those of y share one.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        *,
+        center: Tensor,
+        scale: Tensor,
+        n_inputs: int,
+    ):
+        super().__init__(encoder, decoder, loss, center=center, scale=scale)
+        self._n_inputs = n_inputs
+
+    @property
+    def n_inputs(self) -> int:
+        return self._n_inputs
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x[..., : self.n_inputs])  # (n, d) or (n, d + m) -> (n, k)
+
+    def respond(self, x: Tensor) -> Tensor:
+        """What the decoder gives for each row (n, m), before the loss's link."""
+        if not isinstance(_bent(self.decoder), SkipDecoder):
+            return self.decode(self.encode(x))
+        maps: list[Tensor] = []
+        z = self.encoder(x[..., : self.n_inputs], maps)  # (n, k)
+        return self.decoder(z, maps)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        """Loss between each row's targets and what is predicted: (n, d + m) -> (n,)."""
+        return self.loss_function.error(self.respond(x), x[..., self.n_inputs :])
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.to_targets(self.respond(self.standardize(X)))  # (n, d) -> (n, m)
+
+    @property
+    def output_center(self) -> Tensor:
+        return self.center[self.n_inputs :]  # (m,)
+
+    @property
+    def output_scale(self) -> Tensor:
+        return self.scale[-1]  # ()
+
+    def standardize(self, X: Tensor) -> Tensor:
+        n_columns = X.shape[-1]  # d, or d + m
+        center, scale = self.center[:n_columns], self.scale[:n_columns]
+        return (X - center).div_(scale).to(self.dtype)
 
 
 class VariationalAutoencoder(Autoencoder):

@@ -23,6 +23,8 @@ Layer = tuple[Tensor, Tensor]  # weight and bias
 
 # Up to this many rows or columns, an exact decomposition takes about a second.
 EXACT_PCA_SIZE = 2000
+# Principal axes that a linear regression takes where there are more rows and columns.
+_N_AXES = 512
 # More numbers than that are not copied to double precision as a whole.
 _COPIED_SIZE = 2**24
 # The least noise variance, as a share of the data's mean variance.
@@ -114,6 +116,99 @@ class LinearStart:
         bias = torch.cat([-to_mean @ self.mean, log_var])  # (2k,)
         decoder = (signal[:, None] * self.components).T, self.mean
         return (weight, bias), decoder, torch.ones_like(self.variances)
+
+
+@dataclass(frozen=True)
+class RegressionStart:
+    """The linear optimum for targets y of rows x: reduced-rank ridge regression.
+
+    Of all linear maps of rank k it has the least squared error plus penalty. The
+    penalty is the one with the least error of generalised cross-validation.
+    """
+
+    encoder: Layer  # (k, d) and (k,); zeros where k is more than the rank can be
+    decoder: Layer  # (m, k), orthonormal columns or zeros, and (m,)
+    variances: Tensor  # (k,), of the latents, which are uncorrelated
+
+    # In units of the number of rows, as columns of x have a variance of one.
+    PENALTIES = torch.logspace(-6, 2, 25, dtype=torch.float64)
+
+    @classmethod
+    def from_rows(
+        cls,
+        x: Tensor,
+        y: Tensor,
+        n_components: int,
+        random_state: np.random.RandomState,
+    ) -> "RegressionStart":
+        """From standardised rows (n, d) and targets (n, m)."""
+        n_samples, n_features = x.shape
+        can_be_exact = min(n_samples, n_features) <= EXACT_PCA_SIZE
+        n_axes = min(n_samples - 1, n_features) if can_be_exact else _N_AXES
+        axes = LinearStart.from_rows(x, max(1, n_axes), random_state)
+        components, mean_x = axes.components, axes.mean  # (p, d), (d,)
+        squares = axes.variances * max(1, n_samples - 1)  # (p,)
+        # What is left of a constant direction is rounding noise.
+        squares = torch.where(squares > 1e-12 * squares.max(), squares, 0.0)
+
+        mean_y = y.double().mean(dim=0).cpu()  # (m,)
+        products = torch.zeros(len(squares), y.shape[1], dtype=torch.float64)  # (p, m)
+        square_y = 0.0
+        n_block = block_rows(n_features + y.shape[1])
+        for x_block, y_block in zip(x.split(n_block), y.split(n_block), strict=True):
+            projected = (x_block.cpu().double() - mean_x) @ components.T  # (n, p)
+            targets = y_block.cpu().double() - mean_y
+            products += projected.T @ targets
+            square_y += targets.square().sum().item()
+        products[squares == 0] = 0.0
+
+        penalties = cls.PENALTIES * n_samples
+        errors = _cross_validated_errors(
+            squares, products, square_y, n_samples, penalties
+        )
+        penalised = squares + penalties[errors.argmin()]  # (p,)
+        # Axes in the space of y: those of the penalised sum of squares that the full
+        # regression explains, turned into the principal axes of what they predict.
+        _, _, targets_axes = torch.linalg.svd(
+            products / penalised.sqrt()[:, None], full_matrices=False
+        )
+        rank = min(n_components, len(targets_axes))
+        kept = targets_axes[:rank].T  # (m, r)
+        coefficients = products / penalised[:, None]  # (p, m)
+        predicted = squares.sqrt()[:, None] * (coefficients @ kept)  # (p, r)
+        _, spread, turn = torch.linalg.svd(predicted, full_matrices=True)
+        kept = kept @ turn.T
+        largest = kept.gather(0, kept.abs().argmax(dim=0, keepdim=True))
+        kept = kept * torch.where(largest < 0, -1.0, 1.0)
+
+        weight = torch.zeros(n_components, n_features, dtype=torch.float64)
+        weight[:rank] = (coefficients @ kept).T @ components
+        back = torch.zeros(y.shape[1], n_components, dtype=torch.float64)
+        back[:, :rank] = kept
+        variances = torch.zeros(n_components, dtype=torch.float64)
+        variances[: len(spread)] = spread.square() / max(1, n_samples - 1)
+        return cls((weight, -weight @ mean_x), (back, mean_y), variances)
+
+
+def _cross_validated_errors(
+    squares: Tensor,
+    products: Tensor,
+    square_y: float,
+    n_samples: int,
+    penalties: Tensor,
+) -> Tensor:
+    """Error of ridge regression by generalised cross-validation, per penalty.
+
+    Of rows centred and in their principal axes: their sums of squares (p,), products
+    with the centred targets (p, m), and the sum of squares of the targets.
+    """
+    some = squares > 0
+    explained = products[some].square().sum(dim=1) / squares[some]  # (p,)
+    shrinkage = penalties[:, None] / (squares[some] + penalties[:, None])  # (a, p)
+    residual = max(0.0, square_y - explained.sum().item())
+    residuals = residual + shrinkage.square() @ explained  # (a,)
+    n_free = n_samples - 1 - (1.0 - shrinkage).sum(dim=1)  # (a,)
+    return residuals / n_free.clamp(min=1e-6).square()
 
 
 def anchor(network: OwnNetwork, layer: Layer, input_variances: Tensor) -> Anchored:

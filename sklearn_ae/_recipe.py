@@ -8,6 +8,11 @@ LONG_TABLE = 10_000
 N_EPOCHS = 75
 BATCH_SIZE = 128
 
+# Where every pixel is a sample, a step needs fewer rows, and so does the training.
+PIXEL_BATCHES = 4
+PIXEL_EPOCHS = 3
+PIXEL_LEARNING_RATE = 3e-3
+
 # On shorter tables than LONG_TABLE, held-out rows only say how long to train on all.
 # The best epoch of a schedule that was far from its end comes early: its rate was high.
 LENGTHENING = 1.4
@@ -15,6 +20,9 @@ LENGTHENING = 1.4
 # Tables shorter than that are cross-validated, with so many folds.
 SMALL_TABLE = 1000
 N_FOLDS = 5
+
+# Up to so many latents, networks are deeper.
+FEW_LATENTS = 4
 
 # Wider layers than this get a lower learning rate.
 WIDEST_LAYER = 256
@@ -27,8 +35,12 @@ N_STEPS_STREAMED = 6000
 
 
 def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
-    """Hidden layers of the encoder, first to last; the decoder has them reversed."""
-    return (256, 128)
+    """Hidden layers of the encoder, first to last; the decoder has them reversed.
+
+    A map through few latents has to bend more, which takes depth; many latents carry
+    more, which takes width.
+    """
+    return (128, 128, 128) if n_components <= FEW_LATENTS else (256, 128)
 
 
 def channels(height: int, width: int) -> tuple[int, ...]:
@@ -40,22 +52,28 @@ def channels(height: int, width: int) -> tuple[int, ...]:
     return tuple(min(16 * 2**i, 64) for i in range(n_stages))
 
 
-def learning_rate(init: str, widest_layer: int) -> float:
+def channels_with_skips(height: int, width: int) -> tuple[int, ...]:
+    """The same where the first stage has maps as large as the image."""
+    n_stages = 1 + len(channels(height, width))
+    return tuple(min(8 * 2**i, 64) for i in range(n_stages))
+
+
+def learning_rate(is_anchored: bool, widest_layer: int) -> float:
     """Peak rate: from PCA the way is short and straight, from noise it is not.
 
     A step moves every weight by about the rate, and a wide layer adds up many.
     """
-    if init != "pca":
+    if not is_anchored:
         return 1e-3
     return 6e-3 * min(1.0, math.sqrt(WIDEST_LAYER / max(1, widest_layer)))
 
 
-def alpha(init: str, n_samples: int, n_features: int) -> float:
+def alpha(is_anchored: bool, n_samples: int, n_features: int) -> float:
     """Weight decay: more of it the fewer rows there are for each column.
 
     None for the plain networks that init="random" stands for.
     """
-    if init != "pca":
+    if not is_anchored:
         return 0.0
     return min(3.0, max(1.0, math.sqrt(ENOUGH_ROWS * n_features / n_samples)))
 

@@ -13,6 +13,7 @@ from torch import nn
 from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
+    EncoderDecoderRegressor,
     VAETransformer,
     _rows,
 )
@@ -67,6 +68,17 @@ def test_images(precision):
     X = np.random.default_rng(0).uniform(size=(64, 30))
     model = AutoencoderTransformer(2, image_shape=(5, 6), precision=precision)
     assert model.fit(X).reconstruct(X).shape == X.shape
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_masks(precision):
+    X = np.random.default_rng(0).uniform(size=(64, 30))
+    model = EncoderDecoderRegressor(
+        2, image_shape=(5, 6), loss="log_loss", precision=precision
+    )
+    P = model.fit(X, X > 0.5).predict(X)
+    assert P.shape == X.shape
+    assert_array_equal(clone(model).fit(X, X > 0.5).predict(X), P)
 
 
 def test_own_networks_may_be_anywhere(X):

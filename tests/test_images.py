@@ -23,6 +23,8 @@ from sklearn_ae._images import (
     DENSE_WIDTHS,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
+    SkipDecoder,
+    SkipEncoder,
     check_image_shape,
     map_sizes,
 )
@@ -61,6 +63,11 @@ def rows(n=6, d=D):
     return torch.randn(n, d)
 
 
+def networks_with_skips(shape=SHAPE, channels=CHANNELS, n_outputs=K):
+    encoder = SkipEncoder(shape, channels, n_outputs, nn.Tanh)
+    return encoder, SkipDecoder(shape, channels, K, nn.Tanh)
+
+
 # The networks -------------------------------------------------------------------------
 
 
@@ -72,6 +79,57 @@ def test_images_of_any_size_come_back_in_their_size(shape, channels):
     z = encoder(x)
     assert z.shape == (4, K)
     assert decoder(z).shape == x.shape
+
+
+@each_channels
+@each_shape
+def test_with_skips_too(shape, channels):
+    encoder, decoder = networks_with_skips(shape, channels)
+    x = rows(4, int(np.prod(shape)))
+    maps = []
+    z = encoder(x, maps)
+    assert z.shape == (4, K)
+    assert [m.shape[1] for m in maps] == list(channels)
+    assert maps[0].shape[2:] == shape[:2]
+    assert decoder(z, maps).shape == x.shape
+    assert torch.equal(encoder(x), z)
+
+
+@pytest.mark.parametrize("i", [0, 1, 2])
+def test_decoder_sees_every_map_in_its_place(i):
+    encoder, decoder = networks_with_skips((8, 8, 1), (3, 4, 5))
+    maps = []
+    z = encoder(rows(1, 64), maps)
+    before = decoder(z, maps)
+    maps[i][..., 0, 0] += 1.0
+    changed = (decoder(z, maps) - before).abs().view(8, 8)
+    assert changed[0, 0] > 0
+    if i == 0:  # two convolutions of the stage and the output's: three pixels further
+        assert changed[3, 3] > 0
+        assert not changed[4:].any()
+        assert not changed[:, 4:].any()
+
+
+@each_channels
+@each_shape
+def test_sizes_with_skips_are_those_of_the_widest_maps(shape, channels):
+    networks = networks_with_skips(shape, channels)
+    numbers, products = [], []
+
+    def watch(layer, inputs, output):
+        numbers.append(inputs[0][0].numel())
+        numbers.append(output[0].numel())
+        products.append(output[0, 0].numel() * layer.weight.numel())
+
+    for network in networks:
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.register_forward_hook(watch)
+    maps = []
+    networks[1](networks[0](rows(1, int(np.prod(shape))), maps), maps)
+    for network in networks:
+        assert network.row_size == max(numbers)
+        assert network.largest_layer == max(products)
 
 
 def test_last_axis_of_an_image_is_its_fastest():

@@ -11,9 +11,9 @@ lengths = st.integers(1, 10**8)
 
 @given(lengths, lengths)
 def test_weight_decay_falls_with_the_rows_per_column(n, d):
-    alpha = _recipe.alpha("pca", n, d)
+    alpha = _recipe.alpha(True, n, d)
     assert 1.0 <= alpha <= 3.0
-    assert _recipe.alpha("pca", 2 * n, d) <= alpha <= _recipe.alpha("pca", n, 2 * d)
+    assert _recipe.alpha(True, 2 * n, d) <= alpha <= _recipe.alpha(True, n, 2 * d)
 
 
 @pytest.mark.parametrize(
@@ -21,19 +21,19 @@ def test_weight_decay_falls_with_the_rows_per_column(n, d):
     [(10_000, 50, 1.0), (10_000, 51, 1.01), (300, 6, 2.0), (100, 4, 2.83), (9, 9, 3.0)],
 )
 def test_weight_decay_by_hand(n, d, expected):
-    assert _recipe.alpha("pca", n, d) == pytest.approx(expected, abs=0.005)
+    assert _recipe.alpha(True, n, d) == pytest.approx(expected, abs=0.005)
 
 
 def test_a_random_start_has_no_weight_decay():
-    assert _recipe.alpha("random", 10, 1000) == 0.0
+    assert _recipe.alpha(False, 10, 1000) == 0.0
 
 
 @pytest.mark.parametrize(
-    ("init", "widest", "expected"),
-    [("pca", 0, 6e-3), ("pca", 256, 6e-3), ("pca", 1024, 3e-3), ("random", 1024, 1e-3)],
+    ("is_anchored", "widest", "expected"),
+    [(True, 0, 6e-3), (True, 256, 6e-3), (True, 1024, 3e-3), (False, 1024, 1e-3)],
 )
-def test_wide_layers_learn_at_a_lower_rate(init, widest, expected):
-    assert _recipe.learning_rate(init, widest) == pytest.approx(expected)
+def test_wide_layers_learn_at_a_lower_rate(is_anchored, widest, expected):
+    assert _recipe.learning_rate(is_anchored, widest) == pytest.approx(expected)
 
 
 @given(lengths)

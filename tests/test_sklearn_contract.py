@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 from torch import nn
@@ -53,6 +53,22 @@ class VAETransformer(AnyRows, sklearn_ae.VAETransformer):
     pass
 
 
+class EncoderDecoderRegressor(AnyRows, sklearn_ae.EncoderDecoderRegressor):
+    """Of targets of any values for the log loss, too."""
+
+    def _validate_rows(self, X, reset, loss=None):
+        return sklearn_ae.EncoderDecoderRegressor._validate_rows(self, X, reset, loss)
+
+    def _validate_targets(self, Y, goes_on):
+        if self.loss == "log_loss":
+            Y = expit(np.asarray(Y, dtype=float))
+        return super()._validate_targets(Y, goes_on)
+
+    def predict(self, X):
+        y = super().predict(X)
+        return logit(y) if self.loss == "log_loss" else y
+
+
 class Halve:
     """A corruption that the checks can clone and pickle, and show without an address.
 
@@ -85,6 +101,30 @@ def settings(Estimator, OfAnyRows, *own):
     ]
 
 
+def regressors(Estimator, OfAnyRows):
+    """The same for the one that learns targets, and must learn some of them."""
+    small = {"max_iter": 2, "hidden_layer_sizes": (8,)}
+    from_nothing = {"max_iter": 20, "learning_rate_init": 0.05}
+    small_from_nothing = {**small, **from_nothing}
+    return [
+        Estimator(max_iter=2),
+        Estimator(loss="absolute_error", early_stopping=False, **small),
+        Estimator(init="random", activation="relu", alpha=0.01, **small_from_nothing),
+        Estimator(warm_start=True, **small),
+        Estimator(1, max_iter=2, hidden_layer_sizes=()),
+        Estimator(encoder=nn.Linear, decoder=nn.Linear, **from_nothing),
+        OfAnyRows(loss="log_loss", **small_from_nothing),
+        OfAnyRows(image_shape=(1, 1), **small),
+        OfAnyRows(image_shape=(1, 1), target_shape=None, **small),
+        OfAnyRows(
+            image_shape=(1, 1),
+            loss="log_loss",
+            early_stopping=False,
+            **small_from_nothing,
+        ),
+    ]
+
+
 @parametrize_with_checks(
     [
         *settings(sklearn_ae.AutoencoderTransformer, AutoencoderTransformer),
@@ -102,6 +142,7 @@ def settings(Estimator, OfAnyRows, *own):
             max_iter=2,
             hidden_layer_sizes=(4,),
         ),
+        *regressors(sklearn_ae.EncoderDecoderRegressor, EncoderDecoderRegressor),
         *settings(
             sklearn_ae.VAETransformer, VAETransformer, {"beta": 4.0}, {"beta": 0.0}
         ),
