@@ -15,6 +15,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from ._images import SkipDecoder, SkipEncoder
 from ._modules import Anchored, OwnNetwork
 from ._rows import block_rows
 
@@ -211,15 +212,24 @@ def _cross_validated_errors(
     return residuals / n_free.clamp(min=1e-6).square()
 
 
-def anchor(network: OwnNetwork, layer: Layer, input_variances: Tensor) -> Anchored:
-    """The network beside a linear path, for inputs of these variances (n_inputs,)."""
+def keep_spread(network: nn.Module) -> None:
+    """Draw weights anew that keep the spread of the activations from layer to layer.
+
+    A zero last layer then learns at the pace of the others. Networks with skips do
+    without: from weights so wide, their dense layers learn images by heart before the
+    convolutions have learned to see.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            # Keeps the spread of the activations from layer to layer, which lets a
-            # zero last layer learn at the pace of the others.
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def anchor(network: OwnNetwork, layer: Layer, input_variances: Tensor) -> Anchored:
+    """The network beside a linear path, for inputs of these variances (n_inputs,)."""
+    if not isinstance(network, SkipEncoder | SkipDecoder):
+        keep_spread(network)
     weight, bias = (part.to(torch.float32) for part in layer)
     spread = input_variances.sqrt()
     # What is left of a constant input is rounding noise, and no spread to divide by.

@@ -450,6 +450,16 @@ def test_images_start_as_linear_regression_with_skips_too():
     )
 
 
+def test_images_with_skips_leave_the_linear_start():
+    X, Y = image_pairs(300)
+    X_test, Y_test = image_pairs(seed=1)
+    params = {**SMALL_IMAGES, "image_shape": (8, 8)}
+    linear = start(16).fit(X, Y).score(X_test, Y_test)
+    assert EncoderDecoderRegressor(16, **params).fit(X, Y).score(X_test, Y_test) > (
+        linear + 0.05
+    )
+
+
 def test_skips_carry_what_latents_cannot():
     # One latent cannot say what 64 independent pixels are, but their maps can.
     X = np.random.default_rng(0).uniform(size=(500, 64))
