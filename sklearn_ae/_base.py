@@ -166,6 +166,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             X = self._validate_rows(X, reset=not goes_on)
+            X = self._beside_conditions(X, y, reset=not goes_on)
             for slowdown in (1.0, 10.0, 100.0):
                 try:
                     self._fit(X, goes_on, slowdown)
@@ -201,6 +202,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._validate_params()
             goes_on = hasattr(self, "module_")
             X = self._validate_rows(X, reset=not goes_on)
+            X = self._beside_conditions(X, y, reset=not goes_on)
             self._partial_fit(X, goes_on)
         return self
 
@@ -343,7 +345,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         center, scale = self._center_and_scale(X)
         rows = load(center, scale)
         start = None
-        if rows.is_streamed and X.shape[1] <= EXACT_PCA_SIZE and self._init() == "pca":
+        is_exact = X.shape[1] <= EXACT_PCA_SIZE and not self._n_conditions
+        if rows.is_streamed and is_exact and self._init() == "pca":
             standardize = self._standardizer(center, scale, rows.order)
             blocks = gen_batches(len(X), block_rows(X.shape[1]))
             start = LinearStart.from_blocks(
@@ -421,7 +424,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ) -> Autoencoder:
         """The module before its first step, for standardised rows (n, d)."""
         if self._init() == "pca" and linear_start is None:
-            linear_start = LinearStart.from_rows(x, self.n_components, random_state)
+            linear_start = self._linear_start_of(x, random_state)
         encoder, decoder = self._make_networks(x, linear_start)
         module = self._make_module(
             encoder, decoder, center, scale, x=x, linear_start=linear_start
@@ -430,14 +433,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _center_and_scale(self, X: np.ndarray | Table) -> tuple[Tensor, Tensor]:
         """Column means (d,) and the one global scale, the mean column's spread."""
+        n_features = X.shape[1] - self._n_conditions
         if self._loss().needs_unit_interval:
-            center, scale = np.zeros(X.shape[1]), 1.0
+            center, scale = np.zeros(n_features), 1.0
         else:
             # Blocks bound the memory, and the scaler sums them in double precision.
             moments = StandardScaler()
             with np.errstate(over="ignore", invalid="ignore"):
                 for rows in gen_batches(len(X), block_rows(X.shape[1])):
-                    moments.partial_fit(X[rows])
+                    moments.partial_fit(X[rows][:, :n_features])
                 center = moments.mean_
                 # The scaler gives constant columns, rounding errors aside, scale 1.
                 std = np.sqrt(moments.var_)
@@ -459,23 +463,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _make_networks(
         self, x: Tensor, start: LinearStart | None
     ) -> tuple[nn.Module, nn.Module]:
-        """Encoder and decoder for standardised rows (n, d)."""
-        n_features, n_latents = x.shape[1], self.n_components
-        n_encoded = n_latents * self._outputs_per_latent
+        """Encoder and decoder for standardised rows (n, d), or (n, d + m)."""
+        n_inputs, n_conditions = x.shape[1], self._n_conditions
+        n_features = n_inputs - n_conditions
+        n_encoded = self.n_components * self._outputs_per_latent
+        n_decoded = self.n_components + n_conditions
         image_shape = self._image_shape(n_features)
         hidden = self._hidden_layer_sizes(n_features)
         own: tuple[OwnNetwork, OwnNetwork]
         if image_shape is None or not hidden:
             own = (
-                MLP.of_sizes(n_features, hidden, n_encoded, self.activation),
-                MLP.of_sizes(n_latents, hidden[::-1], n_features, self.activation),
+                MLP.of_sizes(n_inputs, hidden, n_encoded, self.activation),
+                MLP.of_sizes(n_decoded, hidden[::-1], n_features, self.activation),
             )
         else:
             layout = image_shape, hidden
             activation = ACTIVATIONS[self.activation]
             own = (
                 ConvolutionalEncoder(*layout, n_encoded, activation),
-                ConvolutionalDecoder(*layout, n_latents, activation),
+                ConvolutionalDecoder(*layout, n_decoded, activation),
             )
         if start is not None:
             encoder_layer, decoder_layer, latent_variances = self._linear_start(start)
@@ -492,17 +498,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         encoder: nn.Module = own[0]
         decoder: nn.Module = own[1]
         if self.encoder is not None:
-            encoder = make_own_network(self.encoder, "encoder", n_features, n_encoded)
+            encoder = make_own_network(self.encoder, "encoder", n_inputs, n_encoded)
             check_own_network(
                 encoder, "encoder", x[:2].cpu(), n_encoded, self._encoded_as
             )
         if self.decoder is not None:
-            decoder = make_own_network(self.decoder, "decoder", n_latents, n_features)
-            z = torch.zeros(min(2, len(x)), n_latents, dtype=torch.float32)
+            decoder = make_own_network(self.decoder, "decoder", n_decoded, n_features)
+            z = torch.zeros(min(2, len(x)), n_decoded, dtype=torch.float32)
             decoded_as = "(n_samples, n_features)"
             check_own_network(decoder, "decoder", z, n_features, decoded_as)
         else:
-            start_at(own[1], self._loss().inverse_link(x.mean(dim=0).cpu()))
+            mean = x[:, :n_features].mean(dim=0).cpu()  # (d,)
+            start_at(own[1], self._loss().inverse_link(mean))
         return encoder, decoder
 
     def _training_options(
@@ -586,6 +593,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """The module around the two networks; x and linear_start may inform it."""
         return Autoencoder(encoder, decoder, self._loss(), center=center, scale=scale)
 
+    # How many numbers come with each row for the networks to be conditioned on.
+    _n_conditions = 0
+
+    def _beside_conditions(
+        self, X: np.ndarray | Table, y: Any, reset: bool = False
+    ) -> np.ndarray | Table:
+        """The rows with their conditions, if they have any, as columns behind them."""
+        return X
+
     def _update_module(self, module: Autoencoder) -> None:
         """Let a module that goes on training follow parameters that have changed."""
 
@@ -596,6 +612,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         has_own = self.encoder is not None or self.decoder is not None
         return not has_own and self.image_shape is None
+
+    def _linear_start_of(
+        self, x: Tensor, random_state: np.random.RandomState
+    ) -> LinearStart:
+        """The linear optimum for standardised rows (n, d)."""
+        return LinearStart.from_rows(x, self.n_components, random_state)
 
     def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
         """The two linear paths, and the variances of the latents between them."""
@@ -611,12 +633,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ) -> None:
         """What `sample` draws latents from."""
         Z = over_blocks(module, module.encode, x).cpu().numpy().astype(np.float64)
+        self._latent_density = self._density_of(Z, random_state)
+
+    def _density_of(
+        self, Z: np.ndarray, random_state: np.random.RandomState
+    ) -> LatentDensity:
+        """A density of the latents (n, k) of a fit, or of all passes up to this one."""
         density = LatentDensity(Z)
         if self._moments is None:
             density.fit_mixture(Z, random_state)
         elif self.n_iter_ > 1:
             density = self._latent_density.pooled_with(density)
-        self._latent_density = density
+        return density
 
     def _draw_latents(
         self, n_samples: int, random_state: np.random.RandomState
@@ -655,6 +683,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Rows in the units of the training rows; with ``loss="log_loss"``
             probabilities between 0 and 1.
         """
+        return self._compute("inverse_transform", self._validate_latents(Z))
+
+    def _validate_latents(self, Z: Any) -> np.ndarray:
         check_is_fitted(self)
         Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
         if Z.shape[1] != self.n_components_:
@@ -663,7 +694,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 f"with n_components={self.n_components_}: one column per latent is "
                 "expected."
             )
-        return self._compute("inverse_transform", Z)
+        return Z
 
     def reconstruct(self, X):
         """Encode and decode the rows of X: what the latents keep of them.
@@ -740,10 +771,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
-    def _on_rows(self, X: Any, method: str) -> np.ndarray:
+    def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
+        return self._compute(method, self._validate_new_rows(X, y))
+
+    def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         check_is_fitted(self)
         X = self._validate_rows(X, reset=False, loss=self.module_.loss_function)
-        return self._compute(method, X)
+        return self._beside_conditions(X, y)
 
     def _compute(
         self,
@@ -1010,7 +1044,8 @@ def _float64_twin(module: Autoencoder) -> Autoencoder | None:
     """A copy in double precision; None where the user's own network cannot have one."""
     twin = copy.deepcopy(module).double()
     if not module.is_own:
-        row = module.center.double()[None]  # (1, d)
+        n_conditions = module.n_inputs - len(module.center)
+        row = nn.functional.pad(module.center.double(), (0, n_conditions))[None]
         try:
             twin.forward(row)
         except Exception:  # it makes tensors of single precision, say

@@ -14,8 +14,8 @@ from sklearn_ae._modules import (
     MLP,
     Anchored,
     Autoencoder,
-    VariationalAutoencoder,
 )
+from sklearn_ae._variational import VariationalAutoencoder
 
 D, K = 5, 2  # columns and latents
 UNITS = {"center": torch.zeros(D), "scale": torch.tensor(1.0)}

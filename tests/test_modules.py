@@ -21,9 +21,9 @@ from sklearn_ae._modules import (
     MLP,
     Anchored,
     Autoencoder,
-    VariationalAutoencoder,
 )
 from sklearn_ae._networks import LinearStart
+from sklearn_ae._variational import VariationalAutoencoder
 
 D, K = 5, 2  # columns and latents
 
