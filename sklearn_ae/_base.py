@@ -295,7 +295,8 @@ class BaseEncoderDecoder(
         center, scale = self._center_and_scale(X)
         rows = load(center, scale)
         start = None
-        if rows.is_streamed and X.shape[1] <= EXACT_PCA_SIZE and self._starts_linear():
+        is_exact = X.shape[1] <= EXACT_PCA_SIZE and not self._n_conditions
+        if rows.is_streamed and is_exact and self._starts_linear():
             standardize = self._standardizer(center, scale, rows.order)
             blocks = gen_batches(len(X), block_rows(X.shape[1]))
             start = LinearStart.from_blocks(
@@ -382,10 +383,11 @@ class BaseEncoderDecoder(
 
     def _center_and_scale(self, X: np.ndarray | Table) -> tuple[Tensor, Tensor]:
         """Column means (d,) and the one global scale, the mean column's spread."""
+        n_features = X.shape[1] - self._n_conditions
         if self._loss().needs_unit_interval:
-            means, scale = np.zeros(X.shape[1]), 1.0
+            means, scale = np.zeros(n_features), 1.0
         else:
-            means, variances = column_moments(X)
+            means, variances = (part[:n_features] for part in column_moments(X))
             scale = global_scale(variances, "X")
         # The dtype of X keeps its digits; the scale is a number, not a column.
         return (
@@ -396,11 +398,11 @@ class BaseEncoderDecoder(
     def _make_networks(
         self, x: Tensor, start: LinearStart | None
     ) -> tuple[nn.Module, nn.Module]:
-        """Encoder and decoder for standardised rows (n, d)."""
+        """Encoder and decoder for standardised rows (n, d), or (n, d + m)."""
         seen, wanted = self._inputs_and_targets(x)
         n_inputs, n_outputs = seen.shape[1], wanted.shape[1]
-        n_latents = self.n_components
-        n_encoded = n_latents * self._outputs_per_latent
+        n_encoded = self.n_components * self._outputs_per_latent
+        n_decoded = self.n_components + self._n_conditions
         image_shape = self._image_shape(n_inputs)
         own = (
             self._make_own_encoder(n_inputs, n_encoded, image_shape),
@@ -426,8 +428,8 @@ class BaseEncoderDecoder(
                 encoder, "encoder", seen[:2].cpu(), n_encoded, self._encoded_as
             )
         if self.decoder is not None:
-            decoder = make_own_network(self.decoder, "decoder", n_latents, n_outputs)
-            z = torch.zeros(min(2, len(x)), n_latents, dtype=torch.float32)
+            decoder = make_own_network(self.decoder, "decoder", n_decoded, n_outputs)
+            z = torch.zeros(min(2, len(x)), n_decoded, dtype=torch.float32)
             check_own_network(decoder, "decoder", z, n_outputs, self._decoded_as)
         else:
             start_at(own[1], self._loss().inverse_link(wanted.mean(dim=0).cpu()))
@@ -443,7 +445,7 @@ class BaseEncoderDecoder(
         return ConvolutionalEncoder(image_shape, hidden, n_encoded, activation)
 
     def _make_own_decoder(self, n_inputs: int, n_outputs: int) -> OwnNetwork:
-        n_latents = self.n_components
+        n_latents = self.n_components + self._n_conditions
         image_shape = self._output_shape(n_inputs, n_outputs)
         hidden = self._hidden_layer_sizes(n_outputs, image_shape)
         if image_shape is None or not hidden:
@@ -544,7 +546,7 @@ class BaseEncoderDecoder(
 
     def _inputs_and_targets(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder sees of the rows (n, d), and what the decoder is to give."""
-        return x, x
+        return x, x[:, : x.shape[1] - self._n_conditions]
 
     def _output_shape(self, n_inputs: int, n_outputs: int) -> ImageShape | None:
         """Shape of the images that the decoder gives, where it gives images."""
@@ -561,6 +563,15 @@ class BaseEncoderDecoder(
     ) -> Autoencoder:
         """The module around the two networks; x and linear_start may inform it."""
         return Autoencoder(encoder, decoder, self._loss(), center=center, scale=scale)
+
+    # How many numbers come with each row for the networks to be conditioned on.
+    _n_conditions = 0
+
+    def _beside_conditions(
+        self, X: np.ndarray | Table, y: Any, reset: bool = False
+    ) -> np.ndarray | Table:
+        """The rows with their conditions, if they have any, as columns behind them."""
+        return X
 
     def _update_module(self, module: Autoencoder) -> None:
         """Let a module that goes on training follow parameters that have changed."""
@@ -603,10 +614,13 @@ class BaseEncoderDecoder(
         """
         return self._on_rows(X, "transform")
 
-    def _on_rows(self, X: Any, method: str) -> np.ndarray:
+    def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
+        return self._compute(method, self._validate_new_rows(X, y))
+
+    def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         check_is_fitted(self)
         X = self._validate_rows(X, reset=False, loss=self.module_.loss_function)
-        return self._compute(method, X)
+        return self._beside_conditions(X, y)
 
     def _compute(
         self,
@@ -821,6 +835,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             X = self._validate_rows(X, reset=not goes_on)
+            X = self._beside_conditions(X, y, reset=not goes_on)
             self._fit_safely(X, goes_on)
         return self
 
@@ -849,6 +864,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             self._validate_params()
             goes_on = hasattr(self, "module_")
             X = self._validate_rows(X, reset=not goes_on)
+            X = self._beside_conditions(X, y, reset=not goes_on)
             self._partial_fit(X, goes_on)
         return self
 
@@ -867,12 +883,18 @@ class BaseAutoencoder(BaseEncoderDecoder):
     ) -> None:
         """What `sample` draws latents from."""
         Z = over_blocks(module, module.encode, x).cpu().numpy().astype(np.float64)
+        self._latent_density = self._density_of(Z, random_state)
+
+    def _density_of(
+        self, Z: np.ndarray, random_state: np.random.RandomState
+    ) -> LatentDensity:
+        """A density of the latents (n, k) of a fit, or of all passes up to this one."""
         density = LatentDensity(Z)
         if self._moments is None:
             density.fit_mixture(Z, random_state)
         elif self.n_iter_ > 1:
             density = self._latent_density.pooled_with(density)
-        self._latent_density = density
+        return density
 
     def _draw_latents(
         self, n_samples: int, random_state: np.random.RandomState
@@ -894,6 +916,9 @@ class BaseAutoencoder(BaseEncoderDecoder):
             Rows in the units of the training rows; with ``loss="log_loss"``
             probabilities between 0 and 1.
         """
+        return self._compute("inverse_transform", self._validate_latents(Z))
+
+    def _validate_latents(self, Z: Any) -> np.ndarray:
         check_is_fitted(self)
         Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
         if Z.shape[1] != self.n_components_:
@@ -902,7 +927,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
                 f"with n_components={self.n_components_}: one column per latent is "
                 "expected."
             )
-        return self._compute("inverse_transform", Z)
+        return Z
 
     def reconstruct(self, X):
         """Encode and decode the rows of X: what the latents keep of them.
@@ -1087,7 +1112,8 @@ def _float64_twin(module: Autoencoder) -> Autoencoder | None:
     """A copy in double precision; None where the user's own network cannot have one."""
     twin = copy.deepcopy(module).double()
     if not module.is_own:
-        row = module.center.double()[None]  # (1, d)
+        n_conditions = module.n_inputs - len(module.center)
+        row = nn.functional.pad(module.center.double(), (0, n_conditions))[None]
         try:
             twin.forward(row)
         except Exception:  # it makes tensors of single precision, say

@@ -198,7 +198,7 @@ def fast_step(
     is_fast = is_fast and module.is_fast
     # Maps take many times the memory of an image. The user's networks may look at the
     # batch as a whole, and fast ones do not add to gradients.
-    n_together = block_rows(module.row_size) if module.is_conv else 0
+    n_together = block_rows(module.loss_size) if module.is_conv else 0
 
     def autograd_step(x: Tensor) -> Tensor:
         zero_grad(set_to_none=False)

@@ -117,3 +117,31 @@ class LatentDensity:
         Z, _ = mixture.sample(n_samples)
         # scikit-learn gives the draws sorted by component.
         return random_state.permutation(Z) * self.scale + self.mean
+
+
+# Ways from one set of latents (n, k) to another, as (n_steps, n, k) -------------------
+
+
+def linear_path(start: np.ndarray, end: np.ndarray, n_steps: int) -> np.ndarray:
+    """Points of the straight lines between latents, both ends among them."""
+    share = np.linspace(0.0, 1.0, n_steps, dtype=start.dtype)[:, None, None]
+    return (1 - share) * start + share * end
+
+
+def spherical_path(start: np.ndarray, end: np.ndarray, n_steps: int) -> np.ndarray:
+    """Turn from one direction to the other, and change the length, in even steps."""
+    share = np.linspace(0.0, 1.0, n_steps, dtype=start.dtype)[:, None, None]
+    first = np.linalg.norm(start, axis=1, keepdims=True)  # (n, 1)
+    last = np.linalg.norm(end, axis=1, keepdims=True)
+    a, b = start / np.where(first > 0, first, 1.0), end / np.where(last > 0, last, 1.0)
+    cosine = np.clip((a * b).sum(axis=1, keepdims=True), -1.0, 1.0)
+    angle = np.arccos(cosine)  # (n, 1)
+    # Where there is no way to turn, or each is as short, the line is straight.
+    can_turn = (np.sin(angle) > 1e-4) & (np.minimum(first, last) > 0)
+    angle = np.where(can_turn, angle, 1.0)
+    turned = np.sin((1 - share) * angle) * a + np.sin(share * angle) * b
+    turned *= linear_path(first, last, n_steps) / np.sin(angle)
+    return np.where(can_turn, turned, linear_path(start, end, n_steps))
+
+
+PATHS = {"linear": linear_path, "spherical": spherical_path}

@@ -8,11 +8,14 @@ raw output into data. Everything else is the same for all of them.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 LOG_2PI = math.log(2.0 * math.pi)
+
+NoiseScale = float | np.ndarray  # of all columns, or of each (d,)
 
 
 class SquaredError:
@@ -36,19 +39,31 @@ class SquaredError:
         return loss, difference.mul_(2.0 / flat.numel())
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
-        # A scalar log_sigma leaves one multiplication per row, not per element.
-        n_features = x.shape[-1]
-        squares = (output - x).square().sum(dim=-1)  # (..., d) -> (...)
-        return (
-            -0.5 * torch.exp(-2.0 * log_sigma) * squares
-            - (log_sigma + 0.5 * LOG_2PI) * n_features
-        )
+        """log p(x) of each row; log_sigma is that of all columns () or of each (d,)."""
+        n_equal = x.shape[-1] // log_sigma.numel()
+        difference = output - x  # (..., d)
+        if log_sigma.ndim:
+            squares = (difference * torch.exp(-log_sigma)).square().sum(dim=-1)
+        else:
+            # One multiplication per row, not per element.
+            squares = torch.exp(-2.0 * log_sigma) * difference.square().sum(dim=-1)
+        constants = (log_sigma + 0.5 * LOG_2PI).sum() * n_equal
+        return -0.5 * squares - constants
 
     def noise_scale(self, noise_variance: float) -> float:
         return math.sqrt(noise_variance)
 
-    def noise_variance(self, noise_scale: float) -> float:
+    def noise_variance(self, noise_scale: NoiseScale) -> NoiseScale:
         return noise_scale**2
+
+    def draw(
+        self,
+        X: np.ndarray,
+        noise_scale: NoiseScale,
+        random_state: np.random.RandomState,
+    ) -> np.ndarray:
+        """Rows from the likelihood around X, the decoder's output behind its link."""
+        return X + noise_scale * random_state.standard_normal(X.shape)
 
     def link(self, output: Tensor) -> Tensor:
         return output
@@ -73,15 +88,28 @@ class AbsoluteError(SquaredError):
         return loss, difference.sign_().div_(difference.numel())
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_b: Tensor) -> Tensor:
-        n_features = x.shape[-1]
-        distances = (output - x).abs().sum(dim=-1)  # (..., d) -> (...)
-        return -torch.exp(-log_b) * distances - (log_b + math.log(2.0)) * n_features
+        n_equal = x.shape[-1] // log_b.numel()
+        distances = (output - x).abs()  # (..., d)
+        if log_b.ndim:
+            distances = (distances * torch.exp(-log_b)).sum(dim=-1)
+        else:
+            distances = torch.exp(-log_b) * distances.sum(dim=-1)
+        constants = (log_b + math.log(2.0)).sum() * n_equal
+        return -distances - constants
 
     def noise_scale(self, noise_variance: float) -> float:
         return math.sqrt(noise_variance / 2.0)
 
-    def noise_variance(self, noise_scale: float) -> float:
+    def noise_variance(self, noise_scale: NoiseScale) -> NoiseScale:
         return 2.0 * noise_scale**2
+
+    def draw(
+        self,
+        X: np.ndarray,
+        noise_scale: NoiseScale,
+        random_state: np.random.RandomState,
+    ) -> np.ndarray:
+        return X + noise_scale * random_state.laplace(size=X.shape)
 
 
 class LogLoss(SquaredError):
@@ -109,6 +137,14 @@ class LogLoss(SquaredError):
         x = x.expand_as(output)
         losses = F.binary_cross_entropy_with_logits(output, x, reduction="none")
         return -losses.sum(dim=-1)  # (..., d) -> (...)
+
+    def draw(
+        self,
+        X: np.ndarray,
+        noise_scale: NoiseScale,
+        random_state: np.random.RandomState,
+    ) -> np.ndarray:
+        return random_state.binomial(1, X).astype(np.float64)
 
     def link(self, output: Tensor) -> Tensor:
         return torch.sigmoid(output)

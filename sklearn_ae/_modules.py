@@ -5,7 +5,6 @@ scale; both are buffers of the module, so that an exported module takes and give
 rows in the data's own units. Shapes: n rows, d features, k latents, S samples.
 """
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -116,6 +115,8 @@ class Autoencoder(nn.Module):
         self.corruption = corruption
         self.register_buffer("center", center)  # (d,)
         self.register_buffer("scale", scale)  # ()
+        # Epochs that training has begun: an objective may follow a schedule.
+        self.epoch = 0
         images = [m for m in self.modules() if isinstance(m, ConvolutionalNetwork)]
         # Multiplications per row say how much work a layer is, and numbers per row how
         # much memory; asked for on every call, so kept.
@@ -163,6 +164,11 @@ class Autoencoder(nn.Module):
         return [
             p for p in self.parameters() if p.ndim > 1 and id(p) not in linear_paths
         ]
+
+    @property
+    def loss_size(self) -> int:
+        """Numbers per row that the loss holds at a time."""
+        return self.row_size
 
     # In the networks' units ------------------------------------------------------
 
@@ -246,8 +252,8 @@ class Autoencoder(nn.Module):
         The map is folded into the layers around the latents: reconstructions and losses
         are what they were, and nothing is computed in addition.
         """
-        _map_outputs(self.encoder, rotation.T, shift)
-        _map_inputs(self.decoder, rotation, shift)
+        map_outputs(self.encoder, rotation.T, shift)
+        map_inputs(self.decoder, rotation, shift)
 
     @torch.no_grad()
     def put_columns_back(self, order: Tensor) -> None:
@@ -324,122 +330,6 @@ class EncoderDecoder(Autoencoder):
         return (X - center).div_(scale).to(self.dtype)
 
 
-class VariationalAutoencoder(Autoencoder):
-    """Gaussian posterior N(mean, diag exp(log_var)), prior N(0, I).
-
-    The encoder gives mean and log-variance side by side (n, 2k). The scale of the
-    likelihood (sigma of a Gaussian, b of a Laplace distribution) is learned: it is
-    what weighs the reconstruction against the KL divergence.
-    """
-
-    # Adam moves a parameter by about one learning rate per step; the log of the
-    # noise has further to go than a weight has.
-    NOISE_SPEED = 10.0
-    # Below this share of the data's spread the noise would follow rounding errors.
-    MIN_LOG_NOISE = math.log(1e-3)
-    # Keeps exp(log_var) and its square finite in float32, whatever row comes.
-    LOG_VAR_LIMIT = 30.0
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        loss: SquaredError,
-        *,
-        center: Tensor,
-        scale: Tensor,
-        noise_scale: float = 1.0,
-        beta: float = 1.0,
-    ):
-        super().__init__(encoder, decoder, loss, center=center, scale=scale)
-        self.beta = beta
-        log_noise = torch.tensor(
-            math.log(noise_scale) / self.NOISE_SPEED, dtype=torch.float32
-        )
-        if loss.has_noise:
-            self.noise = nn.Parameter(log_noise)
-        else:
-            self.register_buffer("noise", torch.zeros_like(log_noise))
-
-    @property
-    def log_noise(self) -> Tensor:
-        log_noise = self.noise * self.NOISE_SPEED
-        # The gradient passes the floor, or noise that fell below it could not rise.
-        return (
-            log_noise + (log_noise.clamp(min=self.MIN_LOG_NOISE) - log_noise).detach()
-        )
-
-    @property
-    def loss_of_nonsense(self) -> float:
-        # An error as large as the data's spread, against the least noise there is.
-        per_column = 0.5 * math.exp(-2.0 * self.MIN_LOG_NOISE)
-        return len(self.center) * (per_column if self.loss_function.has_noise else 1.0)
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x)."""
-        mean, log_var = self.encoder(x).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
-        return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x)[0]  # (n, d) -> (n, k)
-
-    def loss(self, x: Tensor) -> Tensor:
-        """Minus the evidence lower bound of each row, in nats."""
-        mean, log_var = self.posterior(x)
-        q = torch.distributions.Normal(
-            mean, torch.exp(0.5 * log_var), validate_args=False
-        )
-        z = q.rsample()  # mean + std * eps: the gradient reaches mean and std
-        log_likelihood = self.loss_function.log_likelihood(
-            self.decode(z), x, self.log_noise
-        )
-        kl = 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var).sum(dim=-1)
-        return self.beta * kl - log_likelihood  # (n,)
-
-    def log_prob(self, x: Tensor, eps: Tensor) -> Tensor:
-        """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
-
-        log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
-        in expectation that rises to log p(x) with S, and that is exact for any S
-        where q is the true posterior.
-        """
-        mean, log_var = self.posterior(x)
-        z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
-        log_likelihood = self.loss_function.log_likelihood(
-            self.decode(z), x, self.log_noise
-        )
-        # Of log p(z) - log q(z | x) the constants log(2 pi) cancel.
-        log_ratio = 0.5 * (eps.square() + log_var - z.square()).sum(dim=-1)
-        log_weights = log_likelihood + log_ratio  # (S, n)
-        return torch.logsumexp(log_weights, dim=0) - math.log(len(eps))  # (n,)
-
-    @property
-    def latent_scale(self) -> Tensor:
-        """Latents are in the prior's units."""
-        return torch.ones_like(self.scale)
-
-    def score_samples(self, X: Tensor) -> Tensor:
-        """The bound on each row's log-density in the data's units: (n,) in nats."""
-        return self.log_volume - self.loss(self.standardize(X))
-
-    def log_density(self, X: Tensor, eps: Tensor) -> Tensor:
-        """log_prob of rows in the data's units, with their volume: (n,) in nats."""
-        return self.log_prob(self.standardize(X), eps.to(self.dtype)) + self.log_volume
-
-    @property
-    def log_volume(self) -> Tensor:
-        """log |dx / dX|: what a density loses when rows are standardised."""
-        n_features = len(self.center)
-        return -n_features * torch.log(self.scale) * self.loss_function.has_noise
-
-    @torch.no_grad()
-    def rotate(self, rotation: Tensor, shift: Tensor) -> None:
-        """As Autoencoder.rotate, for signed permutations, which keep q diagonal."""
-        both = torch.block_diag(rotation.T, rotation.T.abs())  # mean, log_var
-        _map_outputs(self.encoder, both, torch.cat([shift, torch.zeros_like(shift)]))
-        _map_inputs(self.decoder, rotation, shift)
-
-
 def _bent(network: nn.Module) -> nn.Module:
     """The network without the linear path beside it."""
     return network.network if isinstance(network, Anchored) else network
@@ -456,7 +346,7 @@ def _outer_layers(network: nn.Module, position: int) -> list[nn.Linear]:
     return [_linear(network, position)]
 
 
-def _map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
+def map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
     """Change the network's output y to matrix @ (y - shift)."""
     layers = _outer_layers(network, -1)
     layers[0].bias.sub_(shift)
@@ -465,7 +355,7 @@ def _map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
         layer.bias.copy_(matrix @ layer.bias)
 
 
-def _map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
+def map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
     """Let the network take (z - shift) @ rotation where it took z."""
     if isinstance(network, Anchored):
         # Spreads belong to the old axes: from here on they are part of the weights.

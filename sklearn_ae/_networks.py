@@ -7,7 +7,7 @@ networks are built, copied and tried on two rows before any training.
 import copy
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ class LinearStart:
     mean: Tensor  # (d,), nearly zero: rows come centred
     variances: Tensor  # (k,), of the latents
     noise_variance: float  # per column, of what the components leave
+    # Of conditions that come with the rows: what a linear regression on them takes
+    # from the rows before the rest is decomposed, and their variances.
+    regression: Tensor | None = None  # (d, m)
+    condition_variances: Tensor | None = None  # (m,)
 
     @classmethod
     def from_rows(
@@ -96,6 +100,31 @@ class LinearStart:
         kept[:k] = variances[:k]
         return cls(components, mean, kept, max(rest, MIN_NOISE_VARIANCE))
 
+    @classmethod
+    def beside_conditions(
+        cls,
+        x: Tensor,
+        n_conditions: int,
+        n_components: int,
+        random_state: np.random.RandomState,
+    ) -> "LinearStart":
+        """For rows (n, d + m) of which the last m columns are conditions."""
+        both = x.cpu().double()
+        rows, conditions = both.tensor_split([-n_conditions], dim=1)
+        mean, condition_mean = rows.mean(dim=0), conditions.mean(dim=0)
+        # Labels' columns add up to one: of all solutions, the least.
+        inverse = torch.linalg.pinv(conditions - condition_mean)  # (m, n)
+        regression = (inverse @ (rows - mean)).T  # (d, m)
+        intercept = mean - regression @ condition_mean
+        rest = rows - conditions @ regression.T - intercept
+        start = cls.from_rows(rest, n_components, random_state)
+        return replace(
+            start,
+            mean=intercept,
+            regression=regression,
+            condition_variances=conditions.var(dim=0, correction=0),
+        )
+
     def pca_layers(self) -> tuple[Layer, Layer, Tensor]:
         """Encoder and decoder that are PCA, and the variances of the latents (k,)."""
         weight = self.components  # (k, d)
@@ -115,8 +144,13 @@ class LinearStart:
         weight = torch.cat([to_mean, torch.zeros_like(to_mean)])  # (2k, d)
         log_var = torch.log(self.noise_variance / eigenvalues)  # (k,)
         bias = torch.cat([-to_mean @ self.mean, log_var])  # (2k,)
-        decoder = (signal[:, None] * self.components).T, self.mean
-        return (weight, bias), decoder, torch.ones_like(self.variances)
+        decoder_weight = (signal[:, None] * self.components).T  # (d, k)
+        variances = torch.ones_like(self.variances)
+        if self.regression is not None and self.condition_variances is not None:
+            weight = torch.cat([weight, -weight @ self.regression], dim=1)
+            decoder_weight = torch.cat([decoder_weight, self.regression], dim=1)
+            variances = torch.cat([variances, self.condition_variances])
+        return (weight, bias), (decoder_weight, self.mean), variances
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,18 @@ class Table:
         return getattr(self.X, "chunk_rows", None) or max(1, _CHUNK_BYTES // row_bytes)
 
 
+class TableWithConditions(Table):
+    """A table whose rows have the conditions they come with behind them."""
+
+    def __init__(self, table: Table, conditions: np.ndarray):
+        super().__init__(table.X, table.check)
+        self.conditions = conditions  # (n, m)
+        self.shape = len(table), table.shape[1] + conditions.shape[1]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return np.hstack([super().__getitem__(rows), self.conditions[rows]])
+
+
 def _find_mapping(X: Any) -> mmap.mmap | None:
     """The mapped file behind an array, where its pages can be given back."""
     base = X

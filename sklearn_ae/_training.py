@@ -202,6 +202,7 @@ class _Net(NeuralNet):
         optimizer = self.optimizer_
         take_step = getattr(optimizer, "quick_step", optimizer.step)
         total = torch.zeros((), device=batches.device)
+        self.module_.epoch += 1
         self._set_training(True)
         for x in batches:
             if schedule is not None:
@@ -258,7 +259,7 @@ def row_losses(
     """Loss of each row (n,) in evaluation mode, with the same noise on every call."""
     was_training = module.training
     module.eval()
-    block_size = block_size or block_rows(module.row_size)
+    block_size = block_size or block_rows(module.loss_size)
     with isolated_generators(seed, x.device):
         losses = [module.loss(block) for block in x.split(block_size)]
     module.train(was_training)

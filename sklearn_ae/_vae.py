@@ -1,22 +1,39 @@
 """VAETransformer: the variational autoencoder."""
 
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch, check_consistent_length, check_scalar
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state, over_blocks
-from ._latents import signed_order
-from ._modules import Autoencoder, VariationalAutoencoder
+from ._conditions import Conditions
+from ._latents import PATHS, signed_order
+from ._losses import NoiseScale
+from ._modules import Autoencoder
 from ._networks import Layer, LinearStart
+from ._rows import Table, TableWithConditions
+from ._training import TrainingOptions
+from ._variational import VariationalAutoencoder, kl_per_latent
 
-# Entries of an array (samples, rows, features) that score_samples holds at a time.
-_SCORE_BLOCK = 2**24
+# Entries of an array (samples, rows, features) that score_samples holds at a time, and
+# the samples it takes at once.
+_SCORE_BLOCK = 2**22
+_DRAWS_AT_ONCE = 128
+
+# A latent with less than this, in nats on average, says nothing about the rows.
+ACTIVE_KL = 0.01
+# Rows that tell what a collapsed model could have found.
+_COLLAPSE_ROWS = 2000
 
 
 class VAETransformer(BaseAutoencoder):
@@ -67,8 +84,36 @@ class VAETransformer(BaseAutoencoder):
         dense layer of 256 follows. X and latents stay 2-D arrays. Networks of your own
         get rows of X as ever.
 
+    noise : {"shared", "per_column"}, default="shared"
+        Whether the likelihood's learned width is one number for all columns, as in
+        probabilistic PCA, or one for each, as in factor analysis. Both start at that
+        of probabilistic PCA. ``loss="log_loss"`` has none.
+
     beta : float, default=1.0
         Weight of the KL divergence; 1 makes the objective a bound on log p(x).
+
+    kl_warmup : float, default=0
+        Epochs over which the weight of the KL divergence rises to ``beta`` in even
+        steps, so that latents come to life before they are charged for. Held-out rows
+        are judged at the full weight in every epoch, and ``n_iter_no_change`` counts
+        from the end of the warm-up.
+
+    free_bits : float, default=0.0
+        Nats of KL divergence per latent, on the mean of a batch, that are not charged
+        for in training [5]_. Held-out rows are charged for all.
+
+    n_importance_samples : int, default=1
+        Draws from the posterior per row and step. With more than 1 the objective is
+        the importance-weighted bound [3]_, which is tighter; a step then takes as many
+        times the decoder's work.
+
+    conditional : bool, default=False
+        Whether to learn the density of X given y: labels, numbers or a table of both.
+        y then goes to every method that takes or gives rows. A column of labels
+        becomes indicators, one of numbers is standardised; the networks see them
+        beside rows and latents, and networks of your own get as many more inputs. A
+        PCA start is that of what a linear regression on the conditions leaves. With
+        False y is ignored.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
@@ -164,9 +209,18 @@ class VAETransformer(BaseAutoencoder):
         Mean loss between the training rows and their reconstructions, per feature and
         in the units of X.
 
-    noise_variance_ : float
+    noise_variance_ : float or ndarray of shape (n_features_in_,)
         Learned variance of the likelihood around the decoder's output, in squared units
-        of X; nan with ``loss="log_loss"``.
+        of X, for each column where ``noise="per_column"``; nan with
+        ``loss="log_loss"``.
+
+    kl_per_component_ : ndarray of shape (n_components,)
+        KL divergence of each latent's posterior from the prior, mean over the training
+        rows, in nats: what the latent says about a row, in falling order.
+
+    n_active_components_ : int
+        Number of latents with more than 0.01 nats. `fit` from a random start warns
+        where most latents are dead and principal components say that they need not be.
 
     history_ : skorch.history.History
         skorch's record of the training.
@@ -190,6 +244,10 @@ class VAETransformer(BaseAutoencoder):
     .. [4] O. Rybkin, K. Daniilidis and S. Levine, "Simple and effective VAE training
        with calibrated decoders", ICML 2021.
 
+    .. [5] D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and
+       M. Welling, "Improved variational inference with inverse autoregressive flow",
+       NeurIPS 2016.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -206,7 +264,12 @@ class VAETransformer(BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseAutoencoder._parameter_constraints,
+        "noise": [StrOptions({"shared", "per_column"})],
         "beta": [Interval(Real, 0, None, closed="left")],
+        "kl_warmup": [Interval(Real, 0, None, closed="left")],
+        "free_bits": [Interval(Real, 0, None, closed="left")],
+        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+        "conditional": ["boolean"],
     }
 
     def __init__(
@@ -220,7 +283,12 @@ class VAETransformer(BaseAutoencoder):
         encoder=None,
         decoder=None,
         image_shape=None,
+        noise="shared",
         beta=1.0,
+        kl_warmup=0,
+        free_bits=0.0,
+        n_importance_samples=1,
+        conditional=False,
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
@@ -244,7 +312,12 @@ class VAETransformer(BaseAutoencoder):
         self.encoder = encoder
         self.decoder = decoder
         self.image_shape = image_shape
+        self.noise = noise
         self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.free_bits = free_bits
+        self.n_importance_samples = n_importance_samples
+        self.conditional = conditional
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size
@@ -263,6 +336,104 @@ class VAETransformer(BaseAutoencoder):
     # The encoder gives a mean and a log-variance for each latent.
     _outputs_per_latent = 2
     _encoded_as = "means and log-variances side by side (n_samples, 2 * n_components)"
+
+    _STRUCTURE: ClassVar[tuple[str, ...]] = (
+        *BaseAutoencoder._STRUCTURE,
+        *("noise", "conditional"),
+    )
+
+    _conditions: Conditions | None
+
+    # Fitting --------------------------------------------------------------------------
+
+    def fit(self, X, y=None):
+        """Learn the networks from the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            With ``conditional=True`` what each row is conditioned on; ignored
+            otherwise.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return super().fit(X, y)
+
+    def partial_fit(self, X, y=None):
+        """Go on learning with one pass over the rows of X.
+
+        The first call lays out the networks and takes the centre, the scale and the
+        linear start from the rows it is given, so these should be typical; with
+        ``conditional=True`` it must know every label. Every call steps at
+        ``learning_rate_init``, holds no rows out, and leaves the axes of the latent
+        space as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, any number of them.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            With ``conditional=True`` what each row is conditioned on; ignored
+            otherwise.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        return super().partial_fit(X, y)
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        if self.free_bits > 0 and self.n_importance_samples > 1:
+            raise ValueError(
+                "free_bits are of the KL divergence, which the importance-weighted "
+                f"bound does not have; got free_bits={self.free_bits!r} with "
+                f"n_importance_samples={self.n_importance_samples}. Set one of the two."
+            )
+        if self.conditional and self.image_shape is not None:
+            raise ValueError(
+                "conditional=True needs networks that take the conditions beside a "
+                "row, which those for images do not: leave image_shape at None, or "
+                "give an encoder and a decoder of your own."
+            )
+
+    @property
+    def _n_conditions(self) -> int:  # type: ignore[override]
+        return 0 if self._conditions is None else self._conditions.n_numbers
+
+    def _beside_conditions(
+        self, X: np.ndarray | Table, y: Any, reset: bool = False
+    ) -> np.ndarray | Table:
+        if reset:
+            self._conditions = None
+        is_conditional = self.conditional if reset else self._conditions is not None
+        if not is_conditional:
+            return X
+        if y is None:
+            raise ValueError(
+                "conditional=True: the model describes rows given their conditions, so "
+                "give these too, as y: labels or a table, one row for each row of X."
+            )
+        if reset:
+            check_consistent_length(X, y)
+            self._conditions = Conditions(y)
+        conditions = cast(Conditions, self._conditions)
+        numbers = conditions.encode(y, len(X), X.dtype)  # (n, m)
+        if isinstance(X, Table):
+            return TableWithConditions(X, numbers)
+        return np.hstack([X, numbers])
+
+    def _sorts_columns(self) -> bool:
+        # Columns of the conditions stay behind those of the rows.
+        return super()._sorts_columns() and not self._n_conditions
 
     def _make_module(
         self,
@@ -283,27 +454,54 @@ class VAETransformer(BaseAutoencoder):
             center=center,
             scale=scale,
             noise_scale=loss.noise_scale(variance),
-            beta=self.beta,
+            noise_per_column=self.noise == "per_column",
+            n_conditions=self._n_conditions,
+            **self._objective(),
         )
 
+    def _objective(self) -> dict[str, Any]:
+        names = "beta", "kl_warmup", "free_bits", "n_importance_samples"
+        return {name: getattr(self, name) for name in names}
+
     def _update_module(self, module: Autoencoder) -> None:
-        cast(VariationalAutoencoder, module).beta = self.beta
+        for name, value in self._objective().items():
+            setattr(module, name, value)
+
+    def _training_options(self, *args: Any, **kwargs: Any) -> TrainingOptions:
+        options = super()._training_options(*args, **kwargs)
+        # While the weight of the KL divergence rises, the bound that is watched may
+        # well fall.
+        patience = options.n_iter_no_change + math.ceil(self.kl_warmup)
+        return replace(options, n_iter_no_change=patience)
+
+    def _find_linear_start(
+        self, x: Tensor, random_state: np.random.RandomState
+    ) -> LinearStart:
+        if self._n_conditions:
+            return LinearStart.beside_conditions(
+                x, self._n_conditions, self.n_components, random_state
+            )
+        return super()._find_linear_start(x, random_state)
 
     def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
         return start.probabilistic_pca_layers()
 
     def _align_latents(self, module: Autoencoder, x: Tensor) -> None:
         module = cast(VariationalAutoencoder, module)
-
+        kl = self._mean_kl(module, x)
         # The posterior's covariance is diagonal in these axes and in no others.
-        def kl_per_latent(rows: Tensor) -> Tensor:
-            mean, log_var = module.posterior(rows)
-            return 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var)  # (n, k)
-
-        kl = over_blocks(module, kl_per_latent, x).double().mean(dim=0)  # (k,)
-        rotation = signed_order(over_blocks(module, module.encode, x), kl, x)
+        rows = x[:, : len(module.center)]
+        rotation = signed_order(over_blocks(module, module.encode, x), kl, rows)
         rotation = rotation.to(module.dtype)
         module.rotate(rotation, torch.zeros_like(rotation[0]))
+
+    def _mean_kl(self, module: VariationalAutoencoder, x: Tensor) -> Tensor:
+        """Mean KL divergence of each latent over standardised rows: (k,)."""
+
+        def kl_of_rows(rows: Tensor) -> Tensor:
+            return kl_per_latent(*module.posterior(rows))
+
+        return over_blocks(module, kl_of_rows, x).double().mean(dim=0)
 
     def _set_fitted(
         self,
@@ -313,24 +511,201 @@ class VAETransformer(BaseAutoencoder):
         random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
+        kl = self._mean_kl(module, x).cpu().numpy()
         super()._set_fitted(module, x, order, random_state)
-        self.noise_variance_ = float("nan")
+        self.kl_per_component_ = kl
+        self.n_active_components_ = int(np.sum(kl > ACTIVE_KL))
+        self.noise_variance_: Any = float("nan")
         if module.loss_function.has_noise:
-            noise = module.log_noise.exp().item() * module.scale.item()
-            self.noise_variance_ = module.loss_function.noise_variance(noise)
+            self.noise_variance_ = module.loss_function.noise_variance(
+                self._noise_scale()
+            )
+        self._warn_if_collapsed(module, x)
+
+    def _noise_scale(self) -> NoiseScale:
+        """Scale of the likelihood in the units of X: of all columns, or of each."""
+        log_noise = cast(VariationalAutoencoder, self.module_).log_noise.detach().cpu()
+        if log_noise.ndim == 0:
+            return log_noise.exp().item() * self.module_.scale.item()
+        return log_noise.double().exp().numpy() * self.module_.scale.item()
+
+    def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
+        """Warn where most latents are dead though the rows have something for them.
+
+        What a PCA start leaves without use was given up for a higher bound. From a
+        random start, latents may never have come to life: as many are expected as
+        there are principal components whose variance is beyond that of noise.
+        """
+        k = self.n_components_
+        is_trained = self._moments is None and self.best_iter_ > 0
+        if self._starts_linear() or not is_trained or 2 * self.n_active_components_ > k:
+            return
+        start = self._find_linear_start(x[:_COLLAPSE_ROWS], np.random.RandomState(0))
+        n_rows = min(len(x), _COLLAPSE_ROWS)
+        # The largest eigenvalue of noise (Marchenko and Pastur).
+        aspect = len(module.center) / n_rows
+        edge = start.noise_variance * (1.0 + math.sqrt(aspect)) ** 2
+        n_wanted = int((start.variances > edge).sum())
+        if 2 * self.n_active_components_ > n_wanted:
+            return
+        pca = "" if self.loss == "log_loss" else 'init="pca", '
+        warnings.warn(
+            f"The posterior collapsed: {k - self.n_active_components_} of {k} latents "
+            f"carry less than {ACTIVE_KL} nats, although {n_wanted} principal "
+            f"components stand out of the noise. Try {pca}kl_warmup=20, free_bits=0.1, "
+            f"n_importance_samples=10 or a lower beta (now {self.beta:g}); or ask for "
+            "fewer n_components.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
     def _set_latent_density(
         self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
     ) -> None:
-        """Nothing to fit: the prior is N(0, I)."""
+        """The aggregated posterior: a mixture fitted to one draw for each row."""
+        module = cast(VariationalAutoencoder, module)
 
-    def _draw_latents(
-        self, n_samples: int, random_state: np.random.RandomState
-    ) -> np.ndarray:
-        return random_state.standard_normal((n_samples, self.n_components_))
+        def moments(rows: Tensor) -> Tensor:
+            mean, log_var = module.posterior(rows)
+            return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
 
-    def sample(self, n_samples=1, random_state=None):
-        """Draw new rows: latents from the prior N(0, I), decoded.
+        both = over_blocks(module, moments, x).cpu().numpy().astype(np.float64)
+        mean, std = np.split(both, 2, axis=1)  # (n, k)
+        Z = mean + std * random_state.standard_normal(mean.shape)
+        self._latent_density = self._density_of(Z, random_state)
+
+    # Using a fitted estimator ---------------------------------------------------------
+
+    def transform(self, X, y=None):
+        """Encode the rows of X: the mean of the posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents, of the dtype of X (float64 unless X is float32).
+        """
+        return self._on_rows(X, "transform", y)
+
+    def fit_transform(self, X, y=None):
+        """Learn the networks from the rows of X, and encode these.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            With ``conditional=True`` what each row is conditioned on; ignored
+            otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+        """
+        return self.fit(X, y).transform(X, y)
+
+    def inverse_transform(self, Z, y=None):
+        """Decode latents.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            Conditions of the rows to be, where the model is conditional: one for each
+            row or one for all. Ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Mean of the likelihood for each row of Z, in the units of the training
+            rows; with ``loss="log_loss"`` probabilities between 0 and 1.
+        """
+        Z = self._beside_conditions(self._validate_latents(Z), y)
+        return self._compute("inverse_transform", Z)
+
+    def reconstruct(self, X, y=None):
+        """Encode and decode the rows of X: what the latents keep of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            Equal to ``inverse_transform(transform(X))``.
+        """
+        return self._on_rows(X, "forward", y)
+
+    def posterior(self, X, y=None):
+        """Return mean and standard deviation of each row's posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_components)
+            Means, as `transform` gives them.
+
+        std : ndarray of shape (n_samples, n_components)
+            Standard deviations; the prior's are 1.
+        """
+        both = self._on_rows(X, "posterior_moments", y)
+        return both[:, : self.n_components_], both[:, self.n_components_ :]
+
+    def sample_posterior(self, X, n_samples=1, random_state=None, *, y=None):
+        """Draw latents of each row from its posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        n_samples : int, default=1
+            Draws for each row.
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws; None takes the estimator's own ``random_state``.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_rows, n_components)
+            One set of latents after the other; `inverse_transform` takes each.
+        """
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        mean, std = self.posterior(X, y)
+        seed = self.random_state if random_state is None else random_state
+        eps = make_random_state(seed).standard_normal((n_samples, *mean.shape))
+        return mean + std * eps.astype(mean.dtype)
+
+    def sample(
+        self, n_samples=1, random_state=None, *, prior="standard", noise=False, y=None
+    ):
+        """Draw new rows: latents from the prior, decoded.
 
         Parameters
         ----------
@@ -340,45 +715,191 @@ class VAETransformer(BaseAutoencoder):
         random_state : int, RandomState instance or None, default=None
             Seed of the draw; None takes the estimator's own ``random_state``.
 
+        prior : {"standard", "aggregated"}, default="standard"
+            Where latents come from: "standard" is N(0, I), the prior that the model
+            was trained with and that `score_samples` knows. "aggregated" is a Gaussian
+            mixture fitted to draws of the training rows' posteriors: where these
+            do not fill the prior, rows are more like the training rows.
+
+        noise : bool, default=False
+            Whether to draw from the likelihood around the decoder's output too. Rows
+            with it have the density that `score_samples` gives; without it, they are
+            what is left when the noise is averaged out, as one likes to see of images.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            Conditions of the rows to be, where the model is conditional: one for each
+            row, or a single one for all of them. Ignored otherwise.
+
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Mean of the likelihood for each draw, in the units of the training rows;
-            with ``loss="log_loss"`` probabilities between 0 and 1.
+            New rows in the units of the training rows. With ``loss="log_loss"`` they
+            are probabilities between 0 and 1, and with ``noise=True`` 0 or 1.
         """
-        return super().sample(n_samples, random_state)
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        if prior not in ("standard", "aggregated"):
+            raise ValueError(
+                f"prior must be 'standard' or 'aggregated'; got {prior!r}."
+            )
+        seed = self.random_state if random_state is None else random_state
+        random_state = make_random_state(seed)
+        if prior == "aggregated":
+            Z = self._latent_density.sample(n_samples, random_state)
+        else:
+            Z = random_state.standard_normal((n_samples, self.n_components_))
+        X = self.inverse_transform(Z, y)
+        if not noise:
+            return X
+        loss = self.module_.loss_function
+        return loss.draw(X, self._noise_scale(), random_state)
 
-    def score_samples(self, X, n_samples=100, random_state=0):
+    def interpolate(self, X_start, X_end, n_steps=10, *, path="linear", y=None):
+        """Decode the way between the latents of two rows.
+
+        Parameters
+        ----------
+        X_start, X_end : array-like of shape (n_rows, n_features)
+            Rows to start from and to arrive at, in the units of the training rows.
+
+        n_steps : int, default=10
+            Points on the way, both ends among them; at least 2.
+
+        path : {"linear", "spherical"}, default="linear"
+            "linear" is straight. "spherical" turns from one latent vector to the other
+            at an even angle and changes its length evenly: with many latents the
+            middle of a straight line is nearer to the origin than draws of the prior.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_steps, n_rows, n_features)
+            Decoded rows; the first and the last are the reconstructions of the ends.
+        """
+        check_scalar(n_steps, "n_steps", Integral, min_val=2)
+        if path not in PATHS:
+            raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
+        start = self._on_rows(X_start, "transform", y)
+        end = self._on_rows(X_end, "transform", y)
+        if len(start) != len(end):
+            raise ValueError(
+                f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
+                "expected."
+            )
+        Z = PATHS[path](start, end, n_steps)  # (n_steps, n_rows, k)
+        return np.stack([self.inverse_transform(step, y) for step in Z])
+
+    def score_samples(self, X, y=None, *, n_samples=100, random_state=0):
         """Return the log-density of each row under the model, in nats.
 
-        An importance-weighted estimate from draws of the posterior: in expectation a
-        lower bound on log p(x), which rises towards it with ``n_samples``. The same
+        An importance-weighted estimate from draws of the posterior [3]_: in expectation
+        a lower bound on log p(x), which rises towards it with ``n_samples``. The same
         noise serves every row, so a row's score does not depend on the others.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_rows, n_features)
             Rows in the units of the training rows.
 
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional: the density is that
+            of the rows given these. Ignored otherwise.
+
         n_samples : int, default=100
-            Draws from the posterior per row.
+            Draws from the posterior per row. Published tables take 5000.
 
         random_state : int, RandomState instance or None, default=0
             Seed of the draws.
 
         Returns
         -------
-        scores : ndarray of shape (n_samples,)
+        scores : ndarray of shape (n_rows,)
             Log-density of each row in the units of X, comparable with
             ``PCA.score_samples``; with ``loss="log_loss"`` a log-probability.
         """
-        check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        X = self._validate_rows(X, reset=False, loss=self.module_.loss_function)
-        seed = make_random_state(random_state).randint(SEED_LIMIT)
-        generator = torch.Generator().manual_seed(int(seed))
-        eps = torch.randn(
-            n_samples, 1, self.n_components_, generator=generator, dtype=torch.float64
+        X = self._validate_new_rows(X, y)
+        scores = np.full(len(X), -np.inf)
+        for eps, n_block in self._draws(n_samples, random_state):
+            part = self._compute("log_density", X, eps, n_block=n_block)
+            np.logaddexp(scores, part + math.log(len(eps)), out=scores)
+        return (scores - math.log(n_samples)).astype(X.dtype)
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`: higher is better, for model selection.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        score : float
+            Mean score of the rows.
+        """
+        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+
+    def elbo(self, X, y=None, *, n_samples=100, random_state=0):
+        """Return each row's evidence lower bound and its parts, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        n_samples : int, default=100
+            Draws from the posterior per row, over which the reconstruction term is
+            averaged.
+
+        random_state : int, RandomState instance or None, default=0
+            Seed of the draws, which are the same for every row.
+
+        Returns
+        -------
+        parts : :class:`~sklearn.utils.Bunch`
+            With the attributes
+
+            elbo : ndarray of shape (n_rows,)
+                ``reconstruction - kl.sum(axis=1)``, at most log p(x) in expectation.
+                ``beta`` has no part in it.
+            reconstruction : ndarray of shape (n_rows,)
+                Expected log-likelihood of the row under its posterior, in the units
+                of X.
+            kl : ndarray of shape (n_rows, n_components)
+                KL divergence of each latent's posterior from the prior.
+        """
+        X = self._validate_new_rows(X, y)
+        reconstruction = np.zeros(len(X))
+        for eps, n_block in self._draws(n_samples, random_state):
+            part = self._compute("expected_log_likelihood", X, eps, n_block=n_block)
+            reconstruction += len(eps) / n_samples * part
+        kl = self._compute("kl_divergences", X)
+        reconstruction = reconstruction.astype(X.dtype)
+        return Bunch(
+            elbo=reconstruction - kl.sum(axis=1), reconstruction=reconstruction, kl=kl
         )
-        n_block = max(1, _SCORE_BLOCK // (n_samples * self.module_.row_size))
-        return self._compute("log_density", X, eps, n_block=n_block)
+
+    def _draws(self, n_samples: int, random_state: Any) -> Iterator[tuple[Tensor, int]]:
+        """Standard normal noise (S, 1, k) in parts, each with rows to take at once."""
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = int(make_random_state(random_state).randint(SEED_LIMIT))
+        generator = torch.Generator().manual_seed(seed)
+        for first in range(0, n_samples, _DRAWS_AT_ONCE):
+            n_draws = min(_DRAWS_AT_ONCE, n_samples - first)
+            eps = torch.randn(
+                n_draws, 1, self.n_components_, generator=generator, dtype=torch.float64
+            )
+            yield eps, max(1, _SCORE_BLOCK // (n_draws * self.module_.row_size))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = bool(self.conditional)
+        return tags

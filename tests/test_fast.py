@@ -14,8 +14,8 @@ from sklearn_ae._modules import (
     MLP,
     Anchored,
     Autoencoder,
-    VariationalAutoencoder,
 )
+from sklearn_ae._variational import VariationalAutoencoder
 
 D, K = 5, 2  # columns and latents
 UNITS = {"center": torch.zeros(D), "scale": torch.tensor(1.0)}
@@ -169,13 +169,42 @@ def vae(kind, loss):
     return VariationalAutoencoder(encoder, decoder, loss, beta=0.7, **UNITS).double()
 
 
+def vae_with(**options):
+    """Another objective, in the middle of its warm-up, or another model."""
+
+    def make(kind, loss):
+        m = options.get("n_conditions", 0)
+        encoder, decoder = network(kind, D, 2 * K), network(kind, K + m, D - m)
+        module = VariationalAutoencoder(
+            encoder,
+            decoder,
+            loss,
+            center=torch.zeros(D - m),
+            scale=torch.tensor(1.0),
+            **options,
+        )
+        module.epoch = 1
+        return module.double()
+
+    return make
+
+
 def own(kind, loss):
     module = autoencoder("mlp", loss)
     module.encoder = nn.Sequential(*module.encoder)
     return module
 
 
-MODULES = {"AE": autoencoder, "DAE": denoising, "VAE": vae, "own": own}
+MODULES = {
+    "AE": autoencoder,
+    "DAE": denoising,
+    "VAE": vae,
+    "VAE, warm-up and free bits": vae_with(kl_warmup=3, free_bits=1.0),
+    "VAE, importance weighted": vae_with(n_importance_samples=3, kl_warmup=3),
+    "VAE, noise of each column": vae_with(noise_per_column=True),
+    "VAE, conditional": vae_with(n_conditions=2),
+    "own": own,
+}
 each_module = pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)
 
 

@@ -29,9 +29,10 @@ from sklearn_ae._images import (
     map_sizes,
 )
 from sklearn_ae._losses import LOSSES, SquaredError
-from sklearn_ae._modules import Anchored, Autoencoder, VariationalAutoencoder
+from sklearn_ae._modules import Anchored, Autoencoder
 from sklearn_ae._networks import anchor, start_at
 from sklearn_ae._training import resolve_precision, row_losses
+from sklearn_ae._variational import VariationalAutoencoder
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",

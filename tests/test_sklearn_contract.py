@@ -144,7 +144,13 @@ def regressors(Estimator, OfAnyRows):
         ),
         *regressors(sklearn_ae.EncoderDecoderRegressor, EncoderDecoderRegressor),
         *settings(
-            sklearn_ae.VAETransformer, VAETransformer, {"beta": 4.0}, {"beta": 0.0}
+            sklearn_ae.VAETransformer,
+            VAETransformer,
+            {"beta": 4.0},
+            {"beta": 0.0},
+            {"noise": "per_column"},
+            {"kl_warmup": 5, "free_bits": 0.1, "init": "random"},
+            {"n_importance_samples": 3},
         ),
     ]
 )

@@ -23,7 +23,7 @@ from torch import nn
 from sklearn_ae import AutoencoderTransformer, VAETransformer, _training
 from sklearn_ae._corruptions import GaussianCorruption
 from sklearn_ae._losses import SquaredError
-from sklearn_ae._modules import MLP, Anchored, Autoencoder, VariationalAutoencoder
+from sklearn_ae._modules import MLP, Anchored, Autoencoder
 from sklearn_ae._training import (
     _GENERATOR_LOCK,
     Batches,
@@ -41,6 +41,7 @@ from sklearn_ae._training import (
     train,
     train_one_pass,
 )
+from sklearn_ae._variational import VariationalAutoencoder
 
 CPU = torch.device("cpu")
 D, K = 4, 2  # columns and latents

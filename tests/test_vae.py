@@ -1,12 +1,16 @@
 """VAETransformer: probabilistic PCA at the start, a density, samples of the prior."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import kurtosis
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 
 from sklearn_ae import VAETransformer
 
@@ -290,3 +294,458 @@ def test_samples_are_decoded_draws_of_the_prior():
 def test_samples_do_not_depend_on_how_many_are_drawn(trained):
     few, more = (trained.sample(n, random_state=0) for n in (5, 9))
     assert_allclose(more[:5], few, rtol=1e-9)
+
+
+def test_samples_with_noise_are_draws_of_the_density(vae, X):
+    # The entropy, by the model's own scores, is that of its samples.
+    estimator = vae(n_components=2, max_iter=30).fit(X)
+    S = estimator.sample(4000, random_state=0, noise=True)
+    centred = S - estimator.sample(4000, random_state=0)
+    assert centred.var() == pytest.approx(estimator.noise_variance_, rel=0.05)
+
+
+@pytest.mark.parametrize("noise", ["shared", "per_column"])
+def test_samples_with_noise_have_the_covariance_of_the_model(noise):
+    X = TABLES["tall"]
+    vae = VAETransformer(2, max_iter=0, noise=noise).fit(X)
+    S = vae.sample(40_000, random_state=0, noise=True)
+    wanted = PCA(2, svd_solver="full").fit(X).get_covariance()
+    assert_allclose(np.cov(S.T), wanted, atol=0.03 * np.abs(wanted).max())
+
+
+def test_samples_with_laplace_noise_have_its_variance():
+    X = TABLES["tall"]
+    vae = VAETransformer(2, loss="absolute_error", max_iter=0).fit(X)
+    noise = vae.sample(20_000, 0, noise=True) - vae.sample(20_000, 0)
+    assert noise.var() == pytest.approx(vae.noise_variance_, rel=0.05)
+    assert kurtosis(noise, axis=None) == pytest.approx(3.0, abs=0.5)
+
+
+def test_samples_with_noise_of_a_bernoulli_are_binary(vae, X_unit):
+    estimator = vae(loss="log_loss").fit(X_unit)
+    means = estimator.sample(20_000, random_state=0)
+    draws = estimator.sample(20_000, random_state=0, noise=True)
+    assert set(np.unique(draws)) == {0.0, 1.0}
+    assert_allclose(draws.mean(axis=0), means.mean(axis=0), atol=0.02)
+
+
+def test_aggregated_prior_is_where_the_training_rows_are(vae):
+    # Two far groups: N(0, I) draws from the gap between them, the mixture does not.
+    rng = np.random.default_rng(0)
+    X = np.repeat([[-5.0, 0.0, 1.0], [5.0, 1.0, 0.0]], 150, axis=0)
+    X += 0.3 * rng.standard_normal(X.shape)
+    estimator = VAETransformer(1, max_iter=0).fit(X)
+    in_gap = [
+        np.mean(np.abs(estimator.sample(2000, 0, prior=prior)[:, 0]) < 2.5)
+        for prior in ("standard", "aggregated")
+    ]
+    assert in_gap[0] > 0.2
+    assert in_gap[1] < 0.02
+
+
+def test_unknown_prior_is_told(trained):
+    with pytest.raises(ValueError, match="'standard' or 'aggregated'; got 'flat'"):
+        trained.sample(prior="flat")
+
+
+# Noise of each column -----------------------------------------------------------------
+
+
+def test_noise_of_each_column_starts_as_probabilistic_pca():
+    X = TABLES["tall"]
+    vae = VAETransformer(3, noise="per_column", max_iter=0).fit(X)
+    pca = PCA(3, svd_solver="full").fit(X)
+    assert_allclose(vae.noise_variance_, np.full(6, pca.noise_variance_), rtol=1e-5)
+    assert_allclose(vae.score_samples(X), pca.score_samples(X), rtol=1e-4, atol=1e-4)
+
+
+def test_noise_of_each_column_is_that_of_its_residuals():
+    rng = np.random.default_rng(0)
+    wanted = np.array([0.4, 0.6, 0.8, 1.2, 1.6, 1.6])
+    X = rng.normal(size=(2000, 1)) @ np.ones((1, 6)) * 3.0
+    X += wanted * rng.standard_normal((2000, 6))
+    X = X[:, ::-1]
+    vae = VAETransformer(1, noise="per_column", hidden_layer_sizes=()).fit(X)
+    assert_allclose(np.sqrt(vae.noise_variance_), wanted[::-1], rtol=0.2)
+    shared = VAETransformer(1, hidden_layer_sizes=()).fit(X)
+    assert vae.score(X) > shared.score(X) + 0.3
+
+
+def test_noise_of_each_column_follows_the_order_of_the_columns(vae, X):
+    order = [3, 0, 4, 1, 2]
+    variances = vae(noise="per_column").fit(X).noise_variance_
+    permuted = vae(noise="per_column").fit(X[:, order]).noise_variance_
+    assert_array_equal(permuted, variances[order])
+
+
+# Parts of the bound -------------------------------------------------------------------
+
+
+def test_parts_of_the_bound_are_exact_where_the_posterior_is():
+    X = TABLES["tall"]
+    vae = VAETransformer(3, max_iter=0).fit(X)
+    parts = vae.elbo(X, n_samples=4000)
+    assert_allclose(parts.elbo, parts.reconstruction - parts.kl.sum(axis=1))
+    exact = PCA(3, svd_solver="full").fit(X).score_samples(X)
+    assert_allclose(parts.elbo.mean(), exact.mean(), atol=0.1)
+
+
+def test_bound_is_the_loss_with_its_sign_turned(trained, X):
+    with torch.no_grad():
+        x = trained.module_.standardize(torch.tensor(np.tile(X, (300, 1))))
+        torch.manual_seed(0)
+        loss = trained.module_.loss(x).mean().item()
+    wanted = -loss + trained.module_.log_volume.item()
+    assert trained.elbo(X, n_samples=1000).elbo.mean() == pytest.approx(wanted, abs=0.1)
+
+
+def test_bound_is_below_the_density_of_each_row(vae, X):
+    # With Laplace noise no Gaussian is the posterior, so that there is a gap.
+    estimator = vae(loss="absolute_error").fit(X)
+    scores = estimator.score_samples(X, n_samples=1000)
+    gap = scores - estimator.elbo(X, n_samples=1000).elbo
+    assert gap.min() > -0.1
+    assert gap.mean() > 0.03
+
+
+def test_divergences_of_the_bound_are_those_of_the_diagnostics(trained, X):
+    parts = trained.elbo(X)
+    assert_allclose(parts.kl.mean(axis=0), trained.kl_per_component_, rtol=1e-4)
+    assert_allclose(trained.kl_per_component_, kl_per_latent(trained, X), rtol=1e-4)
+
+
+def test_scores_and_bounds_take_any_number_of_draws_part_by_part(
+    trained, X, monkeypatch
+):
+    scores = trained.score_samples(X, n_samples=48)
+    bound = trained.elbo(X, n_samples=48).elbo
+    monkeypatch.setattr("sklearn_ae._vae._DRAWS_AT_ONCE", 16)
+    assert_allclose(trained.score_samples(X, n_samples=48), scores, rtol=1e-9)
+    assert_allclose(trained.elbo(X, n_samples=48).elbo, bound, rtol=1e-9)
+
+
+def test_scores_hold_few_numbers_at_a_time(trained, X, monkeypatch):
+    sizes = []
+    log_prob = type(trained.module_).log_prob
+
+    def spy(self, x, eps):
+        sizes.append(len(eps) * x.numel())
+        return log_prob(self, x, eps)
+
+    monkeypatch.setattr(type(trained.module_), "log_prob", spy)
+    monkeypatch.setattr("sklearn_ae._vae._SCORE_BLOCK", 2000)
+    trained.score_samples(X, n_samples=1000)
+    assert max(sizes) <= 2000
+
+
+def test_scores_do_not_depend_on_the_other_rows_nor_on_their_order(trained, X):
+    scores = trained.score_samples(X)
+    order = np.random.default_rng(0).permutation(len(X))
+    assert_allclose(trained.score_samples(X[order]), scores[order], rtol=1e-12)
+    assert_allclose(trained.score_samples(X[:3]), scores[:3], rtol=1e-12)
+
+
+# Posterior and latents ----------------------------------------------------------------
+
+
+def test_posterior_is_that_of_probabilistic_pca_at_the_start():
+    X = TABLES["tall"]
+    vae = VAETransformer(3, max_iter=0).fit(X)
+    mean, std = vae.posterior(X)
+    pca = PCA(3, svd_solver="full").fit(X)
+    assert_array_equal(mean, vae.transform(X))
+    variance = pca.noise_variance_ / pca.explained_variance_
+    assert_allclose(std**2, np.tile(variance, (len(X), 1)), rtol=1e-4)
+
+
+def test_draws_of_the_posterior_have_its_moments(trained, X):
+    Z = trained.sample_posterior(X, 5000, random_state=0)
+    mean, std = trained.posterior(X)
+    assert Z.shape == (5000, len(X), 2)
+    assert_allclose(Z.mean(axis=0), mean, atol=0.08)
+    assert_allclose(Z.std(axis=0), std, atol=0.08)
+
+
+def test_draws_of_the_posterior_follow_their_seed(trained, X):
+    first, again, other = (
+        trained.sample_posterior(X, random_state=s) for s in (1, 1, 2)
+    )
+    assert_array_equal(again, first)
+    assert np.any(other != first)
+
+
+@pytest.mark.parametrize("path", ["linear", "spherical"])
+def test_interpolation_goes_from_reconstruction_to_reconstruction(trained, X, path):
+    way = trained.interpolate(X[:4], X[4:8], 7, path=path)
+    assert way.shape == (7, 4, 5)
+    assert_allclose(way[0], trained.reconstruct(X[:4]), rtol=1e-6, atol=1e-6)
+    assert_allclose(way[-1], trained.reconstruct(X[4:8]), rtol=1e-6, atol=1e-6)
+
+
+def test_linear_interpolation_is_half_way_in_the_middle(trained, X):
+    middle = trained.interpolate(X[:4], X[4:8], 3)[1]
+    Z = trained.transform(X[:8])
+    assert_allclose(middle, trained.inverse_transform((Z[:4] + Z[4:]) / 2))
+
+
+def test_interpolation_between_unlike_numbers_of_rows(trained, X):
+    with pytest.raises(ValueError, match="X_start has 2 rows and X_end 3"):
+        trained.interpolate(X[:2], X[:3])
+
+
+def test_interpolation_on_an_unknown_path(trained, X):
+    with pytest.raises(ValueError, match="'linear' or 'spherical'; got 'long'"):
+        trained.interpolate(X[:2], X[:2], path="long")
+
+
+# Collapse -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def uneven():
+    """One strong direction and five weak ones, all above the noise."""
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(20, 6)))[0]
+    Z = rng.normal(size=(600, 6)) * [20.0, 3.0, 3.0, 3.0, 3.0, 3.0]
+    return Z @ axes.T + rng.normal(size=(600, 20))
+
+
+def from_noise(uneven, **params):
+    """Six latents, by default without the help of PCA."""
+    settings = {
+        "init": "random",
+        "hidden_layer_sizes": (32, 32),
+        "early_stopping": False,
+        "max_iter": 60,
+        "batch_size": 64,
+        "learning_rate_init": 3e-3,
+    }
+    return VAETransformer(6, **{**settings, **params}).fit(uneven)
+
+
+@pytest.fixture(scope="module")
+def collapsed(uneven):
+    with pytest.warns(ConvergenceWarning, match="4 of 6 latents carry less") as caught:
+        estimator = from_noise(uneven)
+    return estimator, str(caught[0].message)
+
+
+def test_collapsed_latents_are_counted(collapsed):
+    estimator, _ = collapsed
+    assert estimator.n_active_components_ == 2
+    assert np.all(estimator.kl_per_component_[2:] < 0.01)
+
+
+REMEDIES = {
+    "kl_warmup": {"kl_warmup": 30},
+    "free_bits": {"free_bits": 0.2},
+    "n_importance_samples": {"n_importance_samples": 10},
+    "init": {"init": "pca"},
+}
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_remedy_against_collapse(collapsed, uneven, remedy):
+    plain, warning = collapsed
+    assert f"{remedy}=" in warning
+    estimator = from_noise(uneven, **REMEDIES[remedy])
+    assert estimator.n_active_components_ >= 2 * plain.n_active_components_
+    assert estimator.score(uneven) > plain.score(uneven)
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_no_warning_where_there_is_nothing_to_find():
+    noise = np.random.default_rng(0).normal(size=(600, 20))
+    estimator = from_noise(noise, max_iter=75)
+    assert estimator.n_active_components_ < 3
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_no_warning_where_the_start_was_better(uneven):
+    # From PCA every latent was alive: what is dead was given up for a higher bound.
+    from_noise(uneven, init="pca", beta=30.0, max_iter=75)
+
+
+def test_patience_lasts_longer_than_the_warm_up(vae, more_rows):
+    # The bound at its full weight falls while the weight rises.
+    X = more_rows(300)
+    params = {"early_stopping": True, "n_iter_no_change": 2, "max_iter": 60}
+    with np.errstate(all="ignore"):
+        estimator = vae(kl_warmup=25, tol=1e9, **params).partial_fit(X)
+        options = estimator._training_options(len(X), estimator.module_)
+    assert options.n_iter_no_change == 27
+
+
+# Conditions ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """Rows of three kinds, which differ in their mean and in their shape."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(["a", "b", "c"], size=400)
+    t = rng.uniform(-1, 1, size=400)
+    bend = np.select([y == "a", y == "b"], [t**2, -(t**2)], t)
+    shift = np.select([y == "a", y == "b"], [-20.0, 0.0], 20.0)
+    X = np.column_stack([t, bend, t + shift]) + 0.02 * rng.standard_normal((400, 3))
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def conditional(labelled):
+    X, y = labelled
+    return VAETransformer(
+        1, conditional=True, hidden_layer_sizes=(32,), early_stopping=False
+    ).fit(X, y)
+
+
+def test_samples_of_a_condition_are_of_its_kind(conditional):
+    for label, sign in (("a", 1.0), ("b", -1.0)):
+        S = conditional.sample(500, random_state=0, y=label)
+        # The parabola of the kind, opened its way, at its place.
+        assert abs(S[:, 2].mean() - (-20.0 if label == "a" else 0.0)) < 1.0
+        assert np.corrcoef(S[:, 0] ** 2, S[:, 1])[0, 1] * sign > 0.7
+
+
+def test_samples_of_several_conditions_are_in_their_order(conditional):
+    S = conditional.sample(3, random_state=0, y=["c", "a", "b"])
+    assert_allclose(S[:, 2], [20.0, -20.0, 0.0], atol=3.0)
+
+
+def test_rows_are_less_likely_under_other_conditions(conditional, labelled):
+    X, y = labelled
+    other = np.select([y == "a", y == "b"], ["b", "c"], "a")
+    assert conditional.score(X, y) > conditional.score(X, other) + 100
+
+
+def test_conditional_density_is_higher_than_that_without(conditional, labelled):
+    X, y = labelled
+    plain = VAETransformer(1, hidden_layer_sizes=(32,), early_stopping=False).fit(X, y)
+    assert conditional.score(X, y) > plain.score(X) + 1.0
+
+
+def test_conditional_start_is_probabilistic_pca_within_the_kinds():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, size=300)
+    X = TABLES["tall"][rng.integers(0, 60, size=300)] + 10.0 * y[:, None]
+    means = np.array([X[y == label].mean(axis=0) for label in range(3)])
+    vae = VAETransformer(2, conditional=True, max_iter=0).fit(X, y)
+    pca = PCA(2, svd_solver="full").fit(X - means[y])
+    wanted = pca.score_samples(X - means[y])
+    assert_allclose(vae.score_samples(X, y), wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_conditions_go_through_every_method(conditional, labelled):
+    X, y = labelled
+    X, y = X[:6], y[:6]
+    Z = conditional.transform(X, y)
+    assert Z.shape == (6, 1)
+    assert_allclose(conditional.reconstruct(X, y), conditional.inverse_transform(Z, y))
+    mean, _ = conditional.posterior(X, y)
+    assert_array_equal(mean, Z)
+    assert conditional.sample_posterior(X, 2, y=y).shape == (2, 6, 1)
+    assert conditional.interpolate(X, X[::-1], 3, y=y).shape == (3, 6, 3)
+    assert conditional.elbo(X, y).kl.shape == (6, 1)
+    assert conditional.score(X, y) == conditional.score_samples(X, y).mean()
+
+
+def test_fit_transform_is_fit_and_transform(labelled):
+    X, y = labelled
+    vae = VAETransformer(1, conditional=True, max_iter=0)
+    assert_array_equal(vae.fit_transform(X, y), vae.transform(X, y))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda vae, X: vae.transform(X),
+        lambda vae, X: vae.score(X),
+        lambda vae, X: vae.sample(2),
+        lambda vae, X: vae.inverse_transform([[0.0]]),
+        lambda vae, X: vae.fit(X),
+        lambda vae, X: vae.partial_fit(X),
+    ],
+    ids=["transform", "score", "sample", "inverse_transform", "fit", "partial_fit"],
+)
+def test_conditional_model_asks_for_conditions(conditional, labelled, use):
+    X, _ = labelled
+    with pytest.raises(ValueError, match=r"conditional=True: .* give these too"):
+        use(copy.deepcopy(conditional), X)
+
+
+def test_conditions_of_too_few_rows(labelled):
+    X, y = labelled
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        VAETransformer(conditional=True).fit(X, y[:-1])
+
+
+def test_conditional_images_need_networks_of_ones_own(labelled):
+    X, y = labelled
+    with pytest.raises(ValueError, match="conditional=True needs networks"):
+        VAETransformer(conditional=True, image_shape=(1, 3)).fit(X, y)
+
+
+def test_networks_of_ones_own_get_the_conditions_beside_the_rows(vae, labelled):
+    X, y = labelled
+    estimator = vae(
+        n_components=2, conditional=True, encoder=nn.Linear, decoder=nn.Linear
+    ).fit(X, y)
+    assert estimator.module_.encoder.in_features == 3 + 3
+    assert estimator.module_.decoder.in_features == 2 + 3
+    assert np.isfinite(estimator.score(X, y))
+
+
+def test_y_is_ignored_without_conditions(vae, X):
+    y = np.arange(len(X))
+    with_y, without = vae().fit(X, y), vae().fit(X)
+    assert_array_equal(with_y.transform(X, y), without.transform(X))
+    assert_array_equal(with_y.score_samples(X, y), without.score_samples(X))
+
+
+def test_conditional_model_of_a_table_too_long_to_copy(labelled, monkeypatch):
+    X, y = labelled
+    monkeypatch.setattr("sklearn_ae._rows.RESIDENT_SIZE", 600)
+    vae = VAETransformer(1, conditional=True, hidden_layer_sizes=(32,)).fit(X, y)
+    S = vae.sample(3, random_state=0, y=["c", "a", "b"])
+    assert_allclose(S[:, 2], [20.0, -20.0, 0.0], atol=3.0)
+    parts = [vae.transform(X[part], y[part]) for part in (slice(100), slice(100, None))]
+    assert_allclose(vae.transform(X, y), np.concatenate(parts))
+
+
+def test_conditional_model_goes_on_where_it_was(labelled):
+    X, y = labelled
+    params = {"conditional": True, "hidden_layer_sizes": (8,)}
+    vae = VAETransformer(1, warm_start=True, max_iter=3, **params).fit(X, y)
+    vae.set_params(max_iter=6).fit(X, y)
+    assert vae.n_iter_ == 6
+    vae.set_params(conditional=False, max_iter=9)
+    with pytest.raises(ValueError, match="fitted with conditional=True"):
+        vae.fit(X, y)
+
+
+def test_conditional_model_learns_in_passes(labelled):
+    X, y = labelled
+    vae = VAETransformer(1, conditional=True, hidden_layer_sizes=(8,))
+    first = vae.partial_fit(X, y).score(X, y)
+    for _ in range(5):
+        vae.partial_fit(X, y)
+    assert vae.score(X, y) > first
+
+
+# Parameters that do not go together ---------------------------------------------------
+
+
+def test_free_bits_do_not_go_with_the_importance_weighted_bound(X):
+    with pytest.raises(ValueError, match=r"free_bits=0.5 with n_importance"):
+        VAETransformer(free_bits=0.5, n_importance_samples=5).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("noise", "both"), ("kl_warmup", -1), ("free_bits", -0.1)]
+    + [("n_importance_samples", 0), ("n_importance_samples", 1.5)]
+    + [("conditional", "yes")],
+)
+def test_bad_value_of_a_parameter(name, value, X):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of VAETransformer"):
+        VAETransformer(**{name: value}).fit(X)

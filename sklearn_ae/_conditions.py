@@ -1,0 +1,113 @@
+"""What a conditional model is told beside each row: labels or a table, as numbers."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import type_of_target
+
+Column = np.ndarray  # (n_samples,)
+
+
+class Conditions:
+    """Conditions as numbers of about unit size: (n_samples, n_numbers).
+
+    Labels become one column of zeros and ones each. Numbers are standardised. One
+    column alone holds numbers where it is continuous and labels otherwise; in a table,
+    columns of a numeric type hold numbers and all others labels.
+    """
+
+    def __init__(self, y: Any):
+        columns, self.names = _columns(y)
+        self.is_table = np.ndim(y) == 2
+        self.encoders = [_encoder(column, self.is_table) for column in columns]
+        self.n_numbers = sum(encoder.n_numbers for encoder in self.encoders)
+
+    def encode(self, y: Any, n_samples: int, dtype: np.dtype) -> np.ndarray:
+        """The conditions of n_samples rows; one condition alone is that of them all."""
+        if np.ndim(y) == (1 if self.is_table else 0):
+            y = np.asarray(y, dtype=object)[None] if self.is_table else [y]
+        columns, names = _columns(y)
+        if len(columns) != len(self.encoders):
+            raise ValueError(
+                f"y must have {len(self.encoders)} columns of conditions, as in fit; "
+                f"got {len(columns)}."
+            )
+        if None not in (names, self.names) and names != self.names:
+            raise ValueError(
+                f"The columns of y must be {self.names}, as in fit; got {names}."
+            )
+        if len(columns[0]) not in (1, n_samples):
+            raise ValueError(
+                f"y must hold a condition for each of {n_samples} rows; got "
+                f"{len(columns[0])}."
+            )
+        parts = [
+            encoder.encode(column)
+            for encoder, column in zip(self.encoders, columns, strict=True)
+        ]
+        numbers = np.concatenate(parts, axis=1).astype(dtype)  # (n or 1, m)
+        return np.broadcast_to(numbers, (n_samples, self.n_numbers))
+
+
+class _Labels:
+    def __init__(self, column: Column):
+        self.labels = np.unique(column)
+
+    @property
+    def n_numbers(self) -> int:
+        return len(self.labels)
+
+    def encode(self, column: Column) -> np.ndarray:
+        known = self.labels.tolist()
+        unknown = [value for value in column.tolist() if value not in known]
+        if unknown:
+            raise ValueError(
+                f"y holds {unknown[0]!r}, which was not in fit; there were {known}."
+            )
+        places = {label: i for i, label in enumerate(known)}
+        return np.eye(len(known))[[places[value] for value in column.tolist()]]
+
+
+class _Numbers:
+    n_numbers = 1
+
+    def __init__(self, column: Column):
+        numbers = column.astype(np.float64)
+        self.mean, self.scale = numbers.mean(), numbers.std() or 1.0
+
+    def encode(self, column: Column) -> np.ndarray:
+        try:
+            numbers = column.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must hold numbers, as in fit: {error}.") from error
+        return ((numbers - self.mean) / self.scale)[:, None]  # (n, 1)
+
+
+def _columns(y: Any) -> tuple[list[Column], list | None]:
+    """The columns of labels (n,) or of a table (n, .), and the names of a frame's."""
+    if hasattr(y, "iloc") and np.ndim(y) == 2:
+        columns = [np.asarray(y[name]) for name in y.columns]
+        names = list(y.columns)
+    else:
+        table = np.asarray(y)
+        if table.ndim not in (1, 2) or table.size == 0:
+            raise ValueError(
+                "y must hold one condition or a row of conditions for each row of X; "
+                f"got an array of shape {table.shape}."
+            )
+        columns, names = list(table.reshape(len(table), -1).T), None
+    for column in columns:
+        # Whatever does not equal itself is missing, as None is.
+        if any(value is None or value != value for value in column.tolist()):
+            raise ValueError("y has missing values; every row needs its conditions.")
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            raise ValueError("y has infinite values.")
+    return columns, names
+
+
+def _encoder(column: Column, is_of_table: bool) -> _Labels | _Numbers:
+    if is_of_table:
+        holds_numbers = column.dtype.kind in "fiu"
+    else:
+        holds_numbers = type_of_target(column) == "continuous"
+    return _Numbers(column) if holds_numbers else _Labels(column)

@@ -1,0 +1,248 @@
+"""The module of the variational autoencoder: posterior, likelihood and bounds.
+
+Shapes: n rows, d features, k latents, m numbers that a row is conditioned on, S
+samples of the latents. Where there are conditions, a row has them behind its d
+features, and a latent vector behind its k latents: the engine sees rows of d + m.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ._losses import SquaredError
+from ._modules import Autoencoder, map_inputs, map_outputs
+
+
+def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL divergence of N(mean, exp(log_var)) from N(0, 1), in nats: (..., k)."""
+    return 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var)
+
+
+class VariationalAutoencoder(Autoencoder):
+    """Gaussian posterior N(mean, diag exp(log_var)), prior N(0, I).
+
+    The encoder gives mean and log-variance side by side (n, 2k). The scale of the
+    likelihood (sigma of a Gaussian, b of a Laplace distribution), one for all columns
+    or one for each, is learned: it is what weighs the reconstruction against the KL
+    divergence.
+    """
+
+    # Adam moves a parameter by about one learning rate per step; the log of the
+    # noise has further to go than a weight has.
+    NOISE_SPEED = 10.0
+    # Below this share of the data's spread the noise would follow rounding errors.
+    MIN_LOG_NOISE = math.log(1e-3)
+    # Keeps exp(log_var) and its square finite in float32, whatever row comes.
+    LOG_VAR_LIMIT = 30.0
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        *,
+        center: Tensor,
+        scale: Tensor,
+        noise_scale: float = 1.0,
+        noise_per_column: bool = False,
+        n_conditions: int = 0,
+        beta: float = 1.0,
+        kl_warmup: float = 0.0,
+        free_bits: float = 0.0,
+        n_importance_samples: int = 1,
+    ):
+        super().__init__(encoder, decoder, loss, center=center, scale=scale)
+        self.n_conditions = n_conditions
+        self.beta = beta
+        self.kl_warmup = kl_warmup  # epochs
+        self.free_bits = free_bits  # nats per latent
+        self.n_importance_samples = n_importance_samples
+        log_noise = torch.full(
+            (len(center),) if noise_per_column else (),
+            math.log(noise_scale) / self.NOISE_SPEED,
+            dtype=torch.float32,
+        )
+        if loss.has_noise:
+            self.noise = nn.Parameter(log_noise)
+        else:
+            self.register_buffer("noise", torch.tensor(0.0))
+
+    @property
+    def n_inputs(self) -> int:
+        return len(self.center) + self.n_conditions
+
+    @property
+    def loss_size(self) -> int:
+        return self.row_size * self.n_importance_samples
+
+    @property
+    def log_noise(self) -> Tensor:
+        """Log of the noise's scale in standardised units: () or (d,)."""
+        log_noise = self.noise * self.NOISE_SPEED
+        # The gradient passes the floor, or noise that fell below it could not rise.
+        return (
+            log_noise + (log_noise.clamp(min=self.MIN_LOG_NOISE) - log_noise).detach()
+        )
+
+    @property
+    def loss_of_nonsense(self) -> float:
+        # An error as large as the data's spread, against the least noise there is.
+        per_column = 0.5 * math.exp(-2.0 * self.MIN_LOG_NOISE)
+        return len(self.center) * (per_column if self.loss_function.has_noise else 1.0)
+
+    # In the networks' units ------------------------------------------------------
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x)."""
+        mean, log_var = self.encoder(x).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
+        return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x)[0]  # (n, d) -> (n, k)
+
+    def log_likelihood(self, z: Tensor, x: Tensor) -> Tensor:
+        """log p(x | z) with z (..., n, k): (..., n) in nats."""
+        target, conditions = self._parts(x)
+        output = self.decode(_beside(z, conditions))  # (..., n, d)
+        return self.loss_function.log_likelihood(output, target, self.log_noise)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        target, conditions = self._parts(x)
+        output = self.decode(_beside(self.encode(x), conditions))
+        return self.loss_function.error(output, target)  # (n,)
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Minus the bound of each row, in nats: what training minimises.
+
+        Warm-up and free bits are ways to get there, and of the training mode only: what
+        validation watches is the same bound in every epoch.
+        """
+        weight = self.beta
+        if self.training and self.epoch < self.kl_warmup:
+            weight *= self.epoch / self.kl_warmup
+        mean, log_var = self.posterior(x)
+        if self.n_importance_samples > 1:
+            eps = torch.randn(
+                (self.n_importance_samples, *mean.shape),
+                dtype=mean.dtype,
+                device=mean.device,
+            )  # (S, n, k)
+            return -_log_mean_exp(self._log_weights(x, mean, log_var, eps, weight))
+        q = torch.distributions.Normal(
+            mean, torch.exp(0.5 * log_var), validate_args=False
+        )
+        z = q.rsample()  # mean + std * eps: the gradient reaches mean and std
+        kl = kl_per_latent(mean, log_var)  # (n, k)
+        if self.training and self.free_bits > 0:
+            # A latent that costs less than this on the batch is not pulled further.
+            is_free = kl.mean(dim=0) < self.free_bits  # (k,)
+            kl = torch.where(is_free, self.free_bits, kl)
+        return weight * kl.sum(dim=-1) - self.log_likelihood(z, x)  # (n,)
+
+    def log_prob(self, x: Tensor, eps: Tensor) -> Tensor:
+        """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
+
+        log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
+        in expectation that rises to log p(x) with S, and that is exact for any S
+        where q is the true posterior.
+        """
+        return _log_mean_exp(self._log_weights(x, *self.posterior(x), eps))  # (n,)
+
+    def _log_weights(
+        self,
+        x: Tensor,
+        mean: Tensor,
+        log_var: Tensor,
+        eps: Tensor,
+        kl_weight: float = 1.0,
+    ) -> Tensor:
+        """log p(x | z) + kl_weight * (log p(z) - log q(z | x)): (S, n)."""
+        z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
+        # Of log p(z) - log q(z | x) the constants log(2 pi) cancel.
+        log_ratio = 0.5 * (eps.square() + log_var - z.square()).sum(dim=-1)
+        return self.log_likelihood(z, x) + kl_weight * log_ratio
+
+    # In the data's units -----------------------------------------------------------
+
+    @property
+    def latent_scale(self) -> Tensor:
+        """Latents are in the prior's units."""
+        return torch.ones_like(self.scale)
+
+    def standardize(self, X: Tensor) -> Tensor:
+        rows, conditions = self._parts(X)
+        return _beside(super().standardize(rows), conditions)  # (n, d + m)
+
+    def forward(self, X: Tensor) -> Tensor:
+        _, conditions = self._parts(X)
+        return self.inverse_transform(_beside(self.transform(X), conditions))
+
+    def score_samples(self, X: Tensor) -> Tensor:
+        """The bound on each row's log-density in the data's units: (n,) in nats."""
+        return self.log_volume - self.loss(self.standardize(X))
+
+    def log_density(self, X: Tensor, eps: Tensor) -> Tensor:
+        """log_prob of rows in the data's units, with their volume: (n,) in nats."""
+        return self.log_prob(self.standardize(X), eps.to(self.dtype)) + self.log_volume
+
+    def posterior_moments(self, X: Tensor) -> Tensor:
+        """Means and standard deviations of the posterior side by side: (n, 2k)."""
+        mean, log_var = self.posterior(self.standardize(X))
+        return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
+
+    def expected_log_likelihood(self, X: Tensor, eps: Tensor) -> Tensor:
+        """E_q log p(x | z) from draws eps (S, 1, k), in the data's units: (n,)."""
+        x = self.standardize(X)
+        mean, log_var = self.posterior(x)
+        z = mean + torch.exp(0.5 * log_var) * eps.to(self.dtype)  # (S, n, k)
+        return self.log_likelihood(z, x).mean(dim=0) + self.log_volume
+
+    def kl_divergences(self, X: Tensor) -> Tensor:
+        """KL divergence of each latent's posterior from the prior: (n, k) in nats."""
+        return kl_per_latent(*self.posterior(self.standardize(X)))
+
+    @property
+    def log_volume(self) -> Tensor:
+        """log |dx / dX|: what a density loses when rows are standardised."""
+        n_features = len(self.center)
+        return -n_features * torch.log(self.scale) * self.loss_function.has_noise
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows without their conditions (n, d), and these (n, m)."""
+        n_features = len(self.center)
+        return x[..., :n_features], x[..., n_features:]
+
+    # Latents one can read ------------------------------------------------------------
+
+    @torch.no_grad()
+    def rotate(self, rotation: Tensor, shift: Tensor) -> None:
+        """As Autoencoder.rotate, for signed permutations, which keep q diagonal."""
+        both = torch.block_diag(rotation.T, rotation.T.abs())  # mean, log_var
+        map_outputs(self.encoder, both, torch.cat([shift, torch.zeros_like(shift)]))
+        conditions = torch.eye(self.n_conditions).to(rotation)  # stay as they are
+        map_inputs(
+            self.decoder,
+            torch.block_diag(rotation, conditions),
+            torch.cat([shift, shift.new_zeros(self.n_conditions)]),
+        )
+
+    @torch.no_grad()
+    def put_columns_back(self, order: Tensor) -> None:
+        super().put_columns_back(order)
+        if self.noise.ndim:
+            # Rows with conditions have their columns in place.
+            back = torch.argsort(order[: len(self.noise)]).to(self.noise.device)
+            self.noise.copy_(self.noise[back])
+
+
+def _beside(rows: Tensor, conditions: Tensor) -> Tensor:
+    """Rows (..., n, .) with the conditions (n, m), if there are any, behind them."""
+    if conditions.shape[-1] == 0:
+        return rows
+    conditions = conditions.to(rows.dtype).expand(*rows.shape[:-1], -1)
+    return torch.cat([rows, conditions], dim=-1)
+
+
+def _log_mean_exp(log_weights: Tensor) -> Tensor:
+    return torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights))
