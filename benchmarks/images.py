@@ -29,7 +29,11 @@ from benchmarks._common import (
     finish,
     format_table,
 )
-from sklearn_ae import AutoencoderTransformer, DenoisingAutoencoderTransformer
+from sklearn_ae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoderTransformer,
+    VAETransformer,
+)
 from sklearn_ae.datasets import (
     ENVIRONMENT_VARIABLE,
     load_fashion_mnist,
@@ -44,6 +48,7 @@ LATENTS = (2, 8, 16, 64)
 METHODS = {
     "convolutional": "AutoencoderTransformer(k, image_shape=(28, 28))",
     "dense": "AutoencoderTransformer(k)",
+    "vae": "VAETransformer(k, image_shape=(28, 28))",
     "pca": "PCA",
     "umap": "UMAP",
     "tsne": "t-SNE",
@@ -51,7 +56,7 @@ METHODS = {
     "anomaly": "a boot among the digits",
     "denoising": "DenoisingAutoencoderTransformer",
 }
-OURS = ("convolutional", "dense")
+OURS = ("convolutional", "dense", "vae")
 # Latents that neighbours keep are checked on so many rows, as those who published did.
 TRUSTED_ROWS = 10_000
 # t-SNE has no transform: this many training images are laid out with the test images.
@@ -165,11 +170,8 @@ def measure(method: str, k: int, seed: int, images: Images, boots: Any) -> Row:
     if method == "pixels":
         return measure_neighbors(images, images.X_train, images.X_test)
     model = make_model(method, k, seed)
-    start = time.perf_counter()
-    model.fit(images.X_train)
-    seconds = time.perf_counter() - start
+    row = timed_fit(model, images.X_train)
     Z_train, Z_test = model.transform(images.X_train), model.transform(images.X_test)
-    row: Row = {"fit_seconds": round(seconds, 1)}
     if method != "umap":  # whose way back takes minutes for some hundred images
         X_back = model.inverse_transform(Z_test)
         row["mse"] = float(np.mean((images.X_test - X_back) ** 2))
@@ -180,11 +182,26 @@ def measure(method: str, k: int, seed: int, images: Images, boots: Any) -> Row:
     return row | measure_neighbors(images, Z_train, Z_test)
 
 
+def timed_fit(model: Any, X: NDArray[Any]) -> Row:
+    """Fit a model, and note how long it took and how long processors were at it.
+
+    The first is more than the second where other work wants the processors too.
+    """
+    start, start_of_work = time.perf_counter(), time.process_time()
+    model.fit(X)
+    return {
+        "fit_seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - start_of_work, 1),
+    }
+
+
 def make_model(method: str, k: int, seed: int) -> Any:
     if method == "convolutional":
         return AutoencoderTransformer(k, image_shape=IMAGE_SHAPE, random_state=seed)
     if method == "dense":
         return AutoencoderTransformer(k, random_state=seed)
+    if method == "vae":
+        return VAETransformer(k, image_shape=IMAGE_SHAPE, random_state=seed)
     if method == "pca":
         return PCA(k, random_state=seed)
     if method == "umap":
@@ -217,11 +234,9 @@ def measure_neighbors(images: Images, Z_train: Any, Z_test: Any) -> Row:
 def measure_tsne(k: int, seed: int, images: Images) -> Row:
     """t-SNE lays out test images together with some training images, unlabelled."""
     X = np.concatenate([images.X_train[:TSNE_ROWS], images.X_test])
-    start = time.perf_counter()
-    Z = TSNE(k, random_state=seed).fit_transform(X)
-    seconds = time.perf_counter() - start
-    Z_train, Z_test = np.split(Z, [len(Z) - len(images.X_test)])
-    row = {"fit_seconds": round(seconds, 1)}
+    model = TSNE(k, random_state=seed)
+    row = timed_fit(model, X)
+    Z_train, Z_test = np.split(model.embedding_, [len(X) - len(images.X_test)])
     row["trustworthiness"] = trusted(images.X_train[:TSNE_ROWS], Z_train)
     return row | measure_neighbors(images, Z_train, Z_test)
 
@@ -233,13 +248,10 @@ def measure_anomaly(k: int, seed: int, images: Images, boots: NDArray[Any]) -> R
     turn, and the first one of them is reported by itself.
     """
     model = AutoencoderTransformer(k, random_state=seed)
-    start = time.perf_counter()
-    model.fit(images.X_train)
-    seconds = time.perf_counter() - start
+    row = timed_fit(model, images.X_train)
     highest = -model.score_samples(images.X_test).min()
     ratios = -model.score_samples(boots) / highest
-    return {
-        "fit_seconds": round(seconds, 1),
+    return row | {
         "boot_ratio": float(ratios[0]),
         "median_boot_ratio": float(np.median(ratios)),
         "share_of_boots_first": float(np.mean(ratios > 1.0)),
@@ -265,9 +277,7 @@ def measure_denoising(k: int, seed: int, images: Images) -> Row:
         image_shape=IMAGE_SHAPE,
         random_state=seed,
     )
-    start = time.perf_counter()
-    model.fit(images.X_train)
-    seconds = time.perf_counter() - start
+    row = timed_fit(model, images.X_train)
     by_k = {
         n: psnr(images.X_test, pca.inverse_transform(pca.transform(X_noisy)))
         for n in DENOISING_COMPONENTS
@@ -276,8 +286,7 @@ def measure_denoising(k: int, seed: int, images: Images) -> Row:
     }
     best = max(by_k, key=lambda n: by_k[n])
     quality = psnr(images.X_test, model.reconstruct(X_noisy))
-    return {
-        "fit_seconds": round(seconds, 1),
+    return row | {
         "psnr": quality,
         "psnr_noisy": psnr(images.X_test, X_noisy),
         "psnr_pca": by_k[best],
@@ -314,7 +323,7 @@ def summarize(frame: pd.DataFrame) -> Row:
                 "target": goal.target,
                 "measured": round(value, 5),
                 "method": method,
-                "fit_seconds": seconds,
+                "cpu_seconds": seconds,
                 "met": bool(is_met),
             }
         )
@@ -338,7 +347,7 @@ def best_of_ours(
     if rows.empty:
         return None
     best = rows.iloc[0]
-    return best["method"], float(best[goal.quantity]), float(best["fit_seconds"])
+    return best["method"], float(best[goal.quantity]), float(best["cpu_seconds"])
 
 
 def report(frame: pd.DataFrame, summary: Row) -> str:
@@ -351,13 +360,13 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
     ]
     parts += _format_others(frame)
     if summary["targets"]:
-        heading = ["targets", "published", "target", "measured", "method", "s", ""]
+        heading = ["targets", "published", "target", "measured", "method", "CPU s", ""]
         lines = [
             [
                 f"{goal['set']} {goal['k']} {QUANTITIES[goal['quantity']]}",
                 *(_short(goal[name]) for name in ("published", "target", "measured")),
                 goal["method"],
-                f"{goal['fit_seconds']:.0f}",
+                f"{goal['cpu_seconds']:.0f}",
                 "met" if goal["met"] else "NOT met",
             ]
             for goal in summary["targets"]
@@ -367,15 +376,15 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
 
 
 def _format_latents(frame: pd.DataFrame) -> str:
-    columns = ["mse", "knn5", "knn7", "trustworthiness", "fit_seconds"]
+    columns = ["mse", "knn5", "knn7", "trustworthiness", "cpu_seconds"]
     rows = frame[frame["knn5"].notna()]
-    heading = ["set and k", "method", *(QUANTITIES.get(c, "fit s") for c in columns)]
+    heading = ["set and k", "method", *(QUANTITIES.get(c, "CPU s") for c in columns)]
     lines = [
         [
             f"{row['set']} {row['k']}",
             METHODS[row["method"]],
             *(_short(row[column]) for column in columns[:-1]),
-            "" if np.isnan(row["fit_seconds"]) else f"{row['fit_seconds']:.0f}",
+            "" if np.isnan(row["cpu_seconds"]) else f"{row['cpu_seconds']:.0f}",
         ]
         for _, row in rows.sort_values(["set", "k"], kind="stable").iterrows()
     ]
@@ -395,7 +404,7 @@ def _format_others(frame: pd.DataFrame) -> Iterator[str]:
             f"Noise of {NOISE} on {row['set']}, {row['k']} latents: noisy "
             f"{row['psnr_noisy']:.2f} dB, the best PCA ({row['pca_components']:.0f} "
             f"components) {row['psnr_pca']:.2f} dB, denoised {row['psnr']:.2f} dB: "
-            f"{row['gain']:.2f} dB more, after {row['fit_seconds']:.0f} s."
+            f"{row['gain']:.2f} dB more, after {row['cpu_seconds']:.0f} s of work."
         )
 
 
@@ -431,7 +440,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results.save()
     frame = results.frame(
         *QUANTITIES,
-        *("fit_seconds", "psnr", "psnr_noisy", "psnr_pca", "pca_components"),
+        *("cpu_seconds", "psnr", "psnr_noisy", "psnr_pca", "pca_components"),
         *("median_boot_ratio", "share_of_boots_first"),
     )
     finish(results, frame, summarize, report)
