@@ -52,8 +52,14 @@ VARIANTS = {
     "narrow": Variant("layers of 128, 64", {"hidden_layer_sizes": (128, 64)}),
     "wide": Variant("layers of 512, 256", {"hidden_layer_sizes": (512, 256)}),
     "one_layer": Variant("one layer of 256", {"hidden_layer_sizes": (256,)}),
+    "two_layers": Variant(
+        "layers of 256, 128 at every k", {"hidden_layer_sizes": (256, 128)}
+    ),
     "three_layers": Variant(
-        "three layers of 256", {"hidden_layer_sizes": (256, 256, 256)}
+        "three layers of 128 at every k", {"hidden_layer_sizes": (128,) * 3}
+    ),
+    "four_layers": Variant(
+        "four layers of 128 at every k", {"hidden_layer_sizes": (128,) * 4}
     ),
     "random": Variant("random start", {"init": "random"}),
     "slow": Variant("learning rate 0.002", {"learning_rate_init": 2e-3}),
