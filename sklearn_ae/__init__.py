@@ -6,6 +6,7 @@ else.
 
 from ._autoencoder import AutoencoderTransformer
 from ._denoising import DenoisingAutoencoderTransformer
+from ._face_swapper import FaceSwapper
 from ._vae import VAETransformer
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AutoencoderTransformer",
     "DenoisingAutoencoderTransformer",
+    "FaceSwapper",
     "VAETransformer",
     "__version__",
 ]
