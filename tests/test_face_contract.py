@@ -1,6 +1,5 @@
 """scikit-learn's own checks of the face swapper, in several settings."""
 
-import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -14,11 +13,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Fewer than 25 pictures:UserWarni
 class FaceSwapper(sklearn_ae.FaceSwapper):
     """Takes rows of any values and any number of columns.
 
-    Faces have values in [0, 1], and sides that halve. scikit-learn's checks feed others,
-    and no tag asks them for these. So rows are taken to (0, 1) right after their
-    validation, and are pictures of a pixel's height. Everything behind that is left as
-    it is, and so is the class's name, which the checks compare with the names of the
-    latents.
+    Faces have values in [0, 1], and sides that halve. scikit-learn's checks feed
+    others, and no tag asks them for these. So rows are taken to (0, 1) right after
+    their validation, and are pictures of a pixel's height. Everything behind that is
+    left as it is, and so is the class's name, which the checks compare with the names
+    of the latents.
     """
 
     def _to_unit_interval(self, X):
