@@ -27,7 +27,9 @@ from torch import Tensor
 
 from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state
 from ._face_augmentation import FaceAugmentation
+from ._face_crops import COVERAGE
 from ._face_modules import LARGEST_LAST_SIDE, FaceNetwork, n_halvings
+from ._face_photos import PhotoOptions, swap_photo, swap_video
 from ._face_training import (
     FaceCurves,
     FaceTrainingOptions,
@@ -185,7 +187,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     --------
     DenoisingAutoencoderTransformer : One decoder, and rows of any kind.
     sklearn_ae.faces.extract_faces : Cut faces out of pictures.
-    sklearn_ae.faces.swap_photo : Put swapped faces back into a photo.
+    sklearn_ae.faces.write_picture : Write a picture that says it is synthetic.
 
     References
     ----------
@@ -662,6 +664,144 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Faces in [0, 1]: float64 where X is, else float32.
         """
         return self._decode_as(X, y, "y")
+
+    def swap_photo(
+        self,
+        image,
+        target,
+        *,
+        which="largest",
+        boxes=None,
+        landmarks=None,
+        color="lab",
+        blend="feather",
+        coverage=COVERAGE,
+        detector=None,
+        on_no_face="raise",
+    ):
+        """Swap faces in a whole photo: find, cut out, swap, match colours, put back.
+
+        It needs the extra ``faces``, and a network of square faces that were cut out
+        with the same ``coverage``. Nobody should be shown doing what they did not do
+        without their consent, nor anybody take the result for a photo:
+        `sklearn_ae.faces.write_picture` writes it with a word that it is synthetic.
+
+        Parameters
+        ----------
+        image : array-like of shape (height, width) or (height, width, 3)
+            The photo: uint8, or floats in [0, 1].
+
+        target : str or int
+            Who is to be seen, of ``classes_``.
+
+        which : {"largest", "all"} or int, default="largest"
+            Faces to swap; a number counts from the largest. All boxes given are
+            swapped, unless a number picks one.
+
+        boxes : array-like of shape (n_faces, 4) or None, default=None
+            Left, top, width and height of faces in pixels; None finds them.
+
+        landmarks : array-like of shape (n_faces, 2, 2) or (n_faces, 5, 2) or None, \
+                default=None
+            Places of the eyes, or of eyes, nose and corners of the mouth, where faces
+            are to be aligned to them as they were in training.
+
+        color : {"lab", "mean", "hist"} or None, default="lab"
+            How the face takes the photo's colours: mean and spread in CIELAB, means of
+            the channels, their histograms, or not at all.
+
+        blend : {"feather", "seamless"}, default="feather"
+            A soft oval rim, or Poisson blending.
+
+        coverage : float, default=1.1
+            Side of a crop over that of the box.
+
+        detector : {"lbp", "haar"}, callable or None, default=None
+            As in `sklearn_ae.faces.FaceExtractor`.
+
+        on_no_face : {"raise", "unchanged"}, default="raise"
+            What to do with a photo without a face.
+
+        Returns
+        -------
+        swapped : ndarray of the shape and type of image
+            The photo; outside of the faces every pixel is as it was.
+
+        Raises
+        ------
+        NoFaceError
+            Where no face is found.
+        """
+        check_is_fitted(self)
+        self._codes(target, 1, "target")
+        options = PhotoOptions(which, color, blend, coverage, detector, on_no_face)
+        swap = partial(self.swap, target=target)
+        return swap_photo(swap, self.image_shape_, image, boxes, landmarks, options)
+
+    def swap_video(
+        self,
+        frames,
+        target,
+        *,
+        color="lab",
+        blend="feather",
+        coverage=COVERAGE,
+        detector=None,
+        smoothing=0.7,
+        on_no_face="unchanged",
+        max_gap=5,
+    ):
+        """Swap the largest face of each frame of a video, one after the other.
+
+        Parameters
+        ----------
+        frames : iterable of array-like of shape (height, width[, 3])
+            The frames, of which one is held in memory at a time.
+
+        target : str or int
+            Who is to be seen, of ``classes_``.
+
+        color : {"lab", "mean", "hist"} or None, default="lab"
+            As in `swap_photo`.
+
+        blend : {"feather", "seamless"}, default="feather"
+            As in `swap_photo`.
+
+        coverage : float, default=1.1
+            Side of a crop over that of the box.
+
+        detector : {"lbp", "haar"}, callable or None, default=None
+            As in `sklearn_ae.faces.FaceExtractor`.
+
+        smoothing : float, default=0.7
+            Weight of the last frame's place when a face has moved: boxes that are found
+            anew in every frame tremble.
+
+        on_no_face : {"unchanged", "raise"}, default="unchanged"
+            What to do with a frame without a face.
+
+        max_gap : int, default=5
+            For so many frames in which no face is found, it stays where it was.
+
+        Yields
+        ------
+        swapped : ndarray of the shape and type of the frame
+            The next frame.
+
+        Raises
+        ------
+        NoFaceError
+            Where a frame shows no face and ``on_no_face`` is "raise".
+        """
+        check_is_fitted(self)
+        self._codes(target, 1, "target")
+        check_scalar(smoothing, "smoothing", Real, min_val=0, max_val=1)
+        check_scalar(max_gap, "max_gap", Integral, min_val=0)
+        options = PhotoOptions("largest", color, blend, coverage, detector, on_no_face)
+        swap = partial(self.swap, target=target)
+        yield from swap_video(
+            swap, self.image_shape_, frames, options, smoothing, max_gap
+        )
 
     def score(self, X, y):
         """Return minus the mean absolute error of faces under their own decoders.
