@@ -16,9 +16,11 @@ from ._extras import import_extra
 
 # Side of a crop over that of the box: the detector's box ends at chin and hair.
 COVERAGE = 1.1
-# Longest side of a shrunken picture, and overlapping finds that a face must have. Large
-# faces are found best in small pictures, where hardly anything else looks like one.
-_TRIES = ((400, 6), (400, 4), (800, 6), (400, 3), (800, 4))
+# Longest side of a shrunken picture, the smallest face as a share of it, and overlapping
+# finds that a face must have: large faces first, which hardly anything looks like.
+_TRIES = ((480, 0.15, 4), (600, 0.04, 6), (600, 0.04, 3), (1200, 0.02, 6))
+# A picture is searched in these sizes, and what is a face is found in more than one.
+_SIZES = (1.0, 5.0 / 6.0, 2.0 / 3.0)
 _SMALLEST = 24  # pixels of the cascade's window
 # Where landmarks lie in a detector's box: eyes; eyes, nose and corners of the mouth.
 _EYES = ((0.31, 0.39), (0.69, 0.39))
@@ -105,23 +107,38 @@ def find_detector(detector: Any) -> Detector:
 
 def detect_lbp(image: NDArray[Any]) -> NDArray[np.float64]:
     """Boxes (n, 4) of upright faces by scikit-image's cascade of local patterns."""
-    cascade = _load_lbp()
-    for longest, n_neighbors in _TRIES:
-        small, scale = _shrink(image, longest)
-        if min(small.shape[:2]) < _SMALLEST:
-            continue
-        found = cascade.detect_multi_scale(
-            small,
-            scale_factor=1.1,
-            step_ratio=1,
-            min_size=(_SMALLEST, _SMALLEST),
-            max_size=(min(small.shape[:2]),) * 2,
-            min_neighbor_number=n_neighbors,
-        )
-        if found:
-            boxes = [[b["c"], b["r"], b["width"], b["height"]] for b in found]
-            return merge_boxes(np.array(boxes) / scale)
-    return np.empty((0, 4))
+    in_doubt = np.empty((0, 4))
+    for longest, smallest, n_neighbors in _TRIES:
+        longest = min(longest, max(image.shape[:2]))
+        boxes = [
+            _run_lbp(image, round(longest * size), smallest, n_neighbors)
+            for size in _SIZES
+        ]
+        merged, n_found = merge_boxes(np.concatenate(boxes))
+        if (n_found > 1).any():
+            return merged[n_found > 1]
+        if not len(in_doubt):
+            in_doubt = merged
+    return in_doubt
+
+
+def _run_lbp(
+    image: NDArray[Any], longest: int, smallest: float, n_neighbors: int
+) -> NDArray[np.float64]:
+    small, scale = _shrink(image, longest)
+    least = max(_SMALLEST, round(smallest * longest))
+    if min(small.shape[:2]) < least:
+        return np.empty((0, 4))
+    found = _load_lbp().detect_multi_scale(
+        small,
+        scale_factor=1.1,
+        step_ratio=1,
+        min_size=(least, least),
+        max_size=(min(small.shape[:2]),) * 2,
+        min_neighbor_number=n_neighbors,
+    )
+    boxes = [[face["c"], face["r"], face["width"], face["height"]] for face in found]
+    return np.array(boxes, dtype=float).reshape(-1, 4) / scale
 
 
 @lru_cache(maxsize=1)
@@ -137,7 +154,7 @@ def detect_haar(image: NDArray[Any]) -> NDArray[np.float64]:
     small, scale = _shrink(image, 400)
     grey = import_cv2().cvtColor(small, import_cv2().COLOR_RGB2GRAY)
     found = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5)
-    return merge_boxes(np.array(found, dtype=float).reshape(-1, 4) / scale)
+    return merge_boxes(np.array(found, dtype=float).reshape(-1, 4) / scale)[0]
 
 
 @lru_cache(maxsize=1)
@@ -167,8 +184,10 @@ def _shrink(image: NDArray[Any], longest: int) -> tuple[NDArray[Any], float]:
     return image, scale
 
 
-def merge_boxes(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes (n, 4) that overlap become their mean; the largest comes first."""
+def merge_boxes(
+    boxes: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Medians of boxes (n, 4) that overlap, the largest first, and of how many each."""
     boxes = boxes[np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")]
     groups: list[list[NDArray[np.float64]]] = []
     for box in boxes:
@@ -178,8 +197,10 @@ def merge_boxes(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
                 break
         else:
             groups.append([box])
-    merged = np.array([np.mean(group, axis=0) for group in groups]).reshape(-1, 4)
-    return merged[np.argsort(-merged[:, 2] * merged[:, 3], kind="stable")]
+    merged = np.array([np.median(group, axis=0) for group in groups]).reshape(-1, 4)
+    counts = np.array([len(group) for group in groups], dtype=np.int64)
+    order = np.argsort(-merged[:, 2] * merged[:, 3], kind="stable")
+    return merged[order], counts[order]
 
 
 def _overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -236,7 +236,7 @@ def extract_faces(
     >>> from sklearn_ae.faces import extract_faces
     >>> extracted = extract_faces(astronaut(), size=32)
     >>> extracted.faces.shape, extracted.boxes.round(-1).tolist()
-    ((1, 32, 32, 3), [[170.0, 70.0, 100.0, 100.0]])
+    ((1, 32, 32, 3), [[170.0, 60.0, 100.0, 100.0]])
     """
     return FaceExtractor(
         size, which=which, coverage=coverage, detector=detector, verbose=verbose
