@@ -16,7 +16,7 @@ from ._extras import import_extra
 
 # Side of a crop over that of the box: the detector's box ends at chin and hair.
 COVERAGE = 1.1
-# Longest side of a shrunken picture, the smallest face as a share of it, and overlapping
+# Longest side of a shrunken picture, smallest face as a share of it, and overlapping
 # finds that a face must have: large faces first, which hardly anything looks like.
 _TRIES = ((480, 0.15, 4), (600, 0.04, 6), (600, 0.04, 3), (1200, 0.02, 6))
 # A picture is searched in these sizes, and what is a face is found in more than one.
