@@ -1,4 +1,4 @@
-"""Swapped faces of people from Labeled Faces in the Wild: who is seen, and in what pose.
+"""Swapped faces of people from Labeled Faces in the Wild: who is seen, in what pose.
 
 Run it from the repository's root as ``python -m benchmarks.faces``; README.md, beside
 this file, says what is measured and how. The pictures are a folder per person, as

@@ -253,6 +253,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     validation_loss_curve_: list[float] | None
     reconstruction_err_: float
     _moments: dict[str, Any] | None
+    _seed: int
     _structure: dict[str, Any]
     _latent_density: LatentDensity
 
@@ -432,8 +433,11 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         is_one_pass: bool = False,
         is_new_identity: bool = False,
     ) -> None:
-        random_state = make_random_state(self.random_state)
-        seed = int(random_state.randint(SEED_LIMIT))
+        if goes_on:
+            seed = self._seed  # with the epoch's number, as one training has it
+        else:
+            seed = int(make_random_state(self.random_state).randint(SEED_LIMIT))
+        self._seed = seed
         n_done = self.n_iter_ if goes_on and not is_new_identity else 0
         device = resolve_device(self.device)
         with isolated_generators(seed, device), enable_gradients():
@@ -850,7 +854,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 (n_samples, height, width, channels)
             Faces in [0, 1], laid out as the training faces were.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "_latent_density")
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = self.random_state if random_state is None else random_state
         Z = self._latent_density.sample(n_samples, make_random_state(seed))
