@@ -18,14 +18,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from benchmarks._common import RESULTS, describe_run
 from sklearn_ae import FaceSwapper
-from sklearn_ae._face_pictures import list_pictures, read_picture
-from sklearn_ae._training import isolated_generators
+from sklearn_ae._face_files import save_face_swapper
+from sklearn_ae._face_pictures import (
+    list_pictures,
+    read_picture,
+    write_picture,
+)
 
 TEST_SHARE = 0.2
 CROP = 116  # pixels of the 250: a detector's box is about 113 wide
@@ -192,8 +197,9 @@ def time_step(swapper: FaceSwapper, size: int, n_steps: int = 20) -> dict[str, f
     rng = np.random.default_rng(0)
     X = rng.random((64, size, size, 3), dtype=np.float32)
     seconds = []
-    quick = FaceSwapper(**{**swapper.get_params(), "callbacks": None, "verbose": 0})
-    quick.set_params(max_iter=1 + n_steps // 10, callbacks=[_Clock(seconds)])
+    quick = clone(swapper).set_params(
+        max_iter=1 + n_steps // 10, verbose=0, callbacks=[_Clock(seconds)]
+    )
     quick.fit(X, np.repeat([0, 1], 32))
     epochs = np.diff(seconds)
     return {
@@ -212,19 +218,23 @@ class _Clock:
         self.seconds.append(time.perf_counter())
 
 
-def draw_grid(
-    path: Path, people: dict[str, tuple[Faces, Faces]], swapper: FaceSwapper
-) -> None:
-    """Held-out faces, each above its reconstruction and its swaps."""
-    lines = []
-    for name in people:
-        faces = people[name][1][:12]
-        lines.append(faces)
-        lines.append(swapper.reconstruct(faces, name))
-        lines += [swapper.swap(faces, other) for other in people if other != name]
-    grid = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
-    picture = Image.fromarray(np.rint(255.0 * grid).astype(np.uint8))
-    picture.resize((2 * picture.width, 2 * picture.height)).save(path)
+class _Grid:
+    """Draws held-out faces, each above its reconstruction and its swaps."""
+
+    def __init__(self, path: Path, people: dict[str, tuple[Faces, Faces]]):
+        self.path = path
+        self.people = people
+
+    def __call__(self, swapper: FaceSwapper, epoch: int) -> None:
+        if epoch % 50 and epoch != swapper.max_iter:
+            return
+        lines = []
+        for name in self.people:
+            faces = self.people[name][1][:12]
+            lines += [faces, swapper.reconstruct(faces, name)]
+            lines += [swapper.swap(faces, n) for n in self.people if n != name]
+        grid = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
+        write_picture(self.path, grid)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -252,29 +262,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give --lfw-home, a folder of LFW with a folder per person")
     torch.set_num_threads(arguments.threads)
 
-    content: dict[str, Any] = {"run": describe_run("faces", argv), "results": {}}
+    # Groups that were measured before stay, each with its own command.
+    content: dict[str, Any] = {}
+    if arguments.output.exists():
+        content = json.loads(arguments.output.read_text(encoding="utf-8"))
     for group in arguments.groups:
         people = {}
-        with isolated_generators(0, torch.device("cpu")):
-            for name in group.split(","):
-                faces = load_person(arguments.lfw_home / name, arguments.size)
-                order = np.random.RandomState(arguments.seed).permutation(len(faces))
-                n_test = round(TEST_SHARE * len(faces))
-                people[name] = faces[order[n_test:]], faces[order[:n_test]]
+        for name in group.split(","):
+            faces = load_person(arguments.lfw_home / name, arguments.size)
+            order = np.random.RandomState(arguments.seed).permutation(len(faces))
+            n_test = round(TEST_SHARE * len(faces))
+            people[name] = faces[order[n_test:]], faces[order[:n_test]]
         swapper = FaceSwapper(
             width=arguments.width,
             max_iter=arguments.max_iter,
             random_state=arguments.seed,
             verbose=1,
         )
-        result = measure(people, swapper) | time_step(swapper, arguments.size)
-        content["results"][group] = result
-        print(group, json.dumps(result, indent=2), flush=True)
         if arguments.grid is not None:
             arguments.grid.mkdir(parents=True, exist_ok=True)
-            draw_grid(arguments.grid / f"{group}.png", people, swapper)
-            swapper_path = arguments.grid / f"{group}.pt"
-            torch.save(swapper, swapper_path)
+            swapper.set_params(
+                callbacks=[_Grid(arguments.grid / f"{group}.png", people)]
+            )
+        result = measure(people, swapper) | time_step(swapper, arguments.size)
+        result = {"run": describe_run("benchmarks.faces", argv)} | result
+        content[group] = result
+        print(group, json.dumps(result, indent=2), flush=True)
+        if arguments.grid is not None:
+            save_face_swapper(swapper, arguments.grid / f"{group}.pt")
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(content, indent=2) + "\n"
         arguments.output.write_text(text, encoding="utf-8")

@@ -175,21 +175,26 @@ class FaceNetwork(nn.Module):
         """Mean absolute error of each face under its own decoder: (n,)."""
         return (self.forward(x, identity) - x).abs().mean(dim=1)
 
-    def losses(self, parts: Sequence[tuple[int, Tensor]]) -> list[Tensor]:
-        """Mean loss of each part, an identity's number and its faces (n, d).
+    def losses(
+        self, parts: Sequence[tuple[int, Tensor]]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Mean loss of each part, and how far the latents of parts are apart.
 
-        The encoder takes all faces together, each decoder those of its identity.
+        A part is an identity's number and its faces (n, d). The encoder takes all faces
+        together, each decoder those of its identity.
         """
         x = torch.cat([faces for _, faces in parts])
         images = self.to_images(x.to(self.dtype))
         seen, clean = self.augmentation(images)
-        shared = self.trunk(self.encoder(seen))
+        z = self.encoder(seen)  # (n, k)
+        shared = self.trunk(z)
         counts = [len(faces) for _, faces in parts]
         of_parts = zip(parts, shared.split(counts), clean.split(counts), strict=True)
-        return [
+        losses = [
             self.image_loss(self.decoders[identity](maps), faces)
             for (identity, _), maps, faces in of_parts
         ]
+        return losses, mean_discrepancy(z.to(clean.dtype).split(counts))
 
     def image_loss(self, output: Tensor, clean: Tensor) -> Tensor:
         """Absolute error, with a share of structural dissimilarity where asked for.
@@ -206,6 +211,32 @@ class FaceNetwork(nn.Module):
             dissimilarity = 0.5 * (1.0 - similarity.mean())
             loss = (1.0 - self.ssim_weight) * loss + self.ssim_weight * dissimilarity
         return loss
+
+
+def mean_discrepancy(parts: Sequence[Tensor]) -> Tensor:
+    """Squared maximum mean discrepancy of samples (n_i, k), averaged over pairs.
+
+    It is zero where the samples are of one distribution: the unbiased estimate of
+    Gretton et al. (2012), of a sum of Gaussian kernels whose widths are a quarter of
+    the mean squared distance to twice it, as Long et al. (2015) take it for networks.
+    """
+    z = torch.cat(list(parts))  # (n, k)
+    if len(parts) < 2 or min(len(part) for part in parts) < 2:
+        return z.new_zeros(())
+    norms = z.square().sum(dim=1)
+    distances = (norms[:, None] + norms[None] - 2.0 * z @ z.T).clamp(min=0.0)
+    width = distances.detach().sum() / (len(z) * (len(z) - 1))
+    width = width.clamp(min=torch.finfo(z.dtype).tiny)
+    kernel = torch.stack(
+        [torch.exp(-distances / (share * width)) for share in (0.25, 0.5, 1.0, 2.0)]
+    ).mean(dim=0)  # (n, n)
+    counts = [len(part) for part in parts]
+    blocks = [row.split(counts, dim=1) for row in kernel.split(counts)]
+    # A face's kernel with itself, which is 1, says nothing.
+    within = [(blocks[i][i].sum() - n) / (n * (n - 1)) for i, n in enumerate(counts)]
+    pairs = list(itertools.combinations(range(len(parts)), 2))
+    total = sum(within[i] + within[j] - 2.0 * blocks[i][j].mean() for i, j in pairs)
+    return total / len(pairs)
 
 
 def _lay_channels_last(module: Any) -> None:

@@ -84,6 +84,11 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Share of the structural dissimilarity, (1 - SSIM) / 2, in the loss; the rest is
         the mean absolute error.
 
+    mmd_weight : float, default=0.3
+        Weight of the maximum mean discrepancy between the latents of different
+        identities. It keeps out of them who is seen: without it faces that are swapped
+        keep traits of their own.
+
     rotation_range : float, default=10.0
         Faces are turned by up to so many degrees in training.
 
@@ -194,6 +199,11 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     The program "faceswap" of 2017, https://github.com/deepfakes/faceswap, from which
     the layers and the changes of the faces are.
 
+    A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola, "A kernel
+    two-sample test", Journal of Machine Learning Research 13 (2012); M. Long, Y. Cao,
+    J. Wang and M. I. Jordan, "Learning transferable features with deep adaptation
+    networks", ICML 2015.
+
     Z. Wang, A. C. Bovik, H. R. Sheikh and E. P. Simoncelli, "Image quality assessment:
     from error visibility to structural similarity", IEEE Transactions on Image
     Processing 13 (2004).
@@ -221,6 +231,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "image_shape": [None, "array-like"],
         "width": [Interval(Integral, 1, None, closed="left")],
         "ssim_weight": [Interval(Real, 0, 1, closed="both")],
+        "mmd_weight": [Interval(Real, 0, None, closed="left")],
         "rotation_range": [Interval(Real, 0, 180, closed="both")],
         "zoom_range": [Interval(Real, 0, 1, closed="left")],
         "shift_range": [Interval(Real, 0, 1, closed="left")],
@@ -264,6 +275,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         image_shape=None,
         width=24,
         ssim_weight=0.3,
+        mmd_weight=0.3,
         rotation_range=10.0,
         zoom_range=0.05,
         shift_range=0.05,
@@ -288,6 +300,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.image_shape = image_shape
         self.width = width
         self.ssim_weight = ssim_weight
+        self.mmd_weight = mmd_weight
         self.rotation_range = rotation_range
         self.zoom_range = zoom_range
         self.shift_range = shift_range
@@ -472,6 +485,7 @@ class FaceSwapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 verbose=0 if is_one_pass else self.verbose,
                 seed=seed,
                 precision=self._precision(device),
+                mmd_weight=float(self.mmd_weight),
                 is_scheduled=not is_one_pass,
                 n_iter_no_change=self.n_iter_no_change,
                 tol=self.tol,

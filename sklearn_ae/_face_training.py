@@ -37,6 +37,7 @@ class FaceTrainingOptions:
     n_done: int
     seed: int
     precision: torch.dtype | None
+    mmd_weight: float = 0.0
     verbose: int = 0
     # Without a schedule the learning rate is that of every step.
     is_scheduled: bool = True
@@ -161,8 +162,12 @@ def _run_epoch(
         with torch.autocast(
             device.type, options.precision, enabled=options.precision is not None
         ):
-            losses = torch.stack(network.losses(batch))  # (identities,)
-        losses.mean().backward()
+            of_parts, discrepancy = network.losses(batch)
+        losses = torch.stack(of_parts)  # (identities,)
+        loss = losses.mean()
+        if options.mmd_weight:
+            loss = loss + options.mmd_weight * discrepancy
+        loss.backward()
         optimizer.step()
         total += losses.detach()
     return (total / n_steps).tolist()

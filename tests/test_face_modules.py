@@ -3,10 +3,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from skimage.metrics import structural_similarity as reference_ssim
 
 from sklearn_ae._face_augmentation import FaceAugmentation
-from sklearn_ae._face_modules import FaceNetwork, n_halvings, structural_similarity
+from sklearn_ae._face_modules import (
+    FaceNetwork,
+    mean_discrepancy,
+    n_halvings,
+    structural_similarity,
+)
 
 
 def make(shape=(64, 64, 3), width=4, n_components=8, n_identities=2, ssim_weight=0.0):
@@ -79,8 +85,8 @@ def test_each_identity_has_its_own_decoder_and_shares_the_rest():
 def test_losses_of_parts_are_those_of_each_part_alone():
     network = make((16, 16, 1), ssim_weight=0.4).eval()
     a, b = torch.rand(3, 256), torch.rand(5, 256)
-    together = network.losses([(1, a), (0, b)])
-    alone = network.losses([(1, a)]) + network.losses([(0, b)])
+    together, _ = network.losses([(1, a), (0, b)])
+    alone = network.losses([(1, a)])[0] + network.losses([(0, b)])[0]
     torch.testing.assert_close(together, alone)
     difference = 1.0 - structural_similarity(
         network.to_images(network(a, 1)), network.to_images(a)
@@ -91,7 +97,7 @@ def test_losses_of_parts_are_those_of_each_part_alone():
 
 def test_gradient_of_one_part_leaves_the_other_decoder_alone():
     network = make((16, 16, 1))
-    network.losses([(0, torch.rand(2, 256))])[0].backward()
+    network.losses([(0, torch.rand(2, 256))])[0][0].backward()
     assert all(p.grad is None for p in network.decoders[1].parameters())
     for part in (network.encoder, network.trunk, network.decoders[0]):
         assert all(p.grad is not None and p.grad.any() for p in part.parameters())
@@ -113,3 +119,59 @@ def test_structural_similarity_is_that_of_scikit_image(n_channels):
     to_tensor = [torch.from_numpy(x.transpose(2, 0, 1)[None]) for x in (a, b)]
     computed = structural_similarity(*to_tensor)[0].numpy().transpose(1, 2, 0)
     np.testing.assert_allclose(computed, expected[3:-3, 3:-3], atol=1e-10)
+
+
+# Discrepancy --------------------------------------------------------------------------
+
+
+def naive_discrepancy(a, b):
+    """Gretton et al.'s unbiased estimate, pair by pair."""
+    both = np.concatenate([a, b])
+    distances = cdist(both, both, "sqeuclidean")
+    width = distances.sum() / (len(both) * (len(both) - 1))
+
+    def k(x, y):
+        d = np.sum((x - y) ** 2)
+        return np.mean([np.exp(-d / (s * width)) for s in (0.25, 0.5, 1, 2)])
+
+    within = [
+        np.mean([k(x, y) for i, x in enumerate(z) for j, y in enumerate(z) if i != j])
+        for z in (a, b)
+    ]
+    return sum(within) - 2 * np.mean([k(x, y) for x in a for y in b])
+
+
+def test_discrepancy_is_that_of_the_definition():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(5, 3)), rng.normal(0.5, 2.0, size=(7, 3))
+    computed = mean_discrepancy([torch.from_numpy(a), torch.from_numpy(b)])
+    assert computed.item() == pytest.approx(naive_discrepancy(a, b))
+
+
+def test_discrepancy_of_three_is_the_mean_of_pairs_with_a_common_width():
+    a, b = torch.randn(20, 4), torch.randn(20, 4) + 1
+    # Of a and a copy of it nothing is apart but for the estimate's correction.
+    three = mean_discrepancy([a, b, a])
+    assert three > 0.05
+
+
+def test_discrepancy_is_zero_on_average_where_there_is_none():
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(300):
+        z = torch.randn(16, 4, generator=generator)
+        values.append(mean_discrepancy(z.split(8)).item())
+    error = np.std(values) / np.sqrt(len(values))
+    assert abs(np.mean(values)) < 4 * error
+    apart = mean_discrepancy([z[:8], z[8:] + 2])
+    assert apart > 5 * np.std(values)
+
+
+def test_discrepancy_of_one_part_or_of_equal_faces_is_zero():
+    z = torch.ones(4, 2, requires_grad=True)
+    assert mean_discrepancy([z]) == 0
+    assert mean_discrepancy([z[:1], z[1:]]) == 0
+    same = mean_discrepancy([z[:2], z[2:]])
+    assert same == 0
+    same.backward()
+    assert torch.isfinite(z.grad).all()
