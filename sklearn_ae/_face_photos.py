@@ -26,8 +26,8 @@ COLORS = ("lab", "mean", "hist", None)
 BLENDS = ("feather", "seamless")
 # Half axes of the oval that is replaced, as shares of the crop, and how wide its soft
 # rim is, as a share of the oval.
-_HALF_AXES = (0.43, 0.47)
-_RIM = 0.45
+_HALF_AXES = (0.46, 0.49)
+_RIM = 0.35
 
 Swap = Callable[[NDArray[Any]], NDArray[Any]]
 
