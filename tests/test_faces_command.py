@@ -8,6 +8,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from sklearn_ae.__main__ import main
+from sklearn_ae._face_pictures import read_picture
 from sklearn_ae.faces import load_face_swapper, write_picture
 
 LIGHTS = {"plain": [1.0, 1.0, 1.0], "blue": [0.4, 0.6, 1.0]}
@@ -54,7 +55,7 @@ def test_extracted_faces_and_their_table(folders, tmp_path, capsys):
     assert [row["file"] for row in rows] == ["00000.png", "00001.png", "00002.png"]
     assert rows[0]["source"].endswith("0.png")
     for row in rows:
-        assert Image.open(output / row["file"]).size == (32, 32)
+        assert read_picture(output / row["file"]).shape == (32, 32, 3)
         assert 70 < float(row["width"]) < 130
     # once more it would mix with what is there
     assert run("extract", folders / "plain", output) == 2
