@@ -128,8 +128,9 @@ class FaceNetwork(nn.Module):
         self.ssim_weight = ssim_weight
         self.augmentation = augmentation
         n = n_halvings(shape)
-        # From the smallest maps to those as large as the face: 8w, 4w, 2w, w, w/2.
-        channels = [max(4, 8 * width // 2**i) for i in range(n + 1)]
+        # From the smallest maps to those as large as the face: 8w, 4w, 2w, w, w/2, and
+        # for a face of 128 pixels w/2 once more.
+        channels = [max(4, width // 2, 8 * width // 2**i) for i in range(n + 1)]
         self.encoder = FaceEncoder(shape, channels[:n][::-1], n_components)
         size = shape[0] // 2**n, shape[1] // 2**n
         self.trunk = FaceTrunk(n_components, size, channels[:2])

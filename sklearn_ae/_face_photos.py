@@ -345,12 +345,24 @@ def swap_video(
     no face is found, the last box holds for ``max_gap`` frames.
     """
     import_cv2("Swapping faces in videos")
-    options.check()
+    options.check()  # now, not with the first frame
     size = check_face_shape(face_shape)
+    return _swap_frames(swap, size, face_shape[2], frames, options, smoothing, max_gap)
+
+
+def _swap_frames(
+    swap: Swap,
+    size: int,
+    n_channels: int,
+    frames: Iterable[Any],
+    options: PhotoOptions,
+    smoothing: float,
+    max_gap: int,
+) -> Iterator[NDArray[Any]]:
     detector = find_detector(options.detector)
     matrix, n_missing = None, 0
     for number, frame in enumerate(frames):
-        photo = check_photo(frame, face_shape[2])
+        photo = check_photo(frame, n_channels)
         boxes, landmarks = find_faces(photo, detector)
         found = [
             face_matrix(
@@ -372,7 +384,7 @@ def swap_video(
                 )
             yield np.array(frame)
             continue
-        yield put_faces(swap, size, face_shape[2], frame, photo, [matrix], options)
+        yield put_faces(swap, size, n_channels, frame, photo, [matrix], options)
 
 
 def _follow(

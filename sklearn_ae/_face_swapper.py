@@ -795,10 +795,10 @@ class FaceSwapper(
         max_gap : int, default=5
             For so many frames in which no face is found, it stays where it was.
 
-        Yields
-        ------
-        swapped : ndarray of the shape and type of the frame
-            The next frame.
+        Returns
+        -------
+        swapped : iterator of ndarray
+            The frames, each of its shape and type, made as they are asked for.
 
         Raises
         ------
@@ -811,9 +811,7 @@ class FaceSwapper(
         check_scalar(max_gap, "max_gap", Integral, min_val=0)
         options = PhotoOptions("largest", color, blend, coverage, detector, on_no_face)
         swap = partial(self.swap, target=target)
-        yield from swap_video(
-            swap, self.image_shape_, frames, options, smoothing, max_gap
-        )
+        return swap_video(swap, self.image_shape_, frames, options, smoothing, max_gap)
 
     def score(self, X, y):
         """Return minus the mean absolute error of faces under their own decoders.

@@ -141,5 +141,9 @@ def test_from_pictures_to_a_swapped_photo():
     assert (result[200:] == image[200:]).all()
     with pytest.raises(ValueError, match=r"classes_ holds \['blue', 'plain'\]"):
         swapper.swap_photo(image, "green")
+    with pytest.raises(ValueError, match="'green'"):
+        swapper.swap_video([image], "green")  # before a frame is asked for
+    with pytest.raises(ValueError, match="smoothing"):
+        swapper.swap_video([image], "blue", smoothing=2.0)
     frames = list(swapper.swap_video([image, image], "blue", color=None))
     np.testing.assert_array_equal(frames[0], result)

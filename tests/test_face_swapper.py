@@ -288,6 +288,21 @@ def test_same_seed_same_bits_and_other_generators_are_left_alone():
     assert_array_equal(first.sample(3, "bob"), second.sample(3, "bob"))
 
 
+def test_same_bits_in_a_new_process(in_fresh_process):
+    code = (
+        "import numpy as np\n"
+        "from sklearn_ae import FaceSwapper\n"
+        "X = np.random.default_rng(0).random((50, 8, 8))\n"
+        "swapper = FaceSwapper(width=2, max_iter=2, random_state=0)\n"
+        "Z = swapper.fit_transform(X, np.repeat([0, 1], 25))\n"
+        "print(Z.tobytes().hex())"
+    )
+    X = np.random.default_rng(0).random((50, 8, 8))
+    swapper = FaceSwapper(width=2, max_iter=2, random_state=0)
+    Z = swapper.fit_transform(X, np.repeat([0, 1], 25))
+    assert in_fresh_process(code).strip() == Z.tobytes().hex()
+
+
 def test_fit_works_inside_no_grad():
     X, y = people("ann", "bob", n=25)
     with torch.inference_mode():
