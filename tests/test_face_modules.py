@@ -124,11 +124,13 @@ def test_structural_similarity_is_that_of_scikit_image(n_channels):
 # Discrepancy --------------------------------------------------------------------------
 
 
-def naive_discrepancy(a, b):
+def mean_distance(z):
+    """Mean squared distance between two different rows."""
+    return cdist(z, z, "sqeuclidean").sum() / (len(z) * (len(z) - 1))
+
+
+def naive_discrepancy(a, b, width):
     """Gretton et al.'s unbiased estimate, pair by pair."""
-    both = np.concatenate([a, b])
-    distances = cdist(both, both, "sqeuclidean")
-    width = distances.sum() / (len(both) * (len(both) - 1))
 
     def k(x, y):
         d = np.sum((x - y) ** 2)
@@ -145,14 +147,18 @@ def test_discrepancy_is_that_of_the_definition():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(5, 3)), rng.normal(0.5, 2.0, size=(7, 3))
     computed = mean_discrepancy([torch.from_numpy(a), torch.from_numpy(b)])
-    assert computed.item() == pytest.approx(naive_discrepancy(a, b))
+    width = mean_distance(np.concatenate([a, b]))
+    assert computed.item() == pytest.approx(naive_discrepancy(a, b, width))
 
 
 def test_discrepancy_of_three_is_the_mean_of_pairs_with_a_common_width():
-    a, b = torch.randn(20, 4), torch.randn(20, 4) + 1
-    # Of a and a copy of it nothing is apart but for the estimate's correction.
-    three = mean_discrepancy([a, b, a])
-    assert three > 0.05
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(mean, 1.0, size=(4, 2)) for mean in (0.0, 0.5, 2.0)]
+    width = mean_distance(np.concatenate(parts))
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    expected = np.mean([naive_discrepancy(parts[i], parts[j], width) for i, j in pairs])
+    computed = mean_discrepancy([torch.from_numpy(part) for part in parts])
+    assert computed.item() == pytest.approx(expected)
 
 
 def test_discrepancy_is_zero_on_average_where_there_is_none():
