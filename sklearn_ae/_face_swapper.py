@@ -686,6 +686,7 @@ class FaceSwapper(
         boxes=None,
         landmarks=None,
         color="lab",
+        sharpen=1.0,
         blend="feather",
         coverage=COVERAGE,
         detector=None,
@@ -722,6 +723,10 @@ class FaceSwapper(
             How the face takes the photo's colours: mean and spread in CIELAB, means of
             the channels, their histograms, or not at all.
 
+        sharpen : float, default=1.0
+            Amount of unsharp masking of the swapped face, which is smoother than a
+            photo; 0 leaves it as it is.
+
         blend : {"feather", "seamless"}, default="feather"
             A soft oval rim, or Poisson blending.
 
@@ -746,7 +751,15 @@ class FaceSwapper(
         """
         check_is_fitted(self)
         self._codes(target, 1, "target")
-        options = PhotoOptions(which, color, blend, coverage, detector, on_no_face)
+        options = PhotoOptions(
+            which=which,
+            color=color,
+            sharpen=sharpen,
+            blend=blend,
+            coverage=coverage,
+            detector=detector,
+            on_no_face=on_no_face,
+        )
         swap = partial(self.swap, target=target)
         return swap_photo(swap, self.image_shape_, image, boxes, landmarks, options)
 
@@ -756,6 +769,7 @@ class FaceSwapper(
         target,
         *,
         color="lab",
+        sharpen=1.0,
         blend="feather",
         coverage=COVERAGE,
         detector=None,
@@ -774,6 +788,9 @@ class FaceSwapper(
             Who is to be seen, of ``classes_``.
 
         color : {"lab", "mean", "hist"} or None, default="lab"
+            As in `swap_photo`.
+
+        sharpen : float, default=1.0
             As in `swap_photo`.
 
         blend : {"feather", "seamless"}, default="feather"
@@ -809,7 +826,14 @@ class FaceSwapper(
         self._codes(target, 1, "target")
         check_scalar(smoothing, "smoothing", Real, min_val=0, max_val=1)
         check_scalar(max_gap, "max_gap", Integral, min_val=0)
-        options = PhotoOptions("largest", color, blend, coverage, detector, on_no_face)
+        options = PhotoOptions(
+            color=color,
+            sharpen=sharpen,
+            blend=blend,
+            coverage=coverage,
+            detector=detector,
+            on_no_face=on_no_face,
+        )
         swap = partial(self.swap, target=target)
         return swap_video(swap, self.image_shape_, frames, options, smoothing, max_gap)
 

@@ -90,6 +90,7 @@ def add_faces_parser(commands: Any) -> None:
     add("--output", type=Path, required=True, help="file for the result")
     add("--which", default="largest", help='"largest", "all" or a number from 0')
     add("--color", choices=("lab", "mean", "hist", "none"), default="lab")
+    add("--sharpen", type=float, default=1.0, help="0 leaves faces as they are")
     add("--blend", choices=("feather", "seamless"), default="feather")
     add("--on-no-face", choices=("raise", "unchanged"))
     add("--detector", choices=("lbp", "haar"), default="lbp")
@@ -287,6 +288,7 @@ def _swap(arguments: argparse.Namespace) -> None:
     target = _find_target(swapper, arguments.target)
     options = {
         "color": None if arguments.color == "none" else arguments.color,
+        "sharpen": arguments.sharpen,
         "blend": arguments.blend,
         "detector": arguments.detector,
     }

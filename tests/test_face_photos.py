@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut
 
 from sklearn_ae._face_crops import NoFaceError
-from sklearn_ae._face_photos import PhotoOptions, match_colors, swap_photo, swap_video
+from sklearn_ae._face_photos import (
+    PhotoOptions,
+    match_colors,
+    sharpen_face,
+    swap_photo,
+    swap_video,
+)
 
 BOX = [175.0, 65.0, 100.0, 100.0]  # of the astronaut's face
 SHAPE = (64, 64, 3)
@@ -20,8 +27,9 @@ def tinted(crops):
     return np.clip(0.8 * crops + [0.15, -0.05, -0.1], 0, 1)
 
 
-def swap(image, function=same, boxes=BOX, landmarks=None, **options):
-    return swap_photo(function, SHAPE, image, boxes, landmarks, PhotoOptions(**options))
+def swap(image, function=same, boxes=BOX, landmarks=None, sharpen=0, **options):
+    options = PhotoOptions(sharpen=sharpen, **options)
+    return swap_photo(function, SHAPE, image, boxes, landmarks, options)
 
 
 def distance(a, b):
@@ -127,7 +135,12 @@ def test_floats_and_grey_photos_keep_their_kind():
     grey = astronaut()[:, :, 1]
     assert swap(grey, tinted).shape == (512, 512)
     result = swap_photo(
-        lambda crops: crops, (64, 64, 1), grey, BOX, None, PhotoOptions(color=None)
+        lambda crops: crops,
+        (64, 64, 1),
+        grey,
+        BOX,
+        None,
+        PhotoOptions(color=None, sharpen=0),
     )
     assert distance(result, grey)[65:165, 175:275].mean() < 6
 
@@ -184,6 +197,7 @@ def test_no_face():
     [
         ({"color": "rgb"}, "color must be"),
         ({"blend": "hard"}, "blend must be"),
+        ({"sharpen": -1}, "sharpen must be"),
         ({"which": "best"}, "which must be"),
         ({"coverage": 0}, "coverage must be"),
         ({"on_no_face": "skip"}, "on_no_face must be"),
@@ -198,6 +212,22 @@ def test_wrong_options(options, message):
 def test_models_of_oblong_faces():
     with pytest.raises(ValueError, match="square faces"):
         swap_photo(same, (64, 48, 3), astronaut(), BOX, None, PhotoOptions())
+
+
+def test_sharpening_is_unsharp_masking():
+    rng = np.random.default_rng(0)
+    face = gaussian_filter(rng.random((64, 64, 3)), (2, 2, 0)).astype(np.float32)
+    smooth = gaussian_filter(face, (1.5, 1.5, 0), mode="mirror", truncate=5.0)
+    sharp = sharpen_face(face, 0.8)
+    np.testing.assert_allclose(sharp, face + 0.8 * (face - smooth), atol=1e-3)
+    assert sharpen_face(face, 0) is face
+
+    def detail(photo):
+        return np.abs(np.diff(photo[80:150, 190:260].astype(float), axis=0)).mean()
+
+    image = astronaut()
+    softened, sharpened = swap(image, color=None), swap(image, color=None, sharpen=1)
+    assert detail(softened) < detail(sharpened) < 1.2 * detail(image)
 
 
 # Videos -------------------------------------------------------------------------------
@@ -219,7 +249,7 @@ def run_video(boxes, function=None, smoothing=0.0, max_gap=1, **options):
         function or (lambda crops: np.ones_like(crops)),
         SHAPE,
         frames,
-        PhotoOptions(color=None, detector=Boxes(*boxes), **options),
+        PhotoOptions(color=None, sharpen=0, detector=Boxes(*boxes), **options),
         smoothing,
         max_gap,
     )
