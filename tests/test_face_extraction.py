@@ -101,6 +101,16 @@ def test_wrong_options(options, message):
         FaceExtractor(**options).extract(astronaut())
 
 
+def test_nothing_of_the_extras_is_imported_before_it_is_needed(in_fresh_process):
+    code = (
+        "import sys\n"
+        "import sklearn_ae, sklearn_ae.faces, sklearn_ae.__main__\n"
+        "extras = ['cv2', 'skimage', 'PIL', 'imageio', 'av', 'matplotlib']\n"
+        "print([name for name in extras if name in sys.modules])"
+    )
+    assert in_fresh_process(code).strip() == "[]"
+
+
 def test_missing_extra_is_named_where_it_is_needed(monkeypatch):
     X = np.random.default_rng(0).random((50, 8, 8, 3))
     y = np.repeat(["ann", "bob"], 25)
