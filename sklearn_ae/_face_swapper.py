@@ -1,7 +1,9 @@
 """Faces of several people: one encoder for everybody, one decoder per person."""
 
 import copy
+import warnings
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -13,6 +15,7 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -342,6 +345,14 @@ class FaceSwapper(
                 self._set_classes(np.unique(y))
             self._check_known(y)
             self._check_counts(y)
+            if goes_on and self.n_iter_ >= self.max_iter:
+                warnings.warn(
+                    f"warm_start: the networks have had max_iter={self.max_iter} "
+                    "epochs already and are left as they are. Raise max_iter to train "
+                    "on.",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
             self._train(X, y, goes_on, n_epochs=self.max_iter)
         return self
 
@@ -444,6 +455,8 @@ class FaceSwapper(
             seed = self._seed  # with the epoch's number, as one training has it
         else:
             seed = int(make_random_state(self.random_state).randint(SEED_LIMIT))
+            for name in ("_latent_density", "reconstruction_err_"):
+                self.__dict__.pop(name, None)  # of earlier networks
         self._seed = seed
         n_done = self.n_iter_ if goes_on and not is_new_identity else 0
         device = resolve_device(self.device)
@@ -484,7 +497,7 @@ class FaceSwapper(
                 n_iter_no_change=self.n_iter_no_change,
                 tol=self.tol,
             )
-            earlier = self._curves() if goes_on else ([], {})
+            earlier = _Curves.of(self) if goes_on else _Curves()
             with progress_bar(options) as bar:
 
                 def after_epoch(epoch: int, curves: FaceCurves) -> bool:
@@ -508,7 +521,7 @@ class FaceSwapper(
         network: FaceNetwork,
         identities: list[int],
         curves: FaceCurves,
-        earlier: tuple[list[float], dict[Any, list[float]]],
+        earlier: "_Curves",
         n_done: int,
     ) -> None:
         network.eval()
@@ -519,17 +532,15 @@ class FaceSwapper(
         self.n_iter_ = n_done + len(curves.by_identity)
         self.best_iter_ = curves.best_epoch
         names = self.classes_.tolist()
-        means, of_identities = earlier
-        self.loss_curve_ = means + [float(np.mean(x)) for x in curves.by_identity]
-        self.identity_loss_curves_ = dict(of_identities)
+        self.loss_curve_ = earlier.loss + [
+            float(np.mean(losses)) for losses in curves.by_identity
+        ]
+        self.identity_loss_curves_ = dict(earlier.of_identities)
         for place, identity in enumerate(identities):
-            before = of_identities.get(names[identity], [])
+            before = earlier.of_identities.get(names[identity], [])
             new = [losses[place] for losses in curves.by_identity]
             self.identity_loss_curves_[names[identity]] = before + new
-        self.validation_loss_curve_ = curves.held_out or None
-
-    def _curves(self) -> tuple[list[float], dict[Any, list[float]]]:
-        return self.loss_curve_, self.identity_loss_curves_
+        self.validation_loss_curve_ = earlier.held_out + curves.held_out or None
 
     def _describe_faces(self, faces: dict[int, Tensor], goes_on: bool) -> None:
         """What is kept of the training faces: their error and their latents' spread."""
@@ -988,6 +999,23 @@ class FaceSwapper(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The losses of the epochs before a training that goes on."""
+
+    loss: list[float] = field(default_factory=list)
+    of_identities: dict[Any, list[float]] = field(default_factory=dict)
+    held_out: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, swapper: FaceSwapper) -> "_Curves":
+        return cls(
+            swapper.loss_curve_,
+            swapper.identity_loss_curves_,
+            swapper.validation_loss_curve_ or [],
+        )
 
 
 def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:

@@ -7,7 +7,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import sklearn_ae
 
 # The checks' tables are short, and so are these trainings.
-pytestmark = pytest.mark.filterwarnings("ignore:Fewer than 25 pictures:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Fewer than 25 pictures:UserWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 class FaceSwapper(sklearn_ae.FaceSwapper):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ae import FaceSwapper
@@ -184,6 +185,19 @@ def test_warm_start_goes_on_to_the_weights_of_one_training():
     assert stopped.loss_curve_ == at_once.loss_curve_
     assert stopped.identity_loss_curves_ == at_once.identity_loss_curves_
     assert_same_weights(stopped, at_once)
+
+
+def test_warm_start_without_an_epoch_left_is_told():
+    X, y = people("ann", "bob", n=25)
+    swapper = FaceSwapper(**{**QUICK, "max_iter": 2}, early_stopping=True)
+    swapper.fit(X, y)
+    before = weights(swapper)
+    with pytest.warns(ConvergenceWarning, match="have had max_iter=2 epochs"):
+        swapper.set_params(warm_start=True).fit(X, y)
+    for name, value in weights(swapper).items():
+        assert_array_equal(value, before[name])
+    swapper.set_params(max_iter=3).fit(X, y)
+    assert len(swapper.validation_loss_curve_) == 3
 
 
 def test_partial_fit_learns():
@@ -402,7 +416,7 @@ def test_unknown_identities_when_going_on(fitted):
         with pytest.raises(ValueError, match=r"cyd.*add_identity"):
             method(*people("ann", "cyd", n=25))
     with pytest.raises(ValueError, match="cannot go on with width=4"):
-        swapper.set_params(width=4).fit(*people("ann", "bob"))
+        swapper.set_params(width=4, max_iter=31).fit(*people("ann", "bob"))
 
 
 def test_bad_names_of_added_identities(fitted):
