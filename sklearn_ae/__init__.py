@@ -6,6 +6,7 @@ else.
 
 from ._autoencoder import AutoencoderTransformer
 from ._denoising import DenoisingAutoencoderTransformer
+from ._face_swapper import FaceSwapper
 from ._regressor import EncoderDecoderRegressor
 from ._vae import VAETransformer
 
@@ -15,6 +16,7 @@ __all__ = [
     "AutoencoderTransformer",
     "DenoisingAutoencoderTransformer",
     "EncoderDecoderRegressor",
+    "FaceSwapper",
     "VAETransformer",
     "__version__",
 ]

@@ -1,4 +1,4 @@
-"""The command line: ``python -m sklearn_ae compare digits``."""
+"""The command line: ``python -m sklearn_ae compare digits`` and ``... faces``."""
 
 import argparse
 import sys
@@ -15,6 +15,7 @@ from sklearn import datasets
 from sklearn.exceptions import FitFailedWarning
 
 from ._extras import has_extra, import_extra
+from ._faces_command import add_faces_parser, run_faces
 from ._figures import comparison_figure, save_png
 from ._report import (
     format_best,
@@ -77,9 +78,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
+        if arguments.command == "faces":
+            return run_faces(arguments)
         return _compare(arguments)
     except (UsageError, TableError, ImportError) as error:
-        print(f"{PROGRAM} compare: error: {error}", file=sys.stderr)
+        print(f"{PROGRAM} {arguments.command}: error: {error}", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        if arguments.command != "faces":
+            raise
+        print(f"{PROGRAM} faces: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
@@ -178,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="decides the split and seeds the reducers (default: %(default)s)",
     )
+    add_faces_parser(commands)
     return parser
 
 

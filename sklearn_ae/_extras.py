@@ -6,7 +6,12 @@ import warnings
 from types import ModuleType
 
 # Import name -> name on the package index, where the two differ.
-_DISTRIBUTIONS = {"umap": "umap-learn"}
+_DISTRIBUTIONS = {
+    "PIL": "Pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "umap": "umap-learn",
+}
 
 
 def has_extra(module: str) -> bool:

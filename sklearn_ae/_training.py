@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from skorch import NeuralNet
@@ -109,13 +109,13 @@ def resolve_precision(
     """
     if precision == "auto":
         is_wide = module.is_fast and module.largest_layer >= _WIDE_LAYER
-        is_lower = is_wide and device.type == "cpu" and _cpu_multiplies_bfloat16()
+        is_lower = is_wide and device.type == "cpu" and cpu_multiplies_bfloat16()
     else:
         is_lower = precision == "bfloat16"
     return torch.bfloat16 if is_lower else None
 
 
-def _cpu_multiplies_bfloat16() -> bool:
+def cpu_multiplies_bfloat16() -> bool:
     # Older releases of torch cannot say.
     get_capabilities = getattr(torch.cpu, "get_capabilities", dict)
     capabilities: dict[str, Any] = get_capabilities()
@@ -578,10 +578,20 @@ def check_loss(
     )
 
 
+class Epochs(Protocol):
+    """What a progress bar is told of a training."""
+
+    @property
+    def n_epochs(self) -> int: ...
+
+    @property
+    def verbose(self) -> int: ...
+
+
 class progress_bar(contextlib.AbstractContextManager):
     """One tqdm bar over all epochs, with the losses; nothing where not verbose."""
 
-    def __init__(self, options: TrainingOptions, n_trainings: int = 1):
+    def __init__(self, options: Epochs, n_trainings: int = 1):
         self.bar = None
         if options.verbose:
             from tqdm.auto import tqdm

@@ -22,7 +22,8 @@ def test_example(path, monkeypatch, capsys):
     title, line = ast.get_docstring(ast.parse(path.read_text())).splitlines()[:2]
     assert line == "=" * len(title)  # or sphinx-gallery finds no heading
 
-    monkeypatch.delenv("SKLEARN_AE_MNIST", raising=False)
+    for data in ("MNIST", "OLIVETTI", "LFW"):
+        monkeypatch.delenv(f"SKLEARN_AE_{data}", raising=False)
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
     plt.close("all")

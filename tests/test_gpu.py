@@ -14,6 +14,7 @@ from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     EncoderDecoderRegressor,
+    FaceSwapper,
     VAETransformer,
     _rows,
 )
@@ -110,3 +111,16 @@ def test_the_generators_are_as_they_were(X):
     before = torch.cuda.get_rng_state()
     VAETransformer(2, hidden_layer_sizes=(16,)).fit(X[:300])
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_faces(tmp_path):
+    X = np.random.default_rng(0).random((60, 16, 16, 3))
+    y = np.repeat(["ann", "bob"], 30)
+    swapper = FaceSwapper(width=4, max_iter=3, random_state=0).fit(X, y)
+    assert swapper.module_.device.type == "cuda"
+    again = clone(swapper).fit(X, y)
+    assert_array_equal(again.swap(X, "bob"), swapper.swap(X, "bob"))
+    loaded = pickle.loads(pickle.dumps(swapper))
+    assert_allclose(loaded.swap(X, "bob"), swapper.swap(X, "bob"), atol=1e-6)
+    swapper.set_params(warm_start=True, max_iter=4).fit(X, y)
+    swapper.partial_fit(X, y).add_identity(X[:30], "cyd", max_iter=1)

@@ -610,7 +610,7 @@ def test_bfloat16_learns_what_float32_does(images, digits):
 
 
 def test_auto_precision_is_that_of_the_parameters(monkeypatch):
-    monkeypatch.setattr("sklearn_ae._training._cpu_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("sklearn_ae._training.cpu_multiplies_bfloat16", lambda: True)
     module = Autoencoder(
         *networks((28, 28, 1), (16, 32)),  # wide enough, were they MLPs
         SquaredError(),

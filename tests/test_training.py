@@ -306,7 +306,7 @@ def wide(own=False):
     ids=["pays", "old CPU", "GPU", "narrow", "own networks"],
 )
 def test_auto_takes_bfloat16_where_it_pays(monkeypatch, make, can, device, expected):
-    monkeypatch.setattr(_training, "_cpu_multiplies_bfloat16", lambda: can)
+    monkeypatch.setattr(_training, "cpu_multiplies_bfloat16", lambda: can)
     assert resolve_precision("auto", make(), torch.device(device)) is expected
 
 
@@ -319,7 +319,7 @@ def test_a_precision_that_is_named_is_taken(precision, expected):
 
 def test_without_word_of_the_processor_there_is_no_bfloat16(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not _training._cpu_multiplies_bfloat16()
+    assert not _training.cpu_multiplies_bfloat16()
 
 
 # Batches ------------------------------------------------------------------------------

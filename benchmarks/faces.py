@@ -1,0 +1,300 @@
+"""Swapped faces of people from Labeled Faces in the Wild: who is seen, in what pose.
+
+Run it from the repository's root as ``python -m benchmarks.faces``; README.md, beside
+this file, says what is measured and how. The pictures are a folder per person, as
+`sklearn.datasets.fetch_lfw_people` lays them out, and no part of this repository.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from benchmarks._common import RESULTS, describe_run
+from sklearn_ae import FaceSwapper
+from sklearn_ae._face_files import save_face_swapper
+from sklearn_ae._face_pictures import (
+    list_pictures,
+    read_picture,
+    write_picture,
+)
+
+TEST_SHARE = 0.2
+CROP = 116  # pixels of the 250: a detector's box is about 113 wide
+TIGHT = 96  # of the 250, for the probe: without hair, ears and background
+PROBE_SIDE = 32
+POSE_SIDE = 8
+Faces = NDArray[np.float32]  # (n, side, side, 3) in [0, 1]
+
+
+def load_person(folder: Path, size: int) -> Faces:
+    """The faces of one person's pictures, cut out of their middle."""
+    pictures = np.stack([read_picture(path) for path in list_pictures(folder)])
+    edge = (pictures.shape[1] - CROP) // 2
+    crops = pictures[:, edge : edge + CROP, edge : edge + CROP]
+    return np.stack([_resize(crop, size) for crop in crops]).astype(np.float32) / 255.0
+
+
+def _resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    resized = Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(resized)
+
+
+# Who is seen --------------------------------------------------------------------------
+
+
+def tight_grey(faces: Faces, shift: tuple[int, int] = (0, 0)) -> NDArray[np.float64]:
+    """Rows of grey values of the middle, each with mean 0 and variance 1."""
+    side = faces.shape[1]
+    inner = round(side * TIGHT / CROP)
+    top, left = ((side - inner) // 2 + s for s in shift)
+    grey = faces[:, top : top + inner, left : left + inner].mean(axis=3)
+    rows = np.stack(
+        [
+            _resize(np.rint(255.0 * face).astype(np.uint8), PROBE_SIDE).ravel()
+            for face in grey
+        ]
+    ).astype(float)
+    rows -= rows.mean(axis=1, keepdims=True)
+    return rows / rows.std(axis=1, keepdims=True)
+
+
+def fit_probe(faces: Sequence[Faces], names: Sequence[str]) -> Any:
+    """PCA and logistic regression on real faces, mirrored and shifted by a few pixels.
+
+    It knows nothing of the swaps: what it calls a face is what a real face would be
+    called that looks like it.
+    """
+    X, y = [], []
+    for name, of_person in zip(names, faces, strict=True):
+        for shift in ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2)):
+            for mirrored in (of_person, of_person[:, :, ::-1]):
+                X.append(tight_grey(mirrored, shift))
+                y += [name] * len(of_person)
+    probe = make_pipeline(
+        PCA(100, whiten=True, random_state=0),
+        LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000),
+    )
+    return probe.fit(np.concatenate(X), y)
+
+
+# In what pose -------------------------------------------------------------------------
+
+
+def shading(faces: Faces) -> NDArray[np.float64]:
+    """The face's coarse grey values (n, 64), each row of mean 0 and length 1.
+
+    Where light and dark lie, in 8 x 8 fields of the middle three quarters: pose and
+    light rather than the features of a person.
+    """
+    edge = faces.shape[1] // 8
+    grey = faces[:, edge:-edge, edge:-edge].mean(axis=3).astype(np.float64)
+    fields = np.array_split(np.arange(grey.shape[1]), POSE_SIDE)
+    rows = np.stack(
+        [
+            grey[:, rows][:, :, columns].mean(axis=(1, 2))
+            for rows in fields
+            for columns in fields
+        ],
+        axis=1,
+    )
+    rows -= rows.mean(axis=1, keepdims=True)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def sharpness(faces: Faces) -> float:
+    """Mean difference of neighbours in the tight middle."""
+    edge = faces.shape[1] // 8
+    grey = faces[:, edge:-edge, edge:-edge].mean(axis=3)
+    return float(np.mean([np.abs(np.diff(grey, axis=axis)).mean() for axis in (1, 2)]))
+
+
+# Measuring ----------------------------------------------------------------------------
+
+
+def measure(
+    people: dict[str, tuple[Faces, Faces]], swapper: FaceSwapper
+) -> dict[str, Any]:
+    """Fit to the training faces, and measure swaps of the held-out ones."""
+    names = list(people)
+    train = [people[name][0] for name in names]
+    y = np.repeat(names, [len(faces) for faces in train])
+    wall, cpu = time.perf_counter(), time.process_time()
+    swapper.fit(np.concatenate(train), y)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {
+        "n_train": {name: len(people[name][0]) for name in names},
+        "n_test": {name: len(people[name][1]) for name in names},
+        "fit_seconds": round(wall, 1),
+        "fit_cpu_seconds": round(cpu, 1),
+        **evaluate(people, swapper),
+    }
+
+
+def evaluate(
+    people: dict[str, tuple[Faces, Faces]], swapper: FaceSwapper
+) -> dict[str, Any]:
+    """What a fitted swapper makes of the held-out faces."""
+    names = list(people)
+    probe = fit_probe([people[name][0] for name in names], names)
+    result: dict[str, Any] = {"probe_on_real_faces": {}, "held_out_error": {}}
+    errors = []
+    for name in names:
+        test = people[name][1]
+        called = probe.predict(tight_grey(test))
+        result["probe_on_real_faces"][name] = _share(called == name)
+        back = swapper.reconstruct(test, name)
+        errors.append(np.abs(back - test).mean(axis=(1, 2, 3)))
+        result["held_out_error"][name] = round(float(errors[-1].mean()), 4)
+    result["held_out_error"]["all"] = round(float(np.concatenate(errors).mean()), 4)
+    result["swaps"] = {}
+    for source in names:
+        for target in names:
+            if source != target:
+                of_pair = _measure_swap(people, swapper, probe, source, target)
+                result["swaps"][f"{source} as {target}"] = of_pair
+    return result
+
+
+def _measure_swap(
+    people: dict[str, tuple[Faces, Faces]],
+    swapper: FaceSwapper,
+    probe: Any,
+    source: str,
+    target: str,
+) -> dict[str, float]:
+    faces, real = people[source][1], people[target][1]
+    swapped = swapper.swap(faces, target)
+    of_faces, of_swapped = shading(faces), shading(swapped)
+    return {
+        "called_target": _share(probe.predict(tight_grey(swapped)) == target),
+        "source_called_target": _share(probe.predict(tight_grey(faces)) == target),
+        "pose_with_source": round(float((of_faces * of_swapped).sum(axis=1).mean()), 3),
+        "pose_of_random_target": round(float((of_faces @ shading(real).T).mean()), 3),
+        "sharpness_over_real": round(sharpness(swapped) / sharpness(real), 3),
+    }
+
+
+def _share(hits: NDArray[np.bool_]) -> float:
+    return round(float(np.mean(hits)), 4)
+
+
+def time_step(swapper: FaceSwapper, size: int, n_steps: int = 20) -> dict[str, float]:
+    """Median time of a training step on noise, of 16 faces of each of two people."""
+    rng = np.random.default_rng(0)
+    X = rng.random((64, size, size, 3), dtype=np.float32)
+    seconds = []
+    quick = clone(swapper).set_params(
+        max_iter=1 + n_steps // 10, verbose=0, callbacks=[_Clock(seconds)]
+    )
+    quick.fit(X, np.repeat([0, 1], 32))
+    epochs = np.diff(seconds)
+    return {
+        "step_seconds": round(float(np.median(epochs)) / 10, 4),
+        "n_threads": torch.get_num_threads(),
+    }
+
+
+class _Clock:
+    """Notes when an epoch ends."""
+
+    def __init__(self, seconds: list[float]):
+        self.seconds = seconds
+
+    def __call__(self, swapper: FaceSwapper, epoch: int) -> None:
+        self.seconds.append(time.perf_counter())
+
+
+class _Grid:
+    """Draws held-out faces, each above its reconstruction and its swaps."""
+
+    def __init__(self, path: Path, people: dict[str, tuple[Faces, Faces]]):
+        self.path = path
+        self.people = people
+
+    def __call__(self, swapper: FaceSwapper, epoch: int) -> None:
+        if epoch % 50 and epoch != swapper.max_iter:
+            return
+        lines = []
+        for name in self.people:
+            faces = self.people[name][1][:12]
+            lines += [faces, swapper.reconstruct(faces, name)]
+            lines += [swapper.swap(faces, n) for n in self.people if n != name]
+        grid = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
+        write_picture(self.path, grid)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure each group of people, and write what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--lfw-home", type=Path, default=os.environ.get("SKLEARN_AE_LFW"))
+    add(
+        "--groups",
+        nargs="+",
+        default=[
+            "Colin_Powell,Tony_Blair",
+            "Colin_Powell,Tony_Blair,Serena_Williams",
+        ],
+    )
+    add("--size", type=int, default=64)
+    add("--width", type=int, default=24)
+    add("--max-iter", type=int, default=1000)
+    add("--seed", type=int, default=0)
+    add("--threads", type=int, default=1)
+    add("--grid", type=Path, help="folder for pictures of swaps, to look at")
+    add("--output", type=Path, default=RESULTS / "faces.json")
+    arguments = parser.parse_args(argv)
+    if arguments.lfw_home is None or not arguments.lfw_home.is_dir():
+        parser.error("give --lfw-home, a folder of LFW with a folder per person")
+    torch.set_num_threads(arguments.threads)
+
+    # Groups that were measured before stay, each with its own command.
+    content: dict[str, Any] = {}
+    if arguments.output.exists():
+        content = json.loads(arguments.output.read_text(encoding="utf-8"))
+    for group in arguments.groups:
+        people = {}
+        for name in group.split(","):
+            faces = load_person(arguments.lfw_home / name, arguments.size)
+            order = np.random.RandomState(arguments.seed).permutation(len(faces))
+            n_test = round(TEST_SHARE * len(faces))
+            people[name] = faces[order[n_test:]], faces[order[:n_test]]
+        swapper = FaceSwapper(
+            width=arguments.width,
+            max_iter=arguments.max_iter,
+            random_state=arguments.seed,
+            verbose=1,
+        )
+        if arguments.grid is not None:
+            arguments.grid.mkdir(parents=True, exist_ok=True)
+            swapper.set_params(
+                callbacks=[_Grid(arguments.grid / f"{group}.png", people)]
+            )
+        result = measure(people, swapper) | time_step(swapper, arguments.size)
+        result = {"run": describe_run("benchmarks.faces", argv)} | result
+        content[group] = result
+        print(group, json.dumps(result, indent=2), flush=True)
+        if arguments.grid is not None:
+            save_face_swapper(swapper, arguments.grid / f"{group}.pt")
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(content, indent=2) + "\n"
+        arguments.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

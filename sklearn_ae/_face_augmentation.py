@@ -1,0 +1,119 @@
+"""Faces moved, warped and recoloured while the network learns.
+
+The encoder sees a warped face, the loss compares with the same face unwarped: what the
+encoder gives is then the face without accidents of the picture. Rotation, zoom, shift,
+mirroring and colour are those of both, for they are what faces differ in anyway.
+Random numbers come from torch's generator of the faces' device.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FaceAugmentation(nn.Module):
+    """Draw a training pair for each face: (n, c, h, w) -> seen and clean, same shape.
+
+    In evaluation mode both are the faces given.
+
+    Parameters
+    ----------
+    rotation : float
+        Largest angle, in degrees.
+
+    zoom : float
+        Largest change of size, as a share of it.
+
+    shift : float
+        Largest shift, as a share of the side.
+
+    flip : float
+        Probability of mirroring.
+
+    warp : float
+        Standard deviation of the 5 x 5 knots that the seen face is bent by, as a share
+        of the side.
+
+    color : float
+        Largest change of contrast, and of brightness as a share of the range; each
+        channel differs by up to half as much from the others.
+    """
+
+    N_KNOTS = 5
+
+    def __init__(
+        self,
+        rotation: float = 10.0,
+        zoom: float = 0.05,
+        shift: float = 0.05,
+        flip: float = 0.4,
+        warp: float = 5.0 / 160.0,
+        color: float = 0.1,
+    ):
+        super().__init__()
+        self.rotation = rotation
+        self.zoom = zoom
+        self.shift = shift
+        self.flip = flip
+        self.warp = warp
+        self.color = color
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.training:
+            return x, x
+        height, width = x.shape[-2:]
+        matrices = self.draw_matrices(len(x), width / height, x)  # (n, 2, 3)
+        grid = F.affine_grid(matrices, list(x.shape), align_corners=False)
+        bent = self.draw_warp(len(x), (height, width), x)  # (n, h, w, 2)
+        # The warp acts on the clean face, in its coordinates.
+        warped = grid + torch.einsum("nij,nhwj->nhwi", matrices[:, :, :2], bent)
+        x = self.recolour(x)
+        clean = _sample(x, grid)
+        return _sample(x, warped), clean
+
+    def draw_matrices(self, n: int, aspect: float, like: Tensor) -> Tensor:
+        """Maps from places in the pair to places in the face, (n, 2, 3) in [-1, 1]."""
+        draw = _uniform(n, 5, like)
+        angle = draw[:, 0] * math.radians(self.rotation)
+        scale = 1.0 / (1.0 + draw[:, 1] * self.zoom)
+        mirror = torch.where(draw[:, 2] < 2.0 * self.flip - 1.0, -1.0, 1.0)
+        cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+        rows = [
+            torch.stack(
+                [mirror * cos, -sin / aspect, 2.0 * self.shift * draw[:, 3]], 1
+            ),
+            torch.stack([mirror * sin * aspect, cos, 2.0 * self.shift * draw[:, 4]], 1),
+        ]
+        return torch.stack(rows, 1)
+
+    def draw_warp(self, n: int, size: tuple[int, int], like: Tensor) -> Tensor:
+        """Smooth displacements (n, h, w, 2), in units of half a side."""
+        knots = torch.randn(
+            n, 2, self.N_KNOTS, self.N_KNOTS, dtype=like.dtype, device=like.device
+        )
+        knots = knots * (2.0 * self.warp)
+        # Knots are at the corners and between them.
+        bent = F.interpolate(knots, size=size, mode="bicubic", align_corners=True)
+        return bent.permute(0, 2, 3, 1)
+
+    def recolour(self, x: Tensor) -> Tensor:
+        if not self.color:
+            return x
+        n, n_channels = x.shape[:2]
+        draw = _uniform(n, 2 + 2 * n_channels, x) * self.color
+        contrast = 1.0 + draw[:, :1] + 0.5 * draw[:, 2 : 2 + n_channels]  # (n, c)
+        brightness = draw[:, 1:2] + 0.5 * draw[:, 2 + n_channels :]
+        middle = x.mean(dim=(1, 2, 3), keepdim=True)
+        changed = (x - middle) * contrast[:, :, None, None] + middle
+        return (changed + brightness[:, :, None, None]).clamp(0.0, 1.0)
+
+
+def _sample(x: Tensor, grid: Tensor) -> Tensor:
+    """The images at the places of a grid, mirrored where it leaves them."""
+    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+
+def _uniform(n: int, k: int, like: Tensor) -> Tensor:
+    return 2.0 * torch.rand(n, k, dtype=like.dtype, device=like.device) - 1.0

@@ -1,0 +1,1030 @@
+"""Faces of several people: one encoder for everybody, one decoder per person."""
+
+import copy
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_scalar
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state
+from ._face_augmentation import FaceAugmentation
+from ._face_crops import COVERAGE
+from ._face_input import FaceInput, as_float, with_shape
+from ._face_modules import FaceNetwork
+from ._face_photos import PhotoOptions, swap_photo, swap_video
+from ._face_training import (
+    FaceCurves,
+    FaceTrainingOptions,
+    enable_gradients,
+    face_errors,
+    make_optimizer,
+    to_unit_interval,
+    train_faces,
+)
+from ._images import ImageShape
+from ._latents import LatentDensity
+from ._training import (
+    cpu_multiplies_bfloat16,
+    isolated_generators,
+    progress_bar,
+    resolve_device,
+    steady_convolutions,
+)
+
+_BLOCK = 64  # faces that are computed on together
+
+
+class FaceSwapper(
+    FaceInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Autoencoder of faces with one encoder for all and one decoder per identity.
+
+    The encoder learns what a face does (pose, expression, light), for it has to serve
+    every decoder; each decoder learns what its person looks like. A face of one person,
+    encoded and then decoded by the decoder of another, is that other person doing the
+    same. In training the encoder sees faces that are bent at random, and the loss
+    compares with the faces as they were.
+
+    A picture that shows a person doing what they did not do needs their consent, and
+    has to say that it is made up.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        Number of latents; None takes 8 times ``width``.
+
+    image_shape : tuple of int or None, default=None
+        (height, width) or (height, width, channels) of the faces, where X holds them as
+        rows; None takes rows for square pictures, grey or in colours. The sides must
+        halve without a rest down to 8 pixels or fewer, as 64 and 128 do.
+
+    width : int, default=24
+        Channels of the network's first maps. The original program has 128; time goes
+        with a little less than its square.
+
+    ssim_weight : float, default=0.3
+        Share of the structural dissimilarity, (1 - SSIM) / 2, in the loss; the rest is
+        the mean absolute error.
+
+    mmd_weight : float, default=0.3
+        Weight of the maximum mean discrepancy between the latents of different
+        identities. It keeps out of them who is seen: without it faces that are swapped
+        keep traits of their own.
+
+    rotation_range : float, default=10.0
+        Faces are turned by up to so many degrees in training.
+
+    zoom_range : float, default=0.05
+        And resized by up to so large a share.
+
+    shift_range : float, default=0.05
+        And shifted by up to so large a share of the side.
+
+    flip_probability : float, default=0.4
+        And mirrored so often.
+
+    warp : float, default=0.03125
+        What the encoder sees is bent besides: standard deviation of the shifts of 5 x 5
+        knots, as a share of the side.
+
+    color_jitter : float, default=0.1
+        Contrast and brightness change by up to so large a share.
+
+    learning_rate_init : float, default=0.001
+        Adam's learning rate, which rises to this value and falls to zero.
+
+    batch_size : int, default=16
+        Faces of each identity in a training step.
+
+    max_iter : int, default=500
+        Number of epochs: passes over the identity with the most faces, of at least ten
+        steps. With ``warm_start`` it counts those of earlier fits as well.
+
+    early_stopping : bool, default=False
+        Whether to hold faces out, to stop where their reconstruction does not improve,
+        and to keep the best weights. Swaps go on improving for longer.
+
+    validation_fraction : float, default=0.1
+        Share of each identity's faces held out with ``early_stopping``.
+
+    n_iter_no_change : int, default=50
+        Epochs without progress after which ``early_stopping`` stops.
+
+    tol : float, default=1e-4
+        Relative improvement that counts as progress.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on with the networks of the last fit.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights, the batches and the changes of the faces.
+
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" takes CUDA where it is there.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What training steps multiply in; "auto" is bfloat16 on processors that have it.
+
+    callbacks : list of callable or None, default=None
+        Called after every epoch as ``callback(swapper, epoch)`` with the estimator as
+        it is then; one that returns True ends the training.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_identities,)
+        The identities; those that `add_identity` learned are last.
+
+    image_shape_ : tuple of int
+        Height, width and channels.
+
+    module_ : torch.nn.Module
+        The network.
+
+    n_components_ : int
+        Number of latents.
+
+    n_features_in_ : int
+        Numbers in a face.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of X's columns, where they are all strings.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    best_iter_ : int
+        Epoch whose weights are kept.
+
+    loss_curve_ : list of float
+        Training loss by epoch, the mean over identities.
+
+    identity_loss_curves_ : dict of list of float
+        The same for each identity.
+
+    validation_loss_curve_ : list of float or None
+        Mean absolute error of the faces held out, by epoch.
+
+    reconstruction_err_ : float
+        Mean absolute error of the training faces under their own decoders.
+
+    See Also
+    --------
+    DenoisingAutoencoderTransformer : One decoder, and rows of any kind.
+    sklearn_ae.faces.extract_faces : Cut faces out of pictures.
+    sklearn_ae.faces.write_picture : Write a picture that says it is synthetic.
+
+    References
+    ----------
+    The program "faceswap" of 2017, https://github.com/deepfakes/faceswap, from which
+    the layers and the changes of the faces are.
+
+    A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola, "A kernel
+    two-sample test", Journal of Machine Learning Research 13 (2012); M. Long, Y. Cao,
+    J. Wang and M. I. Jordan, "Learning transferable features with deep adaptation
+    networks", ICML 2015.
+
+    Z. Wang, A. C. Bovik, H. R. Sheikh and E. P. Simoncelli, "Image quality assessment:
+    from error visibility to structural similarity", IEEE Transactions on Image
+    Processing 13 (2004).
+
+    Examples
+    --------
+    Two kinds of discs, bright and dark, in places of their own:
+
+    >>> import numpy as np
+    >>> from sklearn_ae import FaceSwapper
+    >>> rng = np.random.default_rng(0)
+    >>> h, w = np.mgrid[:16, :16]
+    >>> centers = rng.uniform(5, 10, size=(60, 2, 1, 1))
+    >>> disc = (h - centers[:, 0]) ** 2 + (w - centers[:, 1]) ** 2 < 12
+    >>> X = 0.5 + np.where(np.arange(60) < 30, 0.4, -0.4)[:, None, None] * disc
+    >>> y = np.repeat(["bright", "dark"], 30)
+    >>> swapper = FaceSwapper(width=8, max_iter=20, random_state=0).fit(X, y)
+    >>> swapped = swapper.swap(X[:30], "dark")
+    >>> swapped.shape, bool(swapped.min() < 0.3)
+    ((30, 16, 16), True)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "n_components": [None, Interval(Integral, 1, None, closed="left")],
+        "image_shape": [None, "array-like"],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "ssim_weight": [Interval(Real, 0, 1, closed="both")],
+        "mmd_weight": [Interval(Real, 0, None, closed="left")],
+        "rotation_range": [Interval(Real, 0, 180, closed="both")],
+        "zoom_range": [Interval(Real, 0, 1, closed="left")],
+        "shift_range": [Interval(Real, 0, 1, closed="left")],
+        "flip_probability": [Interval(Real, 0, 1, closed="both")],
+        "warp": [Interval(Real, 0, 1, closed="left")],
+        "color_jitter": [Interval(Real, 0, 1, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "callbacks": [None, list, tuple],
+    }
+
+    classes_: np.ndarray
+    image_shape_: ImageShape
+    module_: FaceNetwork
+    n_components_: int
+    n_iter_: int
+    best_iter_: int
+    loss_curve_: list[float]
+    identity_loss_curves_: dict[Any, list[float]]
+    validation_loss_curve_: list[float] | None
+    reconstruction_err_: float
+    _moments: dict[str, Any] | None
+    _seed: int
+    _structure: dict[str, Any]
+    _latent_density: LatentDensity
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        image_shape=None,
+        width=24,
+        ssim_weight=0.3,
+        mmd_weight=0.3,
+        rotation_range=10.0,
+        zoom_range=0.05,
+        shift_range=0.05,
+        flip_probability=0.4,
+        warp=0.03125,
+        color_jitter=0.1,
+        learning_rate_init=1e-3,
+        batch_size=16,
+        max_iter=500,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=50,
+        tol=1e-4,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+        device="auto",
+        precision="auto",
+        callbacks=None,
+    ):
+        self.n_components = n_components
+        self.image_shape = image_shape
+        self.width = width
+        self.ssim_weight = ssim_weight
+        self.mmd_weight = mmd_weight
+        self.rotation_range = rotation_range
+        self.zoom_range = zoom_range
+        self.shift_range = shift_range
+        self.flip_probability = flip_probability
+        self.warp = warp
+        self.color_jitter = color_jitter
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+
+    # Fitting --------------------------------------------------------------------------
+
+    def fit(self, X, y):
+        """Learn the encoder and a decoder for each identity.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, cut out alike: floats in [0, 1], or uint8.
+
+        y : array-like of shape (n_samples,)
+            Whose face each is; at least two identities.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        with self._unchanged_on_failure():
+            self._validate_params()
+            goes_on = self.warm_start and hasattr(self, "module_")
+            X, y = self._validate_faces(X, y, reset=not goes_on)
+            if not goes_on:
+                self._set_classes(np.unique(y))
+            self._check_known(y)
+            self._check_counts(y)
+            if goes_on and self.n_iter_ >= self.max_iter:
+                warnings.warn(
+                    f"warm_start: the networks have had max_iter={self.max_iter} "
+                    "epochs already and are left as they are. Raise max_iter to train "
+                    "on.",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+            self._train(X, y, goes_on, n_epochs=self.max_iter)
+        return self
+
+    def partial_fit(self, X, y, classes=None):
+        """Go on learning with one pass over the faces, at the same learning rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, as in `fit`.
+
+        y : array-like of shape (n_samples,)
+            Whose face each is.
+
+        classes : array-like of shape (n_identities,) or None, default=None
+            All identities, in the first call; None takes those of its y.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        with self._unchanged_on_failure():
+            self._validate_params()
+            goes_on = hasattr(self, "module_")
+            X, y = self._validate_faces(X, y, reset=not goes_on)
+            if not goes_on:
+                self._set_classes(np.unique(y if classes is None else classes))
+            elif classes is not None:
+                self._check_known(np.asarray(classes))
+            self._check_known(y)
+            n_done = self.n_iter_ if goes_on else 0
+            self._train(X, y, goes_on, n_epochs=n_done + 1, is_one_pass=True)
+        return self
+
+    def add_identity(self, X, name, *, max_iter=None):
+        """Learn a decoder more, with everything else left as it is.
+
+        It starts as a copy of the decoder whose person is nearest. The encoder has not
+        seen the new person: where there is time, a new `fit` with everybody is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces of the new identity.
+
+        name : str or int
+            What to call it; not one of ``classes_``.
+
+        max_iter : int or None, default=None
+            Number of epochs; None takes ``max_iter`` of the estimator.
+
+        Returns
+        -------
+        self : object
+            The estimator with one identity more.
+        """
+        check_is_fitted(self)
+        with self._unchanged_on_failure():
+            self._validate_params()
+            X = self._validate_faces(X, reset=False)
+            names = np.asarray([name])
+            if names.dtype.kind != self.classes_.dtype.kind and "O" not in (
+                names.dtype.kind,
+                self.classes_.dtype.kind,
+            ):
+                raise TypeError(
+                    f"name must be of the type of classes_ ({self.classes_.dtype}); "
+                    f"got {name!r}."
+                )
+            if name in self.classes_.tolist():
+                raise ValueError(
+                    f"{name!r} is one of the identities already: "
+                    f"{self.classes_.tolist()}. To go on learning it, use partial_fit."
+                )
+            y = np.repeat(names, len(X))
+            self._check_counts(y)
+            if max_iter is None:
+                max_iter = self.max_iter
+            check_scalar(max_iter, "max_iter", Integral, min_val=0)
+            of_all = ("n_iter_", "best_iter_", "loss_curve_", "validation_loss_curve_")
+            before = {name: getattr(self, name) for name in of_all}
+            self.classes_ = np.append(self.classes_, names)
+            self._train(X, y, True, n_epochs=max_iter, is_new_identity=True)
+            self.__dict__.update(before)
+        return self
+
+    def _train(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        goes_on: bool,
+        n_epochs: int,
+        is_one_pass: bool = False,
+        is_new_identity: bool = False,
+    ) -> None:
+        if goes_on:
+            seed = self._seed  # with the epoch's number, as one training has it
+        else:
+            seed = int(make_random_state(self.random_state).randint(SEED_LIMIT))
+            for name in ("_latent_density", "reconstruction_err_"):
+                self.__dict__.pop(name, None)  # of earlier networks
+        self._seed = seed
+        n_done = self.n_iter_ if goes_on and not is_new_identity else 0
+        device = resolve_device(self.device)
+        with isolated_generators(seed, device), enable_gradients():
+            faces = {
+                int(code): torch.from_numpy(np.ascontiguousarray(X[y == name]))
+                for code, name in enumerate(self.classes_)
+                if (y == name).any()
+            }
+            if goes_on:
+                self._check_structure()
+                network = copy.deepcopy(self.module_)
+                network.augmentation = self._augmentation()
+                network.ssim_weight = float(self.ssim_weight)
+            else:
+                network = self._make_network()
+            network.to(device)
+            if is_new_identity:
+                _add_nearest_decoder(network, next(iter(faces.values())))
+            optimizer = make_optimizer(network, self.learning_rate_init)
+            if goes_on and not is_new_identity and self._moments is not None:
+                optimizer.load_state_dict(copy.deepcopy(self._moments))
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate_init
+            held_out: dict[int, Tensor] = {}
+            if self.early_stopping and not is_one_pass:
+                faces, held_out = self._hold_out(faces, seed)
+            options = FaceTrainingOptions(
+                learning_rate=float(self.learning_rate_init),
+                batch_size=self.batch_size,
+                n_epochs=n_epochs,
+                n_done=n_done,
+                verbose=0 if is_one_pass else self.verbose,
+                seed=seed,
+                precision=self._precision(device),
+                mmd_weight=float(self.mmd_weight),
+                is_scheduled=not is_one_pass,
+                n_iter_no_change=self.n_iter_no_change,
+                tol=self.tol,
+            )
+            earlier = _Curves.of(self) if goes_on else _Curves()
+            with progress_bar(options) as bar:
+
+                def after_epoch(epoch: int, curves: FaceCurves) -> bool:
+                    bar.update(float(np.mean(curves.by_identity[-1])), curves.held_out)
+                    if not self.callbacks or is_new_identity:
+                        return False
+                    self._moments = optimizer.state_dict()
+                    self._set_fitted(network, list(faces), curves, earlier, n_done)
+                    wishes = [callback(self, epoch) for callback in self.callbacks]
+                    return any(wishes)
+
+                curves = train_faces(
+                    network, optimizer, faces, held_out, options, after_epoch
+                )
+            self._moments = None if is_new_identity else optimizer.state_dict()
+            self._set_fitted(network, list(faces), curves, earlier, n_done)
+            self._describe_faces(faces, goes_on)
+
+    def _set_fitted(
+        self,
+        network: FaceNetwork,
+        identities: list[int],
+        curves: FaceCurves,
+        earlier: "_Curves",
+        n_done: int,
+    ) -> None:
+        network.eval()
+        network.requires_grad_(True)
+        self.module_ = network
+        self.n_components_ = self._n_latents()
+        self._structure = self._current_structure()
+        self.n_iter_ = n_done + len(curves.by_identity)
+        self.best_iter_ = curves.best_epoch
+        names = self.classes_.tolist()
+        self.loss_curve_ = earlier.loss + [
+            float(np.mean(losses)) for losses in curves.by_identity
+        ]
+        self.identity_loss_curves_ = dict(earlier.of_identities)
+        for place, identity in enumerate(identities):
+            before = earlier.of_identities.get(names[identity], [])
+            new = [losses[place] for losses in curves.by_identity]
+            self.identity_loss_curves_[names[identity]] = before + new
+        self.validation_loss_curve_ = earlier.held_out + curves.held_out or None
+
+    def _describe_faces(self, faces: dict[int, Tensor], goes_on: bool) -> None:
+        """What is kept of the training faces: their error and their latents' spread."""
+        errors = [face_errors(self.module_, x, i).double() for i, x in faces.items()]
+        self.reconstruction_err_ = torch.cat(errors).mean().item()
+        with torch.no_grad():
+            latents = [
+                self.module_.encode(to_unit_interval(block).to(self.module_.device))
+                for x in faces.values()
+                for block in x.split(_BLOCK)
+            ]
+        density = LatentDensity(torch.cat(latents).cpu().double().numpy())
+        known: LatentDensity | None = getattr(self, "_latent_density", None)
+        if known is not None and goes_on and len(faces) < len(self.classes_):
+            density = known.pooled_with(density)
+        self._latent_density = density
+
+    def _hold_out(
+        self, faces: dict[int, Tensor], seed: int
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """Split each identity's faces, at least one for either part."""
+        random_state = np.random.RandomState(seed)
+        kept, held_out = {}, {}
+        for identity, x in faces.items():
+            order = torch.from_numpy(random_state.permutation(len(x)))
+            n_held = max(1, round(self.validation_fraction * len(x)))
+            n_held = min(n_held, len(x) - 1)
+            kept[identity] = x[order[n_held:]]
+            if n_held:
+                held_out[identity] = x[order[:n_held]]
+        return kept, held_out
+
+    def _make_network(self) -> FaceNetwork:
+        return FaceNetwork(
+            self.image_shape_,
+            self.width,
+            self._n_latents(),
+            len(self.classes_),
+            self._augmentation(),
+            float(self.ssim_weight),
+        )
+
+    def _augmentation(self) -> FaceAugmentation:
+        return FaceAugmentation(
+            rotation=float(self.rotation_range),
+            zoom=float(self.zoom_range),
+            shift=float(self.shift_range),
+            flip=float(self.flip_probability),
+            warp=float(self.warp),
+            color=float(self.color_jitter),
+        )
+
+    def _n_latents(self) -> int:
+        return 8 * self.width if self.n_components is None else int(self.n_components)
+
+    def _precision(self, device: torch.device) -> torch.dtype | None:
+        is_lower = self.precision == "bfloat16"
+        if self.precision == "auto":
+            is_lower = device.type == "cpu" and cpu_multiplies_bfloat16()
+        return torch.bfloat16 if is_lower else None
+
+    # Using a fitted estimator ---------------------------------------------------------
+
+    def transform(self, X):
+        """Encode faces, of whomever.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, as in `fit`.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents: float64 where X is, else float32.
+        """
+        check_is_fitted(self)
+        X = self._validate_faces(X, reset=False)
+        return self._compute(lambda network, x, _: network.encode(x), X)
+
+    def inverse_transform(self, Z, identity):
+        """Decode latents as the faces of an identity.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+
+        identity : str or int, or array-like of shape (n_samples,)
+            One of ``classes_``, for all or for each.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces in [0, 1], laid out as the training faces were.
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
+        if Z.shape[1] != self.n_components_:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but FaceSwapper was fitted with "
+                f"{self.n_components_} latents: one column per latent is expected."
+            )
+        codes = self._codes(identity, len(Z), "identity")
+        faces = self._compute(FaceNetwork.decode, Z, codes)
+        return faces.reshape(-1, *self._layout)
+
+    def swap(self, X, target):
+        """Show the faces of X as those of another identity.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, as in `fit`; of whomever.
+
+        target : str or int, or array-like of shape (n_samples,)
+            One of ``classes_``, for all or for each.
+
+        Returns
+        -------
+        X_swapped : ndarray of the shape of X
+            Faces in [0, 1]: float64 where X is, else float32.
+        """
+        return self._decode_as(X, target, "target")
+
+    def reconstruct(self, X, y):
+        """Encode faces and decode them as their own identity.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, as in `fit`.
+
+        y : str or int, or array-like of shape (n_samples,)
+            Whose face each is, of ``classes_``.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of the shape of X
+            Faces in [0, 1]: float64 where X is, else float32.
+        """
+        return self._decode_as(X, y, "y")
+
+    def swap_photo(
+        self,
+        image,
+        target,
+        *,
+        which="largest",
+        boxes=None,
+        landmarks=None,
+        color="lab",
+        sharpen=1.0,
+        blend="feather",
+        coverage=COVERAGE,
+        detector=None,
+        on_no_face="raise",
+    ):
+        """Swap faces in a whole photo: find, cut out, swap, match colours, put back.
+
+        It needs the extra ``faces``, and a network of square faces that were cut out
+        with the same ``coverage``. Nobody should be shown doing what they did not do
+        without their consent, nor anybody take the result for a photo:
+        `sklearn_ae.faces.write_picture` writes it with a word that it is synthetic.
+
+        Parameters
+        ----------
+        image : array-like of shape (height, width) or (height, width, 3)
+            The photo: uint8, or floats in [0, 1].
+
+        target : str or int
+            Who is to be seen, of ``classes_``.
+
+        which : {"largest", "all"} or int, default="largest"
+            Faces to swap; a number counts from the largest. All boxes given are
+            swapped, unless a number picks one.
+
+        boxes : array-like of shape (n_faces, 4) or None, default=None
+            Left, top, width and height of faces in pixels; None finds them.
+
+        landmarks : array-like of shape (n_faces, 2, 2) or (n_faces, 5, 2) or None, \
+                default=None
+            Places of the eyes, or of eyes, nose and corners of the mouth, where faces
+            are to be aligned to them as they were in training.
+
+        color : {"lab", "mean", "hist"} or None, default="lab"
+            How the face takes the photo's colours: mean and spread in CIELAB, means of
+            the channels, their histograms, or not at all.
+
+        sharpen : float, default=1.0
+            Amount of unsharp masking of the swapped face, which is smoother than a
+            photo; 0 leaves it as it is.
+
+        blend : {"feather", "seamless"}, default="feather"
+            A soft oval rim, or Poisson blending.
+
+        coverage : float, default=1.1
+            Side of a crop over that of the box.
+
+        detector : {"lbp", "haar"}, callable or None, default=None
+            As in `sklearn_ae.faces.FaceExtractor`.
+
+        on_no_face : {"raise", "unchanged"}, default="raise"
+            What to do with a photo without a face.
+
+        Returns
+        -------
+        swapped : ndarray of the shape and type of image
+            The photo; outside of the faces every pixel is as it was.
+
+        Raises
+        ------
+        NoFaceError
+            Where no face is found.
+        """
+        check_is_fitted(self)
+        self._codes(target, 1, "target")
+        options = PhotoOptions(
+            which=which,
+            color=color,
+            sharpen=sharpen,
+            blend=blend,
+            coverage=coverage,
+            detector=detector,
+            on_no_face=on_no_face,
+        )
+        swap = partial(self.swap, target=target)
+        return swap_photo(swap, self.image_shape_, image, boxes, landmarks, options)
+
+    def swap_video(
+        self,
+        frames,
+        target,
+        *,
+        color="lab",
+        sharpen=1.0,
+        blend="feather",
+        coverage=COVERAGE,
+        detector=None,
+        smoothing=0.7,
+        on_no_face="unchanged",
+        max_gap=5,
+    ):
+        """Swap the largest face of each frame of a video, one after the other.
+
+        Parameters
+        ----------
+        frames : iterable of array-like of shape (height, width[, 3])
+            The frames, of which one is held in memory at a time.
+
+        target : str or int
+            Who is to be seen, of ``classes_``.
+
+        color : {"lab", "mean", "hist"} or None, default="lab"
+            As in `swap_photo`.
+
+        sharpen : float, default=1.0
+            As in `swap_photo`.
+
+        blend : {"feather", "seamless"}, default="feather"
+            As in `swap_photo`.
+
+        coverage : float, default=1.1
+            Side of a crop over that of the box.
+
+        detector : {"lbp", "haar"}, callable or None, default=None
+            As in `sklearn_ae.faces.FaceExtractor`.
+
+        smoothing : float, default=0.7
+            Weight of the last frame's place when a face has moved: boxes that are found
+            anew in every frame tremble.
+
+        on_no_face : {"unchanged", "raise"}, default="unchanged"
+            What to do with a frame without a face.
+
+        max_gap : int, default=5
+            For so many frames in which no face is found, it stays where it was.
+
+        Returns
+        -------
+        swapped : iterator of ndarray
+            The frames, each of its shape and type, made as they are asked for.
+
+        Raises
+        ------
+        NoFaceError
+            Where a frame shows no face and ``on_no_face`` is "raise".
+        """
+        check_is_fitted(self)
+        self._codes(target, 1, "target")
+        check_scalar(smoothing, "smoothing", Real, min_val=0, max_val=1)
+        check_scalar(max_gap, "max_gap", Integral, min_val=0)
+        options = PhotoOptions(
+            color=color,
+            sharpen=sharpen,
+            blend=blend,
+            coverage=coverage,
+            detector=detector,
+            on_no_face=on_no_face,
+        )
+        swap = partial(self.swap, target=target)
+        return swap_video(swap, self.image_shape_, frames, options, smoothing, max_gap)
+
+    def score(self, X, y):
+        """Return minus the mean absolute error of faces under their own decoders.
+
+        It says how sharp reconstructions are, and little about swaps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, as in `fit`.
+
+        y : array-like of shape (n_samples,)
+            Whose face each is, of ``classes_``.
+
+        Returns
+        -------
+        score : float
+            Minus the mean over all values, which lie in [0, 1].
+        """
+        check_is_fitted(self)
+        X = self._validate_faces(X, reset=False)
+        codes = self._codes(y, len(X), "y")
+        back = self._compute(FaceNetwork.forward, X, codes)
+        return -float(np.abs(back - as_float(X)).mean(dtype=np.float64))
+
+    def sample(self, n_samples=1, identity=None, random_state=None):
+        """Draw faces that nobody made: latents from their density, decoded.
+
+        The density is a Gaussian, that of the latents of all training faces.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of faces.
+
+        identity : str or int, or array-like of shape (n_samples,), default=None
+            Whose, of ``classes_``; None takes the first.
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw; None takes the estimator's own ``random_state``.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces in [0, 1], laid out as the training faces were.
+        """
+        check_is_fitted(self, "_latent_density")
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = self.random_state if random_state is None else random_state
+        Z = self._latent_density.sample(n_samples, make_random_state(seed))
+        if identity is None:
+            identity = self.classes_[0]
+        return self.inverse_transform(Z, identity)
+
+    def _decode_as(self, X: Any, labels: Any, name: str) -> np.ndarray:
+        check_is_fitted(self)
+        X, shape = with_shape(X)
+        X = self._validate_faces(X, reset=False)
+        codes = self._codes(labels, len(X), name)
+        return self._compute(FaceNetwork.forward, X, codes).reshape(shape)
+
+    def _compute(
+        self, function: Any, X: np.ndarray, codes: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Let the network walk over X in blocks of faces with the same decoder.
+
+        On a CPU the arithmetic has the precision of X: with float64 in, the result does
+        not depend on how faces are put together into blocks.
+        """
+        network, device = self.module_, self.module_.device
+        is_double = X.dtype == np.float64
+        if is_double and device.type == "cpu":
+            network = copy.deepcopy(network).double()
+        result = np.empty(0)
+        if codes is None:
+            codes = np.zeros(len(X), dtype=int)
+        with torch.inference_mode(), steady_convolutions(device):
+            for code in np.unique(codes):
+                places = np.flatnonzero(codes == code)
+                for start in range(0, len(places), _BLOCK):
+                    part = places[start : start + _BLOCK]
+                    x = to_unit_interval(torch.from_numpy(X[part]).to(device))
+                    output = function(network, x, int(code)).cpu().numpy()
+                    if not len(result):
+                        dtype = np.float64 if is_double else np.float32
+                        result = np.empty((len(X), output.shape[1]), dtype=dtype)
+                    result[part] = output
+        return result
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of latents: ClassNamePrefixFeaturesOutMixin asks for it."""
+        return self.n_components_
+
+    # Checks ---------------------------------------------------------------------------
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        for callback in self.callbacks or ():
+            if not callable(callback):
+                raise TypeError(
+                    "callbacks must be callables that take the estimator and the "
+                    f"number of the epoch; got {callback!r}."
+                )
+        try:
+            torch.device("cpu" if self.device == "auto" else self.device)
+        except RuntimeError as error:
+            raise ValueError(
+                "device must be 'auto' or a name that torch.device takes, such as "
+                f"'cpu', 'cuda' or 'cuda:1'; got {self.device!r}."
+            ) from error
+
+    def _current_structure(self) -> dict[str, Any]:
+        return {"width": int(self.width), "n_components": self._n_latents()}
+
+    def _check_structure(self) -> None:
+        for name, value in self._current_structure().items():
+            if value != self._structure[name]:
+                raise ValueError(
+                    f"The networks were fitted with {name}={self._structure[name]!r} "
+                    f"and cannot go on with {name}={value!r}. Fit with "
+                    "warm_start=False, or clone the estimator, to start anew."
+                )
+
+    _unchanged_on_failure = BaseAutoencoder._unchanged_on_failure
+
+    # Copies and files -----------------------------------------------------------------
+
+    def __getstate__(self):
+        # A file is for using the model: on any machine, so in main memory, and
+        # without the optimizer's moments, which are twice the weights.
+        state = super().__getstate__().copy()
+        if "module_" in state:
+            state["module_"] = copy.deepcopy(self.module_).cpu()
+            state["_moments"] = None
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "module_"):
+            # Where the device of the fit is missing, the CPU does as well.
+            with suppress(ValueError):
+                self.module_.to(resolve_device(self.device))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The losses of the epochs before a training that goes on."""
+
+    loss: list[float] = field(default_factory=list)
+    of_identities: dict[Any, list[float]] = field(default_factory=dict)
+    held_out: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, swapper: FaceSwapper) -> "_Curves":
+        return cls(
+            swapper.loss_curve_,
+            swapper.identity_loss_curves_,
+            swapper.validation_loss_curve_ or [],
+        )
+
+
+def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:
+    """A copy of the decoder that is best at these faces; all else is frozen."""
+    errors = [
+        face_errors(network, x, identity).mean().item()
+        for identity in range(len(network.decoders))
+    ]
+    nearest = network.decoders[int(np.argmin(errors))]
+    network.requires_grad_(False)
+    decoder = network.add_decoder().to(network.device)
+    decoder.load_state_dict(nearest.state_dict())

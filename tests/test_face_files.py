@@ -1,0 +1,158 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from sklearn_ae import FaceSwapper
+from sklearn_ae.faces import (
+    Checkpoint,
+    load_face_swapper,
+    resume_training,
+    save_face_swapper,
+)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    rng = np.random.default_rng(0)
+    return rng.random((50, 8, 8, 3)), np.repeat(["ann", "bob"], 25)
+
+
+@pytest.fixture(scope="module")
+def fitted(faces):
+    return FaceSwapper(3, width=2, max_iter=3, random_state=0).fit(*faces)
+
+
+def quick(**params):
+    return FaceSwapper(3, width=2, max_iter=6, random_state=0, **params)
+
+
+def test_file_holds_the_whole_estimator(fitted, faces, tmp_path):
+    save_face_swapper(fitted, tmp_path / "swapper.pt")
+    loaded = load_face_swapper(tmp_path / "swapper.pt")
+    assert loaded.get_params() == fitted.get_params()
+    for name, value in vars(fitted).items():
+        if name.endswith("_") and name != "module_":
+            assert_array_equal(getattr(loaded, name), value, err_msg=name)
+    assert_array_equal(loaded.swap(faces[0], "ann"), fitted.swap(faces[0], "ann"))
+    assert_array_equal(loaded.sample(3, "bob"), fitted.sample(3, "bob"))
+    # and it can be trained on, and written as a pickle
+    pickle.loads(pickle.dumps(loaded)).partial_fit(*faces)
+
+
+def test_loading_runs_no_code(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return open, (str(tmp_path / "harm"), "w")
+
+    torch.save({"format": Harmful()}, tmp_path / "harmful.pt")
+    with pytest.raises(ValueError, match="holds no FaceSwapper"):
+        load_face_swapper(tmp_path / "harmful.pt")
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no torch file", pickle.dumps([1, 2])])
+def test_other_files(content, tmp_path):
+    path = tmp_path / "other.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"other.pt' holds no FaceSwapper"):
+        load_face_swapper(path)
+    assert path.read_bytes() == content
+
+
+def test_files_of_a_later_release(fitted, tmp_path):
+    path = tmp_path / "later.pt"
+    torch.save({"format": "sklearn_ae.FaceSwapper", "version": 99}, path)
+    with pytest.raises(ValueError, match="version 99"):
+        load_face_swapper(path)
+
+
+def test_file_is_written_whole_or_not_at_all(fitted, tmp_path, monkeypatch):
+    path = tmp_path / "swapper.pt"
+    save_face_swapper(fitted, path)
+    before = path.read_bytes()
+
+    def break_off(content, file):
+        with open(file, "wb") as opened:
+            opened.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", break_off)
+    with pytest.raises(OSError, match="no space left"):
+        save_face_swapper(fitted, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("seed", [0, None])
+def test_resumed_training_reaches_the_weights_of_an_uninterrupted_one(
+    faces, tmp_path, seed
+):
+    path = tmp_path / "training.pt"
+    whole_path = tmp_path / "whole.pt"
+
+    def interrupt(swapper, epoch):
+        if epoch == 5:
+            raise KeyboardInterrupt
+
+    # The first run goes on undisturbed and keeps its state of epoch 4 as well.
+    class Twice(Checkpoint):
+        def __call__(self, swapper, epoch):
+            if epoch == 4:
+                super().__call__(swapper, epoch)
+
+    whole = quick(callbacks=[Twice(whole_path, every=4)]).set_params(random_state=seed)
+    whole.fit(*faces)
+    resumed = resume_training(whole_path, *faces)
+    assert resumed.n_iter_ == 6
+    assert resumed.loss_curve_ == whole.loss_curve_
+    for a, b in zip(
+        resumed.module_.parameters(), whole.module_.parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+
+    stopped = quick(callbacks=[Checkpoint(path, every=2), interrupt])
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(*faces)
+    assert not hasattr(stopped, "module_")
+    assert load_face_swapper(path).n_iter_ == 4
+    assert resume_training(path, *faces).n_iter_ == 6
+    assert load_face_swapper(path).n_iter_ == 6
+
+
+def test_resuming_from_nothing_trains_nothing(faces, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        resume_training(tmp_path / "missing.pt", *faces)
+    assert not list(tmp_path.iterdir())
+
+
+def test_resuming_with_other_faces_leaves_the_file(fitted, faces, tmp_path):
+    path = tmp_path / "training.pt"
+    fitted = pickle.loads(pickle.dumps(fitted)).set_params(max_iter=6)
+    save_face_swapper(fitted, path)
+    before = path.read_bytes()
+    X, y = faces
+    bad = [
+        (X, np.where(y == "ann", "eve", y), "eve"),
+        (X[:25], y[:25], "identities"),
+        (np.zeros((50, 16, 16, 3)), y, r"\(8, 8, 3\)"),
+        (2 * X, y, r"\[0, 1\]"),
+    ]
+    for X_bad, y_bad, message in bad:
+        with pytest.raises(ValueError, match=message):
+            resume_training(path, X_bad, y_bad)
+        assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="nothing left"):
+        resume_training(path, X, y, max_iter=3)
+
+
+def test_checkpoints_do_not_replace_files_unasked(faces, tmp_path):
+    path = tmp_path / "precious.pt"
+    path.write_text("years of work")
+    with pytest.raises(FileExistsError, match="is there already"):
+        Checkpoint(path)
+    assert path.read_text() == "years of work"
+    quick(callbacks=[Checkpoint(path, overwrite=True)]).fit(*faces)
+    assert load_face_swapper(path).n_iter_ == 6
