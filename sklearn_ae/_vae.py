@@ -419,8 +419,9 @@ class VAETransformer(BaseAutoencoder):
             return X
         if y is None:
             raise ValueError(
-                "conditional=True: the model describes rows given their conditions, so "
-                "give these too, as y: labels or a table, one row for each row of X."
+                "VAETransformer with conditional=True requires y to be passed, but the "
+                "target y is None. It describes rows given their conditions: labels or "
+                "a table, one row for each row of X."
             )
         if reset:
             check_consistent_length(X, y)

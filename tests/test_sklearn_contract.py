@@ -19,9 +19,10 @@ pytestmark = pytest.mark.filterwarnings(
 class AnyRows:
     """Takes rows of any values and any number of columns.
 
-    The log loss wants values in [0, 1], and images are of one size. scikit-learn's
-    checks feed others, and no tag asks them for these. So rows are taken to (0, 1)
-    right after their validation, and are images of whatever shape fits. Everything
+    The log loss wants values in [0, 1], images are of one size, and conditional models
+    want y in every method. scikit-learn's checks feed others, and no tag asks them for
+    these. So rows are taken to (0, 1) right after their validation, are images of
+    whatever shape fits, and have one condition. Everything
     behind that is left as it is, and so is the class's name, which the checks compare
     with the names of the latents.
     """
@@ -31,6 +32,10 @@ class AnyRows:
             return super()._validate_rows(X, reset, loss)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
         return expit(X)
+
+    def _beside_conditions(self, X, y, reset=False):
+        # The checks transform rows without y.
+        return super()._beside_conditions(X, np.zeros(len(X), dtype=int), reset)
 
     def _image_shape(self, n_features):
         if self.image_shape is None:
@@ -152,6 +157,7 @@ def regressors(Estimator, OfAnyRows):
             {"kl_warmup": 5, "free_bits": 0.1, "init": "random"},
             {"n_importance_samples": 3},
         ),
+        VAETransformer(conditional=True, max_iter=2, hidden_layer_sizes=(8,)),
     ]
 )
 def test_scikit_learn_check(estimator, check):

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import kurtosis
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from sklearn_ae import VAETransformer
@@ -669,7 +670,7 @@ def test_fit_transform_is_fit_and_transform(labelled):
 )
 def test_conditional_model_asks_for_conditions(conditional, labelled, use):
     X, _ = labelled
-    with pytest.raises(ValueError, match=r"conditional=True: .* give these too"):
+    with pytest.raises(ValueError, match="conditional=True requires y to be passed"):
         use(copy.deepcopy(conditional), X)
 
 
@@ -749,3 +750,28 @@ def test_free_bits_do_not_go_with_the_importance_weighted_bound(X):
 def test_bad_value_of_a_parameter(name, value, X):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of VAETransformer"):
         VAETransformer(**{name: value}).fit(X)
+
+
+def test_conditional_latents_come_as_a_frame_where_frames_are_wanted(labelled):
+    pytest.importorskip("pandas")
+    X, y = labelled
+    vae = VAETransformer(1, conditional=True, max_iter=0).set_output(transform="pandas")
+    assert list(vae.fit_transform(X, y).columns) == ["vaetransformer0"]
+    assert vae.interpolate(X[:2], X[2:4], 3, y=y[:2]).shape == (3, 2, 3)
+
+
+def test_conditional_model_is_scored_by_a_grid_search(labelled):
+    X, y = labelled
+    vae = VAETransformer(conditional=True, max_iter=0)
+    search = GridSearchCV(vae, {"n_components": [1, 2]}, cv=2).fit(X, y)
+    assert np.isfinite(search.best_score_)
+
+
+def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
+    rng = np.random.default_rng(0)
+    chunks = [rng.normal(size=(60, 3)) + shift for shift in (0.0, 5.0)]
+    estimator = vae(n_components=1)
+    for chunk in chunks:
+        estimator.partial_fit(chunk)
+    assert estimator._latent_density.n_samples == 120
+    assert estimator.sample(4, prior="aggregated").shape == (4, 3)

@@ -1,0 +1,193 @@
+"""The benchmark of densities, samples and anomalies: what it measures, and how."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+from benchmarks import vae
+from benchmarks.datasets import ENVIRONMENT_VARIABLE, Table
+
+GREY = np.tile(np.array([[0.0, 0.3, 0.5, 1.0]], dtype=np.float32), (4000, 1))
+
+
+@pytest.fixture(autouse=True)
+def no_folder(monkeypatch):
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+
+
+def epochs(binarisation, n_epochs=2):
+    digits = vae.Digits(binarisation, **vae.LARGE)
+    return list(vae.binary_epochs(GREY, digits, np.random.default_rng(0), n_epochs))
+
+
+# MNIST --------------------------------------------------------------------------------
+
+
+def test_threshold_is_half_the_brightness():
+    first, second = epochs("threshold")
+    assert_array_equal(first[0], [0, 0, 1, 1])
+    assert_array_equal(second, first)
+
+
+def test_fixed_draw_is_the_same_in_every_epoch():
+    first, second = epochs("fixed")
+    assert_allclose(first.mean(axis=0), GREY[0], atol=0.04)
+    assert_array_equal(second, first)
+
+
+def test_dynamic_draws_are_new_in_every_epoch():
+    first, second = epochs("dynamic")
+    assert_allclose(second.mean(axis=0), GREY[0], atol=0.04)
+    assert np.any(first != second)
+
+
+def test_learning_rate_goes_up_and_then_down_to_nothing():
+    rates = [vae.learning_rate(1.0, epoch, 50) for epoch in range(50)]
+    assert np.argmax(rates) == vae.WARMUP_EPOCHS - 1
+    assert np.all(np.diff(rates[vae.WARMUP_EPOCHS :]) < 0)
+    assert rates[-1] < 1e-3
+
+
+# Samples ------------------------------------------------------------------------------
+
+
+def test_mixture_is_the_one_with_the_lowest_bic():
+    X = load_iris().data
+    bics = {
+        size: GaussianMixture(size, random_state=0, reg_covar=1e-5).fit(X).bic(X)
+        for size in (1, 2, 4, 8, 16)
+    }
+    assert vae.best_mixture(X, 0).n_components == min(bics, key=bics.get)
+
+
+def test_samples_of_pca_have_its_mean_and_covariance(monkeypatch):
+    monkeypatch.setattr(vae, "N_SAMPLES", 40_000)
+    X = load_iris().data
+    S = vae.sample_pca(X, 2, seed=0)
+    assert_allclose(S.mean(axis=0), X.mean(axis=0), atol=0.05)
+    assert_allclose(np.cov(S.T), PCA(2).fit(X).get_covariance(), atol=0.05)
+
+
+def test_rows_of_one_distribution_cannot_be_told_apart_and_others_can():
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(2, 250, 3))
+    assert vae.two_sample_auc(A, B, seed=0) == pytest.approx(0.5, abs=0.1)
+    assert vae.two_sample_auc(A, B + 3.0, seed=0) > 0.95
+
+
+# Anomalies ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def odd_rows():
+    """Normal rows with a line between two columns, and a few off that line."""
+    rng = np.random.default_rng(0)
+    t = rng.normal(size=(300, 1))
+    X = np.hstack([t, 2 * t, 0 * t + rng.normal(size=(300, 1))])
+    X += 0.05 * rng.normal(size=X.shape)
+    X[:20, 1] += 3.0
+    X[0, 2] = 1e6
+    return Table("odd", X, np.r_[np.ones(20, int), np.zeros(280, int)], True)
+
+
+def test_half_of_the_normal_rows_is_trained_on(odd_rows):
+    X, X_test, labels = vae.split_normal(odd_rows, 0, max_rows=1000)
+    assert len(X) == 140
+    assert labels.sum() == 20
+    assert len(X_test) == len(labels) == 160
+    assert_allclose(X.mean(axis=0), 0.0, atol=1e-12)
+    assert_allclose(X.std(axis=0), 1.0)
+    assert X_test.max() == vae.CLIP
+
+
+def test_rows_of_each_kind_are_limited(odd_rows):
+    X, _, labels = vae.split_normal(odd_rows, 0, max_rows=12)
+    assert (len(X), labels.sum(), len(labels)) == (12, 12, 24)
+
+
+def test_detectors_score_anomalies_higher(odd_rows):
+    X, X_test, labels = vae.split_normal(odd_rows, 0, max_rows=1000)
+    for method, score in vae.detectors(0).items():
+        scores = score(X, X_test)
+        assert np.mean(scores[labels == 1]) > np.mean(scores[labels == 0]), method
+
+
+def test_neighbour_distance_is_that_to_the_fifth():
+    X = np.arange(8.0)[:, None]
+    assert_allclose(vae.neighbour_distance(X, np.array([[0.0], [10.0]])), [4.0, 7.0])
+
+
+# The command --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys, odd_rows):
+    monkeypatch.setattr(vae, "LATENTS", (1, 2))
+    monkeypatch.setattr(vae, "N_SAMPLES", 60)
+    odd = {"odd": type("Source", (), {"group": "anomaly"})}
+    find_tables, load_tables = vae.find_tables, vae.load_tables
+    monkeypatch.setattr(vae, "find_tables", lambda home: find_tables(home) | odd)
+    monkeypatch.setattr(
+        vae,
+        "load_tables",
+        lambda home, names: (
+            iter([odd_rows]) if names == ["odd"] else load_tables(home, names)
+        ),
+    )
+    rng = np.random.default_rng(0)
+    digits = rng.random((50, 784), dtype=np.float32), np.zeros(50)
+    monkeypatch.setattr(vae, "load_mnist", lambda home, split: digits)
+    path = tmp_path / "vae.json"
+
+    def call(*options):
+        vae.main([*options, "--output", str(path), "--max-rows", "100"])
+        return json.loads(path.read_text()), capsys.readouterr().out
+
+    return call
+
+
+def test_command_measures_densities(run):
+    content, text = run(
+        *("--sections", "mnist", "--digits", "threshold at 0.5"),
+        *("--epochs", "1", "--importance-samples", "3"),
+    )
+    row = content["results"][0]
+    # Half a nat per pixel is where nothing is known; noise is all there is.
+    assert 300 < row["nll"] < 700
+    assert row["nll"] <= row["negative_elbo"] + 5
+    assert "-log p(x)" in text
+
+
+def test_command_measures_samples(run):
+    content, text = run("--sections", "samples", "--sets", "iris")
+    methods = [row["method"] for row in content["results"]]
+    assert methods == [
+        *("VAE", "VAE, aggregated prior", "probabilistic PCA", "Gaussian mixture")
+    ]
+    assert all(0.3 < row["auc"] <= 1.0 for row in content["results"])
+    assert set(content["summary"]["samples"]["median"]) == set(methods)
+    assert "iris" in text
+
+
+def test_command_measures_anomalies_and_goes_on(run):
+    options = "--sections", "anomalies", "--sets", "odd"
+    content, text = run(*options)
+    assert content["summary"]["anomalies"]["mean"]["5-NN distance"] > 0.8
+    assert "isolation forest" in text
+    again, _ = run(*options, "--resume")
+    assert again["results"] == content["results"]
+
+
+def test_failure_is_told(run, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(vae, "measure_anomalies", fail)
+    content, text = run("--sections", "anomalies", "--sets", "odd")
+    assert content["results"][0]["failure"] == "RuntimeError: no luck"
+    assert "no luck" in text
