@@ -148,8 +148,8 @@ def cells(
             if method == "pixels":
                 yield name, IMAGE_SHAPE[0] * IMAGE_SHAPE[1], method
             elif method in ("anomaly", "denoising"):
-                if name == "mnist":
-                    yield name, {"anomaly": 64, "denoising": 32}[method], method
+                if method == "denoising" or name == "mnist":
+                    yield name, 64, method
             else:
                 # UMAP and t-SNE are for maps.
                 yield from (
@@ -292,6 +292,9 @@ def measure_denoising(k: int, seed: int, images: Images) -> Row:
         "psnr_pca": by_k[best],
         "pca_components": best,
         "gain": quality - by_k[best],
+        **measure_neighbors(
+            images, model.transform(images.X_train), model.transform(images.X_test)
+        ),
     }
 
 
@@ -334,7 +337,12 @@ def best_of_ours(
     frame: pd.DataFrame, goal: Published
 ) -> tuple[str, float, float] | None:
     """Method, value and seconds of whichever of our networks does best."""
-    methods = ["anomaly"] if goal.quantity == "boot_ratio" else list(OURS)
+    if goal.quantity == "boot_ratio":
+        methods = ["anomaly"]
+    elif goal.quantity == "mse":
+        methods = list(OURS)
+    else:
+        methods = [*OURS, "denoising"]
     is_asked = (
         (frame["set"] == goal.name)
         & (frame["k"] == goal.k)
