@@ -229,8 +229,9 @@ class _Grid:
         if epoch % 50 and epoch != swapper.max_iter:
             return
         lines = []
+        n_columns = min(12, *(len(test) for _, test in self.people.values()))
         for name in self.people:
-            faces = self.people[name][1][:12]
+            faces = self.people[name][1][:n_columns]
             lines += [faces, swapper.reconstruct(faces, name)]
             lines += [swapper.swap(faces, n) for n in self.people if n != name]
         grid = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
