@@ -131,8 +131,10 @@ class FaceSwapper(
     warm_start : bool, default=False
         Whether `fit` goes on with the networks of the last fit.
 
-    random_state : int, RandomState instance or None, default=None
-        Seed of the weights, the batches and the changes of the faces.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the weights, the batches and the changes of the faces. An integer gives
+        the same bits on every fit; None takes fresh entropy. The global generators are
+        never touched.
 
     verbose : int, default=0
         Whether to show a progress bar.
@@ -287,7 +289,7 @@ class FaceSwapper(
         n_iter_no_change=50,
         tol=1e-4,
         warm_start=False,
-        random_state=None,
+        random_state=0,
         verbose=0,
         device="auto",
         precision="auto",
