@@ -106,6 +106,19 @@ class LatentDensity:
         )
         return pooled
 
+    def gaussians(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log-weights (c,), means (c, k) and whitening matrices (c, k, k)."""
+        if self.mixture is None:
+            # What did not vary is given the width of rounding errors.
+            floor = 1e-6 * max(np.trace(self.covariance) / len(self.mean), 1e-12)
+            covariance = self.covariance + floor * np.eye(len(self.mean))
+            lower = np.linalg.cholesky(np.linalg.inv(covariance))
+            return np.zeros(1), self.mean[None], lower[None]
+        mixture = self.mixture
+        means = mixture.means_ * self.scale + self.mean
+        whitening = mixture.precisions_cholesky_ / self.scale[:, None]
+        return np.log(mixture.weights_), means, whitening
+
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw latents (n_samples, k)."""
         if self.mixture is None:

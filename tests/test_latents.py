@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ortho_group
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, ortho_group
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
@@ -294,3 +295,36 @@ def test_pooling_leaves_its_parts_alone():
     density.pooled_with(LatentDensity(Z[200:]))
     np.testing.assert_array_equal(density.mean, mean)
     assert density.mixture is mixture
+
+
+# As Gaussians -------------------------------------------------------------------------
+
+
+def log_density(density, Z):
+    log_weights, means, whitening = density.gaussians()
+    parts = [
+        log_weight + multivariate_normal(mean, np.linalg.inv(m @ m.T)).logpdf(Z)
+        for log_weight, mean, m in zip(log_weights, means, whitening, strict=True)
+    ]
+    return logsumexp(parts, axis=0)
+
+
+def test_gaussians_are_those_of_the_mixture():
+    Z = np.concatenate([correlated(seed=0), correlated(seed=1) + 20.0])
+    density = LatentDensity(Z)
+    density.fit_mixture(Z, np.random.RandomState(0))
+    assert density.mixture.n_components > 1
+    scaled = (Z - density.mean) / density.scale
+    wanted = density.mixture.score_samples(scaled) - np.log(density.scale).sum()
+    np.testing.assert_allclose(log_density(density, Z), wanted, rtol=1e-6)
+
+
+def test_without_a_mixture_there_is_one_gaussian():
+    Z = correlated()
+    wanted = multivariate_normal(Z.mean(axis=0), np.cov(Z.T, bias=True)).logpdf(Z)
+    np.testing.assert_allclose(log_density(LatentDensity(Z), Z), wanted, atol=1e-3)
+
+
+def test_latents_that_do_not_vary_have_a_finite_density():
+    Z = np.zeros((5, 2))
+    assert np.isfinite(log_density(LatentDensity(Z), Z)).all()
