@@ -330,7 +330,7 @@ def test_samples_with_noise_of_a_bernoulli_are_binary(vae, X_unit):
     assert_allclose(draws.mean(axis=0), means.mean(axis=0), atol=0.02)
 
 
-def test_aggregated_prior_is_where_the_training_rows_are(vae):
+def test_aggregated_prior_is_where_the_training_rows_are():
     # Two far groups: N(0, I) draws from the gap between them, the mixture does not.
     rng = np.random.default_rng(0)
     X = np.repeat([[-5.0, 0.0, 1.0], [5.0, 1.0, 0.0]], 150, axis=0)
@@ -777,7 +777,7 @@ def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
     assert estimator.sample(4, prior="aggregated").shape == (4, 3)
 
 
-def test_density_with_the_aggregated_prior_integrates_to_1(vae):
+def test_density_with_the_aggregated_prior_is_that_of_its_samples():
     rng = np.random.default_rng(0)
     X = np.repeat([-5.0, 5.0], 150)[:, None] + 0.5 * rng.standard_normal((300, 1))
     estimator = VAETransformer(1, max_iter=0).fit(np.hstack([X, X[::-1]]))
@@ -791,7 +791,7 @@ def test_density_with_the_aggregated_prior_integrates_to_1(vae):
     assert density.sum() * 0.25**2 == pytest.approx(inside, rel=0.1)
 
 
-def test_training_rows_are_likelier_under_the_aggregated_prior(vae):
+def test_training_rows_are_likelier_under_the_aggregated_prior():
     rng = np.random.default_rng(0)
     X = np.repeat([[-5.0, 0.0, 1.0], [5.0, 1.0, 0.0]], 150, axis=0)
     X += 0.3 * rng.standard_normal(X.shape)
