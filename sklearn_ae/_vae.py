@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state, over_blocks
 from ._conditions import Conditions
-from ._latents import PATHS, signed_order
+from ._latents import PATHS, n_principal_components, signed_order
 from ._losses import NoiseScale
 from ._modules import Autoencoder
 from ._networks import Layer, LinearStart
@@ -540,15 +540,12 @@ class VAETransformer(BaseAutoencoder):
         is_trained = self._moments is None and self.best_iter_ > 0
         if self._init() == "pca" or not is_trained or 2 * self.n_active_components_ > k:
             return
-        start = self._linear_start_of(x[:_COLLAPSE_ROWS], np.random.RandomState(0))
-        n_rows = min(len(x), _COLLAPSE_ROWS)
-        # The largest eigenvalue of noise (Marchenko and Pastur).
-        aspect = len(module.center) / n_rows
-        edge = start.noise_variance * (1.0 + math.sqrt(aspect)) ** 2
-        n_wanted = int((start.variances > edge).sum())
-        if 2 * self.n_active_components_ > n_wanted:
+        rows = x[:_COLLAPSE_ROWS].tensor_split([len(module.center)], dim=1)
+        n_wanted = min(k, n_principal_components(*rows))
+        if n_wanted == 0 or 2 * self.n_active_components_ > n_wanted:
             return
-        pca = "" if self.loss == "log_loss" else 'init="pca", '
+        has_own = self.encoder is not None or self.decoder is not None
+        pca = "" if has_own or self.loss == "log_loss" else 'init="pca", '
         warnings.warn(
             f"The posterior collapsed: {k - self.n_active_components_} of {k} latents "
             f"carry less than {ACTIVE_KL} nats, although {n_wanted} principal "

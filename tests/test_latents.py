@@ -10,7 +10,12 @@ from scipy.stats import multivariate_normal, ortho_group
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from sklearn_ae._latents import LatentDensity, principal_axes, signed_order
+from sklearn_ae._latents import (
+    LatentDensity,
+    n_principal_components,
+    principal_axes,
+    signed_order,
+)
 
 
 def correlated(n=300, k=3, seed=0):
@@ -328,3 +333,35 @@ def test_without_a_mixture_there_is_one_gaussian():
 def test_latents_that_do_not_vary_have_a_finite_density():
     Z = np.zeros((5, 2))
     assert np.isfinite(log_density(LatentDensity(Z), Z)).all()
+
+
+# What stands out of the noise ---------------------------------------------------------
+
+NO_CONDITIONS = torch.empty(400, 0)
+
+
+@pytest.mark.parametrize("n_columns", [5, 20, 600])
+def test_noise_has_no_principal_components(n_columns):
+    x = np.random.default_rng(0).normal(size=(400, n_columns))
+    assert n_principal_components(torch.from_numpy(x), NO_CONDITIONS) == 0
+
+
+@pytest.mark.parametrize("n_columns", [10, 600])
+def test_principal_components_beyond_the_noise_are_counted(n_columns):
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(n_columns, 3)))[0]
+    x = 20.0 * rng.normal(size=(400, 3)) @ axes.T + rng.normal(size=(400, n_columns))
+    assert n_principal_components(torch.from_numpy(x), NO_CONDITIONS) == 3
+
+
+def test_what_the_conditions_explain_is_no_principal_component():
+    rng = np.random.default_rng(0)
+    conditions = np.eye(3)[rng.integers(0, 3, size=400)]
+    x = conditions @ rng.normal(size=(3, 10)) * 20.0 + rng.normal(size=(400, 10))
+    x, conditions = torch.from_numpy(x), torch.from_numpy(conditions)
+    assert n_principal_components(x, conditions) == 0
+    assert n_principal_components(x, NO_CONDITIONS) == 2
+
+
+def test_equal_rows_have_no_principal_components():
+    assert n_principal_components(torch.ones(400, 3), NO_CONDITIONS) == 0
