@@ -297,45 +297,48 @@ def pyod_scores(X: Array, X_test: Array, seed: int) -> Array:
     return detector.fit(X).decision_function(X_test)
 
 
-def detectors(seed: int) -> dict[str, Callable[[Array, Array], Array]]:
-    """Functions of training rows and others that give the others' abnormality."""
-
-    def of(model: Any) -> Callable[[Array, Array], Array]:
-        return lambda X, X_test: -model.fit(X).score_samples(X_test)
-
-    methods = {
-        "AutoencoderTransformer": of(AutoencoderTransformer(random_state=seed)),
-        "VAETransformer": of(VAETransformer(random_state=seed)),
-        # A density has a use for every latent that stands out of the noise.
-        "VAETransformer(8)": of(VAETransformer(8, random_state=seed)),
-        "isolation forest": of(IsolationForest(random_state=seed)),
-        "5-NN distance": neighbour_distance,
-        # As many components as the autoencoders have latents.
-        "PCA likelihood": of(PCA(2)),
-    }
-    if find_spec("pyod"):
-        methods["pyod AutoEncoder"] = lambda X, X_test: pyod_scores(X, X_test, seed)
-    return methods
-
-
-def measure_anomalies(table: Table, args: argparse.Namespace, seed: int) -> list[Row]:
-    X, X_test, labels = split_normal(table, seed, args.max_rows)
-    rows = []
-    for method, score in detectors(seed).items():
-        start = time.perf_counter()
-        auc = roc_auc_score(labels, score(X, X_test))
-        rows.append(
-            {
-                "k": 2,
-                "method": method,
-                "n_columns": X.shape[1],
-                "n_train": len(X),
-                "n_test": len(X_test),
-                "auroc": finite(auc, 4),
-                "seconds": round(time.perf_counter() - start, 2),
-            }
+def abnormality(
+    X: Array, X_test: Array, seed: int
+) -> Iterator[tuple[str, Callable[[], Array]]]:
+    """Methods, and functions that train on X and say how abnormal X_test is."""
+    yield (
+        "AutoencoderTransformer",
+        lambda: -AutoencoderTransformer(random_state=seed).fit(X).score_samples(X_test),
+    )
+    # A density has a use for every latent that stands out of the noise.
+    for k in (2, 8):
+        vae = VAETransformer(k, random_state=seed)
+        name = "VAETransformer" if k == 2 else f"VAETransformer({k})"
+        yield name, lambda vae=vae: -vae.fit(X).score_samples(X_test)
+        yield (
+            f"{name}, aggregated prior",  # the fit is that of the line before
+            lambda vae=vae: -vae.score_samples(X_test, prior="aggregated"),
         )
-    return rows
+    forest = IsolationForest(random_state=seed)
+    yield "isolation forest", lambda: -forest.fit(X).score_samples(X_test)
+    yield "5-NN distance", lambda: neighbour_distance(X, X_test)
+    # As many components as the autoencoders have latents.
+    yield "PCA likelihood", lambda: -PCA(2).fit(X).score_samples(X_test)
+    if find_spec("pyod"):
+        yield "pyod AutoEncoder", lambda: pyod_scores(X, X_test, seed)
+
+
+def measure_anomalies(
+    table: Table, args: argparse.Namespace, seed: int
+) -> Iterator[Row]:
+    X, X_test, labels = split_normal(table, seed, args.max_rows)
+    for method, score in abnormality(X, X_test, seed):
+        start = time.perf_counter()
+        auc = roc_auc_score(labels, score())
+        yield {
+            "k": 2,
+            "method": method,
+            "n_columns": X.shape[1],
+            "n_train": len(X),
+            "n_test": len(X_test),
+            "auroc": finite(auc, 4),
+            "seconds": round(time.perf_counter() - start, 2),
+        }
 
 
 # All of it ----------------------------------------------------------------------------

@@ -36,6 +36,25 @@ def signed_order(z: Tensor, importance: Tensor, x: Tensor) -> Tensor:
     return permutation * _signs((z - z.mean(dim=0)) @ permutation, x)
 
 
+def n_principal_components(x: Tensor, conditions: Tensor) -> int:
+    """Number of components of x (n, d) with more variance than noise would have.
+
+    Beside what a linear regression on conditions (n, m) explains. Most components are
+    taken to be noise, of which the largest has at most the variance that Marchenko and
+    Pastur give, and a fifth more for chance.
+    """
+    x, conditions = (
+        part.double() - part.double().mean(dim=0) for part in (x, conditions)
+    )
+    x = x - conditions @ (torch.linalg.pinv(conditions) @ x)
+    n, d = x.shape
+    products = x.T @ x if d <= n else x @ x.T
+    variances = torch.linalg.eigvalsh(products) / n  # ascending
+    variances = variances[-min(n - 1, d) :] if n > 1 else variances
+    edge = 1.2 * variances.median() * (1.0 + (d / n) ** 0.5) ** 2
+    return int((variances > edge).sum())
+
+
 def _signs(z: Tensor, x: Tensor) -> Tensor:
     """Sign of each centred latent's largest covariance with a column of x."""
     covariances = torch.zeros(
@@ -105,6 +124,19 @@ class LatentDensity:
             + share * (1 - share) * np.outer(step, step)
         )
         return pooled
+
+    def gaussians(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log-weights (c,), means (c, k) and whitening matrices (c, k, k)."""
+        if self.mixture is None:
+            # What did not vary is given the width of rounding errors.
+            floor = 1e-6 * max(np.trace(self.covariance) / len(self.mean), 1e-12)
+            covariance = self.covariance + floor * np.eye(len(self.mean))
+            lower = np.linalg.cholesky(np.linalg.inv(covariance))
+            return np.zeros(1), self.mean[None], lower[None]
+        mixture = self.mixture
+        means = mixture.means_ * self.scale + self.mean
+        whitening = mixture.precisions_cholesky_ / self.scale[:, None]
+        return np.log(mixture.weights_), means, whitening
 
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw latents (n_samples, k)."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state, over_blocks
 from ._conditions import Conditions
-from ._latents import PATHS, signed_order
+from ._latents import PATHS, n_principal_components, signed_order
 from ._losses import NoiseScale
 from ._modules import Autoencoder
 from ._networks import Layer, LinearStart
@@ -541,15 +541,12 @@ class VAETransformer(BaseAutoencoder):
         is_trained = self._moments is None and self.best_iter_ > 0
         if self._starts_linear() or not is_trained or 2 * self.n_active_components_ > k:
             return
-        start = self._find_linear_start(x[:_COLLAPSE_ROWS], np.random.RandomState(0))
-        n_rows = min(len(x), _COLLAPSE_ROWS)
-        # The largest eigenvalue of noise (Marchenko and Pastur).
-        aspect = len(module.center) / n_rows
-        edge = start.noise_variance * (1.0 + math.sqrt(aspect)) ** 2
-        n_wanted = int((start.variances > edge).sum())
-        if 2 * self.n_active_components_ > n_wanted:
+        rows = x[:_COLLAPSE_ROWS].tensor_split([len(module.center)], dim=1)
+        n_wanted = min(k, n_principal_components(*rows))
+        if n_wanted == 0 or 2 * self.n_active_components_ > n_wanted:
             return
-        pca = "" if self.loss == "log_loss" else 'init="pca", '
+        has_own = self.encoder is not None or self.decoder is not None
+        pca = "" if has_own or self.loss == "log_loss" else 'init="pca", '
         warnings.warn(
             f"The posterior collapsed: {k - self.n_active_components_} of {k} latents "
             f"carry less than {ACTIVE_KL} nats, although {n_wanted} principal "
@@ -718,14 +715,15 @@ class VAETransformer(BaseAutoencoder):
 
         prior : {"standard", "aggregated"}, default="standard"
             Where latents come from: "standard" is N(0, I), the prior that the model
-            was trained with and that `score_samples` knows. "aggregated" is a Gaussian
-            mixture fitted to draws of the training rows' posteriors: where these
-            do not fill the prior, rows are more like the training rows.
+            was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
+            training rows' posteriors: where these do not fill N(0, I), rows are more
+            like the training rows.
 
         noise : bool, default=False
             Whether to draw from the likelihood around the decoder's output too. Rows
-            with it have the density that `score_samples` gives; without it, they are
-            what is left when the noise is averaged out, as one likes to see of images.
+            with it have the density that `score_samples` gives for the same prior;
+            without it, they are what is left when the noise is averaged out, as one
+            likes to see of images.
 
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             Conditions of the rows to be, where the model is conditional: one for each
@@ -739,10 +737,7 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        if prior not in ("standard", "aggregated"):
-            raise ValueError(
-                f"prior must be 'standard' or 'aggregated'; got {prior!r}."
-            )
+        _check_prior(prior)
         seed = self.random_state if random_state is None else random_state
         random_state = make_random_state(seed)
         if prior == "aggregated":
@@ -792,7 +787,9 @@ class VAETransformer(BaseAutoencoder):
         Z = PATHS[path](start, end, n_steps)  # (n_steps, n_rows, k)
         return np.stack([self.inverse_transform(step, y) for step in Z])
 
-    def score_samples(self, X, y=None, *, n_samples=100, random_state=0):
+    def score_samples(
+        self, X, y=None, *, n_samples=100, random_state=0, prior="standard"
+    ):
         """Return the log-density of each row under the model, in nats.
 
         An importance-weighted estimate from draws of the posterior [3]_: in expectation
@@ -814,6 +811,10 @@ class VAETransformer(BaseAutoencoder):
         random_state : int, RandomState instance or None, default=0
             Seed of the draws.
 
+        prior : {"standard", "aggregated"}, default="standard"
+            The density of latents: that of N(0, I), or that of the mixture which
+            ``sample(prior="aggregated")`` draws from.
+
         Returns
         -------
         scores : ndarray of shape (n_rows,)
@@ -821,9 +822,13 @@ class VAETransformer(BaseAutoencoder):
             ``PCA.score_samples``; with ``loss="log_loss"`` a log-probability.
         """
         X = self._validate_new_rows(X, y)
+        _check_prior(prior)
+        mixture: list[Tensor] = []
+        if prior == "aggregated":
+            mixture = [torch.from_numpy(a) for a in self._latent_density.gaussians()]
         scores = np.full(len(X), -np.inf)
         for eps, n_block in self._draws(n_samples, random_state):
-            part = self._compute("log_density", X, eps, n_block=n_block)
+            part = self._compute("log_density", X, eps, *mixture, n_block=n_block)
             np.logaddexp(scores, part + math.log(len(eps)), out=scores)
         return (scores - math.log(n_samples)).astype(X.dtype)
 
@@ -904,3 +909,8 @@ class VAETransformer(BaseAutoencoder):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = bool(self.conditional)
         return tags
+
+
+def _check_prior(prior: Any) -> None:
+    if prior not in ("standard", "aggregated"):
+        raise ValueError(f"prior must be 'standard' or 'aggregated'; got {prior!r}.")

@@ -10,13 +10,34 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ._losses import SquaredError
+from ._losses import LOG_2PI, SquaredError
 from ._modules import Autoencoder, map_inputs, map_outputs
 
 
 def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
     """KL divergence of N(mean, exp(log_var)) from N(0, 1), in nats: (..., k)."""
     return 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var)
+
+
+def mixture_log_prob(
+    z: Tensor, log_weights: Tensor, means: Tensor, whitening: Tensor
+) -> Tensor:
+    """Log-density of z (..., k) under a mixture of c Gaussians: (...,).
+
+    With log-weights (c,), means (c, k), and for each Gaussian a triangular matrix
+    (c, k, k) that makes z minus the mean, times it, standard normal.
+    """
+    log_determinants = whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (c,)
+    # One Gaussian after the other: all at once would take c times the memory.
+    parts = [
+        log_weight
+        + log_determinant
+        - 0.5 * (((z - mean) @ matrix).square() + LOG_2PI).sum(dim=-1)
+        for log_weight, log_determinant, mean, matrix in zip(
+            log_weights, log_determinants, means, whitening, strict=True
+        )
+    ]
+    return torch.logsumexp(torch.stack(parts), dim=0)
 
 
 class VariationalAutoencoder(Autoencoder):
@@ -140,14 +161,21 @@ class VariationalAutoencoder(Autoencoder):
             kl = torch.where(is_free, self.free_bits, kl)
         return weight * kl.sum(dim=-1) - self.log_likelihood(z, x)  # (n,)
 
-    def log_prob(self, x: Tensor, eps: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, eps: Tensor, *mixture: Tensor) -> Tensor:
         """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
 
         log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
         in expectation that rises to log p(x) with S, and that is exact for any S
-        where q is the true posterior.
+        where q is the true posterior. The prior p(z) is N(0, I), or a mixture of
+        Gaussians as `mixture_log_prob` takes it.
         """
-        return _log_mean_exp(self._log_weights(x, *self.posterior(x), eps))  # (n,)
+        mean, log_var = self.posterior(x)
+        log_weights = self._log_weights(x, mean, log_var, eps)  # (S, n)
+        if mixture:
+            z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
+            log_normal = -0.5 * (z.square() + LOG_2PI).sum(dim=-1)
+            log_weights = log_weights + mixture_log_prob(z, *mixture) - log_normal
+        return _log_mean_exp(log_weights)  # (n,)
 
     def _log_weights(
         self,
@@ -182,9 +210,11 @@ class VariationalAutoencoder(Autoencoder):
         """The bound on each row's log-density in the data's units: (n,) in nats."""
         return self.log_volume - self.loss(self.standardize(X))
 
-    def log_density(self, X: Tensor, eps: Tensor) -> Tensor:
+    def log_density(self, X: Tensor, eps: Tensor, *mixture: Tensor) -> Tensor:
         """log_prob of rows in the data's units, with their volume: (n,) in nats."""
-        return self.log_prob(self.standardize(X), eps.to(self.dtype)) + self.log_volume
+        draws, *mixture_of_type = (part.to(self.dtype) for part in (eps, *mixture))
+        log_prob = self.log_prob(self.standardize(X), draws, *mixture_of_type)
+        return log_prob + self.log_volume
 
     def posterior_moments(self, X: Tensor) -> Tensor:
         """Means and standard deviations of the posterior side by side: (n, 2k)."""

@@ -112,8 +112,8 @@ def test_rows_of_each_kind_are_limited(odd_rows):
 
 def test_detectors_score_anomalies_higher(odd_rows):
     X, X_test, labels = vae.split_normal(odd_rows, 0, max_rows=1000)
-    for method, score in vae.detectors(0).items():
-        scores = score(X, X_test)
+    for method, score in vae.abnormality(X, X_test, 0):
+        scores = score()
         assert np.mean(scores[labels == 1]) > np.mean(scores[labels == 0]), method
 
 

@@ -5,11 +5,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ortho_group
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, ortho_group
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from sklearn_ae._latents import LatentDensity, principal_axes, signed_order
+from sklearn_ae._latents import (
+    LatentDensity,
+    n_principal_components,
+    principal_axes,
+    signed_order,
+)
 
 
 def correlated(n=300, k=3, seed=0):
@@ -294,3 +300,68 @@ def test_pooling_leaves_its_parts_alone():
     density.pooled_with(LatentDensity(Z[200:]))
     np.testing.assert_array_equal(density.mean, mean)
     assert density.mixture is mixture
+
+
+# As Gaussians -------------------------------------------------------------------------
+
+
+def log_density(density, Z):
+    log_weights, means, whitening = density.gaussians()
+    parts = [
+        log_weight + multivariate_normal(mean, np.linalg.inv(m @ m.T)).logpdf(Z)
+        for log_weight, mean, m in zip(log_weights, means, whitening, strict=True)
+    ]
+    return logsumexp(parts, axis=0)
+
+
+def test_gaussians_are_those_of_the_mixture():
+    Z = np.concatenate([correlated(seed=0), correlated(seed=1) + 20.0])
+    density = LatentDensity(Z)
+    density.fit_mixture(Z, np.random.RandomState(0))
+    assert density.mixture.n_components > 1
+    scaled = (Z - density.mean) / density.scale
+    wanted = density.mixture.score_samples(scaled) - np.log(density.scale).sum()
+    np.testing.assert_allclose(log_density(density, Z), wanted, rtol=1e-6)
+
+
+def test_without_a_mixture_there_is_one_gaussian():
+    Z = correlated()
+    wanted = multivariate_normal(Z.mean(axis=0), np.cov(Z.T, bias=True)).logpdf(Z)
+    np.testing.assert_allclose(log_density(LatentDensity(Z), Z), wanted, atol=1e-3)
+
+
+def test_latents_that_do_not_vary_have_a_finite_density():
+    Z = np.zeros((5, 2))
+    assert np.isfinite(log_density(LatentDensity(Z), Z)).all()
+
+
+# What stands out of the noise ---------------------------------------------------------
+
+NO_CONDITIONS = torch.empty(400, 0)
+
+
+@pytest.mark.parametrize("n_columns", [5, 20, 600])
+def test_noise_has_no_principal_components(n_columns):
+    x = np.random.default_rng(0).normal(size=(400, n_columns))
+    assert n_principal_components(torch.from_numpy(x), NO_CONDITIONS) == 0
+
+
+@pytest.mark.parametrize("n_columns", [10, 600])
+def test_principal_components_beyond_the_noise_are_counted(n_columns):
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(n_columns, 3)))[0]
+    x = 20.0 * rng.normal(size=(400, 3)) @ axes.T + rng.normal(size=(400, n_columns))
+    assert n_principal_components(torch.from_numpy(x), NO_CONDITIONS) == 3
+
+
+def test_what_the_conditions_explain_is_no_principal_component():
+    rng = np.random.default_rng(0)
+    conditions = np.eye(3)[rng.integers(0, 3, size=400)]
+    x = conditions @ rng.normal(size=(3, 10)) * 20.0 + rng.normal(size=(400, 10))
+    x, conditions = torch.from_numpy(x), torch.from_numpy(conditions)
+    assert n_principal_components(x, conditions) == 0
+    assert n_principal_components(x, NO_CONDITIONS) == 2
+
+
+def test_equal_rows_have_no_principal_components():
+    assert n_principal_components(torch.ones(400, 3), NO_CONDITIONS) == 0

@@ -330,7 +330,7 @@ def test_samples_with_noise_of_a_bernoulli_are_binary(vae, X_unit):
     assert_allclose(draws.mean(axis=0), means.mean(axis=0), atol=0.02)
 
 
-def test_aggregated_prior_is_where_the_training_rows_are(vae):
+def test_aggregated_prior_is_where_the_training_rows_are():
     # Two far groups: N(0, I) draws from the gap between them, the mixture does not.
     rng = np.random.default_rng(0)
     X = np.repeat([[-5.0, 0.0, 1.0], [5.0, 1.0, 0.0]], 150, axis=0)
@@ -775,3 +775,28 @@ def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
         estimator.partial_fit(chunk)
     assert estimator._latent_density.n_samples == 120
     assert estimator.sample(4, prior="aggregated").shape == (4, 3)
+
+
+def test_density_with_the_aggregated_prior_is_that_of_its_samples():
+    rng = np.random.default_rng(0)
+    X = np.repeat([-5.0, 5.0], 150)[:, None] + 0.5 * rng.standard_normal((300, 1))
+    estimator = VAETransformer(1, max_iter=0).fit(np.hstack([X, X[::-1]]))
+    S = estimator.sample(100_000, 0, noise=True, prior="aggregated")
+    grid = np.stack(np.meshgrid(*[np.linspace(-1.0, 1.0, 9)] * 2), -1).reshape(-1, 2)
+    corner = np.array([5.0, -5.0])
+    density = np.exp(
+        estimator.score_samples(grid + corner, n_samples=500, prior="aggregated")
+    )
+    inside = np.all(np.abs(S - corner) < 1.0 + 0.125, axis=1).mean()
+    assert density.sum() * 0.25**2 == pytest.approx(inside, rel=0.1)
+
+
+def test_training_rows_are_likelier_under_the_aggregated_prior():
+    rng = np.random.default_rng(0)
+    X = np.repeat([[-5.0, 0.0, 1.0], [5.0, 1.0, 0.0]], 150, axis=0)
+    X += 0.3 * rng.standard_normal(X.shape)
+    estimator = VAETransformer(1, max_iter=0).fit(X)
+    aggregated = estimator.score_samples(X, prior="aggregated")
+    assert aggregated.mean() > estimator.score_samples(X).mean() + 0.3
+    with pytest.raises(ValueError, match="'standard' or 'aggregated'; got 'flat'"):
+        estimator.score_samples(X, prior="flat")

@@ -14,7 +14,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from sklearn_ae._losses import LOSSES, AbsoluteError, LogLoss, SquaredError
 from sklearn_ae._modules import MLP, Anchored
 from sklearn_ae._networks import LinearStart
-from sklearn_ae._variational import VariationalAutoencoder
+from sklearn_ae._variational import VariationalAutoencoder, mixture_log_prob
 
 D, K = 5, 2  # columns and latents
 
@@ -636,3 +636,65 @@ def test_decoder_sees_the_conditions():
     other = torch.cat([module.transform(X), X[:, D:] + 1.0], dim=1)
     assert not torch.allclose(module(X), module.inverse_transform(other))
     assert module(X).shape == (len(X), D)
+
+
+# A mixture as the prior ---------------------------------------------------------------
+
+
+def gaussians():
+    """A mixture of two correlated Gaussians, and scipy's log-density of it."""
+    weights = np.array([0.3, 0.7])
+    means = np.array([[0.5, -1.0], [-1.0, 0.3]])
+    covariances = np.array([[[0.5, 0.2], [0.2, 0.8]], [[1.0, -0.5], [-0.5, 0.6]]])
+    parts = [
+        multivariate_normal(*both) for both in zip(means, covariances, strict=True)
+    ]
+
+    def logpdf(z):
+        return np.log(
+            sum(w * part.pdf(z) for w, part in zip(weights, parts, strict=True))
+        )
+
+    whitening = np.linalg.cholesky(np.linalg.inv(covariances))
+    mixture = [torch.from_numpy(a) for a in (np.log(weights), means, whitening)]
+    return mixture, logpdf
+
+
+def test_log_density_of_a_mixture_is_that_of_scipy():
+    mixture, logpdf = gaussians()
+    z = torch.randn(4, 3, K, dtype=torch.float64)
+    expected = torch.from_numpy(logpdf(z.numpy()))
+    torch.testing.assert_close(mixture_log_prob(z, *mixture), expected)
+
+
+def test_standard_normal_as_a_mixture_changes_nothing():
+    module, x = vae(), rows()
+    eps = torch.randn(5, 1, K, dtype=torch.float64)
+    normal = torch.zeros(1), torch.zeros(1, K), torch.eye(K)[None]
+    normal = [part.double() for part in normal]
+    torch.testing.assert_close(
+        module.log_prob(x, eps, *normal), module.log_prob(x, eps)
+    )
+
+
+def test_estimate_is_unbiased_with_a_mixture_as_the_prior():
+    # A linear decoder turns a mixture of Gaussians into one of rows.
+    x = linear_data()
+    module = linear_vae(x)
+    mixture, _ = gaussians()
+    weight = module.decoder[-1].weight.detach().numpy()
+    bias = module.decoder[-1].bias.detach().numpy()
+    noise = module.log_noise.exp().item() ** 2 * np.eye(D)
+    log_weights, means, whitening = (part.numpy() for part in mixture)
+    density = 0.0
+    for log_weight, mean, matrix in zip(log_weights, means, whitening, strict=True):
+        covariance = weight @ np.linalg.inv(matrix @ matrix.T) @ weight.T + noise
+        of_rows = multivariate_normal(weight @ mean + bias, covariance)
+        density = density + np.exp(log_weight) * of_rows.pdf(x[:6].numpy())
+    parts = torch.randn(200, 500, 1, K, dtype=torch.float64)
+    with torch.no_grad():
+        log_probs = torch.stack([module.log_prob(x[:6], e, *mixture) for e in parts])
+    ratios = (log_probs - torch.from_numpy(np.log(density))).exp()
+    std_error = ratios.std(dim=0) / math.sqrt(len(parts))
+    assert std_error.max() < 0.02
+    assert ((ratios.mean(dim=0) - 1) / std_error).abs().max() < 6
