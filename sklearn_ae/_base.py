@@ -9,7 +9,7 @@ import math
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -37,6 +37,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from . import _recipe
+from ._fitted_state import FittedState
 from ._images import (
     ConvolutionalDecoder,
     ConvolutionalEncoder,
@@ -99,7 +100,7 @@ class _Rows:
 
 
 class BaseEncoderDecoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedState
 ):
     """Common part of all estimators: an encoder, latents, a decoder and their fit."""
 
@@ -773,35 +774,6 @@ class BaseEncoderDecoder(
                     f"and cannot go on with {name}={value!r}. Fit with "
                     "warm_start=False, or clone the estimator, to start anew."
                 )
-
-    @contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        """Give the estimator its attributes back where a fit fails or is stopped."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    # Copies and files -----------------------------------------------------------------
-
-    def __getstate__(self):
-        # A file is for using the model: on any machine, so in main memory, and
-        # without the optimizer's moments, which are twice the weights.
-        state = super().__getstate__().copy()
-        if "module_" in state:
-            state["module_"] = copy.deepcopy(self.module_).cpu()
-            state["_moments"] = None
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if hasattr(self, "module_"):
-            # Where the device of the fit is missing, the CPU does as well.
-            with suppress(ValueError):
-                self.module_.to(resolve_device(self.device))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

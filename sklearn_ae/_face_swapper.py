@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
@@ -11,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
@@ -21,7 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state
+from ._base import SEED_LIMIT, make_random_state
 from ._face_augmentation import FaceAugmentation
 from ._face_crops import COVERAGE
 from ._face_input import FaceInput, as_float, with_shape
@@ -36,6 +34,7 @@ from ._face_training import (
     to_unit_interval,
     train_faces,
 )
+from ._fitted_state import FittedState
 from ._images import ImageShape
 from ._latents import LatentDensity
 from ._training import (
@@ -50,7 +49,7 @@ _BLOCK = 64  # faces that are computed on together
 
 
 class FaceSwapper(
-    FaceInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    FaceInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedState
 ):
     """Autoencoder of faces with one encoder for all and one decoder per identity.
 
@@ -974,26 +973,6 @@ class FaceSwapper(
                     f"and cannot go on with {name}={value!r}. Fit with "
                     "warm_start=False, or clone the estimator, to start anew."
                 )
-
-    _unchanged_on_failure = BaseAutoencoder._unchanged_on_failure
-
-    # Copies and files -----------------------------------------------------------------
-
-    def __getstate__(self):
-        # A file is for using the model: on any machine, so in main memory, and
-        # without the optimizer's moments, which are twice the weights.
-        state = super().__getstate__().copy()
-        if "module_" in state:
-            state["module_"] = copy.deepcopy(self.module_).cpu()
-            state["_moments"] = None
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if hasattr(self, "module_"):
-            # Where the device of the fit is missing, the CPU does as well.
-            with suppress(ValueError):
-                self.module_.to(resolve_device(self.device))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
