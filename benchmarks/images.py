@@ -242,18 +242,18 @@ def measure_tsne(k: int, seed: int, images: Images) -> Row:
 
 
 def measure_anomaly(k: int, seed: int, images: Images, boots: NDArray[Any]) -> Row:
-    """Hide a boot among the test images; the error of each should stand out.
+    """Hide a boot among the test images: its error should stand out.
 
-    Michelucci hides one boot; here each boot of Fashion-MNIST's test images has its
-    turn, and the first one of them is reported by itself.
+    Michelucci hides one boot and does not say which; here each boot of Fashion-MNIST's
+    test images has its turn, and the median is what counts.
     """
     model = AutoencoderTransformer(k, random_state=seed)
     row = timed_fit(model, images.X_train)
     highest = -model.score_samples(images.X_test).min()
     ratios = -model.score_samples(boots) / highest
     return row | {
-        "boot_ratio": float(ratios[0]),
-        "median_boot_ratio": float(np.median(ratios)),
+        "boot_ratio": float(np.median(ratios)),
+        "lowest_boot_ratio": float(ratios.min()),
         "share_of_boots_first": float(np.mean(ratios > 1.0)),
     }
 
@@ -402,10 +402,10 @@ def _format_latents(frame: pd.DataFrame) -> str:
 def _format_others(frame: pd.DataFrame) -> Iterator[str]:
     for _, row in frame[frame["boot_ratio"].notna()].iterrows():
         yield (
-            f"A boot among the {row['set']} test images, {row['k']} latents: its error "
-            f"is {row['boot_ratio']:.2f} times the highest of a digit; of all boots "
-            f"{100 * row['share_of_boots_first']:.1f} % come first, and the median is "
-            f"{row['median_boot_ratio']:.2f} times."
+            f"A boot among the {row['set']} test images, {row['k']} latents: in the "
+            f"median its error is {row['boot_ratio']:.2f} times the highest of a digit, "
+            f"at worst {row['lowest_boot_ratio']:.2f} times; "
+            f"{100 * row['share_of_boots_first']:.1f} % of the boots come first."
         )
     for _, row in frame[frame["gain"].notna()].iterrows():
         yield (
@@ -449,7 +449,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     frame = results.frame(
         *QUANTITIES,
         *("cpu_seconds", "psnr", "psnr_noisy", "psnr_pca", "pca_components"),
-        *("median_boot_ratio", "share_of_boots_first"),
+        *("lowest_boot_ratio", "share_of_boots_first"),
     )
     finish(results, frame, summarize, report)
 
