@@ -403,7 +403,7 @@ def _format_others(frame: pd.DataFrame) -> Iterator[str]:
     for _, row in frame[frame["boot_ratio"].notna()].iterrows():
         yield (
             f"A boot among the {row['set']} test images, {row['k']} latents: in the "
-            f"median its error is {row['boot_ratio']:.2f} times the highest of a digit, "
+            f"median its error is {row['boot_ratio']:.2f} times a digit's highest, "
             f"at worst {row['lowest_boot_ratio']:.2f} times; "
             f"{100 * row['share_of_boots_first']:.1f} % of the boots come first."
         )
