@@ -47,6 +47,7 @@ LATENTS = (2, 8, 16, 64)
 # Method: what it is called in tables.
 METHODS = {
     "convolutional": "AutoencoderTransformer(k, image_shape=(28, 28))",
+    "small_batches": "the same with batch_size=128",
     "dense": "AutoencoderTransformer(k)",
     "vae": "VAETransformer(k, image_shape=(28, 28))",
     "pca": "PCA",
@@ -56,7 +57,7 @@ METHODS = {
     "anomaly": "a boot among the digits",
     "denoising": "DenoisingAutoencoderTransformer",
 }
-OURS = ("convolutional", "dense", "vae")
+OURS = ("convolutional", "small_batches", "dense", "vae")
 # Latents that neighbours keep are checked on so many rows, as those who published did.
 TRUSTED_ROWS = 10_000
 # t-SNE has no transform: this many training images are laid out with the test images.
@@ -198,6 +199,10 @@ def timed_fit(model: Any, X: NDArray[Any]) -> Row:
 def make_model(method: str, k: int, seed: int) -> Any:
     if method == "convolutional":
         return AutoencoderTransformer(k, image_shape=IMAGE_SHAPE, random_state=seed)
+    if method == "small_batches":
+        return AutoencoderTransformer(
+            k, image_shape=IMAGE_SHAPE, batch_size=128, random_state=seed
+        )
     if method == "dense":
         return AutoencoderTransformer(k, random_state=seed)
     if method == "vae":

@@ -6,7 +6,6 @@ An estimator adds its parameters, its module and its docstring.
 
 import copy
 import math
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +80,7 @@ from ._training import (
     train,
     train_one_pass,
 )
+from ._warnings import warn
 
 SEED_LIMIT = 2**31 - 1
 
@@ -237,7 +237,7 @@ class BaseEncoderDecoder(
             )
         else:
             return
-        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+        warn(message, ConvergenceWarning)
 
     def _partial_fit(self, X: np.ndarray | Table, goes_on: bool) -> None:
         random_state = make_random_state(self.random_state)

@@ -1,7 +1,6 @@
 """What a `FaceSwapper` takes: faces as rows or pictures, and whose they are."""
 
 import math
-import warnings
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from ._face_modules import LARGEST_LAST_SIDE, n_halvings
 from ._images import ImageShape, check_image_shape
+from ._warnings import warn
 
 # Below so many pictures of a person, a decoder learns these rather than the person.
 FEW_PICTURES = 25
@@ -165,11 +165,10 @@ class FaceInput:
             )
         few = {name: n for name, n in of_names.items() if n < FEW_PICTURES}
         if few:
-            warnings.warn(
+            warn(
                 f"Fewer than {FEW_PICTURES} pictures of {few}: a decoder learns these "
                 "pictures rather than the person.",
                 UserWarning,
-                stacklevel=3,
             )
 
     def _codes(self, labels: Any, n: int, argument: str) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Faces of several people: one encoder for everybody, one decoder per person."""
 
 import copy
-import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
@@ -44,6 +43,7 @@ from ._training import (
     resolve_device,
     steady_convolutions,
 )
+from ._warnings import warn
 
 _BLOCK = 64  # faces that are computed on together
 
@@ -347,12 +347,11 @@ class FaceSwapper(
             self._check_known(y)
             self._check_counts(y)
             if goes_on and self.n_iter_ >= self.max_iter:
-                warnings.warn(
+                warn(
                     f"warm_start: the networks have had max_iter={self.max_iter} "
                     "epochs already and are left as they are. Raise max_iter to train "
                     "on.",
                     ConvergenceWarning,
-                    stacklevel=2,
                 )
             self._train(X, y, goes_on, n_epochs=self.max_iter)
         return self

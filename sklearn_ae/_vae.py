@@ -1,7 +1,6 @@
 """VAETransformer: the variational autoencoder."""
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from numbers import Integral, Real
@@ -24,6 +23,7 @@ from ._networks import Layer, LinearStart
 from ._rows import Table, TableWithConditions
 from ._training import TrainingOptions
 from ._variational import VariationalAutoencoder, kl_per_latent
+from ._warnings import warn
 
 # Entries of an array (samples, rows, features) that score_samples holds at a time, and
 # the samples it takes at once.
@@ -547,14 +547,13 @@ class VAETransformer(BaseAutoencoder):
             return
         has_own = self.encoder is not None or self.decoder is not None
         pca = "" if has_own or self.loss == "log_loss" else 'init="pca", '
-        warnings.warn(
+        warn(
             f"The posterior collapsed: {k - self.n_active_components_} of {k} latents "
             f"carry less than {ACTIVE_KL} nats, although {n_wanted} principal "
             f"components stand out of the noise. Try {pca}kl_warmup=20, free_bits=0.1, "
             f"n_importance_samples=10 or a lower beta (now {self.beta:g}); or ask for "
             "fewer n_components.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
     def _set_latent_density(

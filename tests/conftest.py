@@ -47,6 +47,13 @@ def bent_table(n_samples=80, seed=0):
     return X * [1.0, 2.0, 3.0, 1.0, 0.5] + [0.0, 10.0, -5.0, 50.0, 1.0]
 
 
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture(params=ESTIMATORS.values(), ids=ESTIMATORS)
 def Estimator(request):
     """Each of the three classes in turn."""

@@ -26,16 +26,12 @@ def test_example(path, monkeypatch, capsys):
         monkeypatch.delenv(f"SKLEARN_AE_{data}", raising=False)
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
-    plt.close("all")
-    try:
-        runpy.run_path(str(path))  # warnings are errors, as in all tests
-        assert shown
-        for number in shown:
-            figure = plt.figure(number)
-            figure.draw_without_rendering()
-            assert any(ax.has_data() for ax in figure.axes)
-    finally:
-        plt.close("all")
+    runpy.run_path(str(path))  # warnings are errors, as in all tests
+    assert shown
+    for number in shown:
+        figure = plt.figure(number)
+        figure.draw_without_rendering()
+        assert any(ax.has_data() for ax in figure.axes)
     printed = capsys.readouterr()
     assert printed.out
     assert not printed.err

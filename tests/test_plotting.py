@@ -33,12 +33,6 @@ mpl.use("Agg")
 IMAGE = {"image_shape": (2, 2)}
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def frame():
     return load_iris(as_frame=True).data  # four features, and so images of 2 x 2

@@ -18,12 +18,6 @@ def fitted(request):
     return FaceSwapper(2, width=1, max_iter=1, random_state=0).fit(X, y), X, y
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def test_lines_hold_face_own_decoder_and_the_others(fitted):
     swapper, X, y = fitted
     display = SwapDisplay.from_estimator(swapper, X, y, n_samples=2)
