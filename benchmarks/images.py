@@ -51,6 +51,7 @@ METHODS = {
     "wider": "that with hidden_layer_sizes=(32, 64, 64)",
     "dense": "AutoencoderTransformer(k)",
     "vae": "VAETransformer(k, image_shape=(28, 28))",
+    "bernoulli_vae": 'the same with loss="log_loss"',
     "pca": "PCA",
     "umap": "UMAP",
     "tsne": "t-SNE",
@@ -58,7 +59,7 @@ METHODS = {
     "anomaly": "a boot among the digits",
     "denoising": "DenoisingAutoencoderTransformer",
 }
-OURS = ("convolutional", "slower", "wider", "dense", "vae")
+OURS = ("convolutional", "slower", "wider", "dense", "vae", "bernoulli_vae")
 # Latents that neighbours keep are checked on so many rows, as those who published did.
 TRUSTED_ROWS = 10_000
 # t-SNE has no transform: this many training images are laid out with the test images.
@@ -210,8 +211,9 @@ def make_model(method: str, k: int, seed: int) -> Any:
         )
     if method == "dense":
         return AutoencoderTransformer(k, random_state=seed)
-    if method == "vae":
-        return VAETransformer(k, image_shape=IMAGE_SHAPE, random_state=seed)
+    if method in ("vae", "bernoulli_vae"):
+        loss = "squared_error" if method == "vae" else "log_loss"
+        return VAETransformer(k, loss=loss, image_shape=IMAGE_SHAPE, random_state=seed)
     if method == "pca":
         return PCA(k, random_state=seed)
     if method == "umap":
