@@ -47,11 +47,11 @@ LATENTS = (2, 8, 16, 64)
 # Method: what it is called in tables.
 METHODS = {
     "convolutional": "AutoencoderTransformer(k, image_shape=(28, 28))",
-    "slower": "the same with learning_rate_init=3e-3",
-    "wider": "that with hidden_layer_sizes=(32, 64, 64)",
+    "slower": "convolutional, learning_rate_init=3e-3",
+    "wider": "convolutional, 3e-3, (32, 64, 64) channels",
     "dense": "AutoencoderTransformer(k)",
     "vae": "VAETransformer(k, image_shape=(28, 28))",
-    "bernoulli_vae": 'the same with loss="log_loss"',
+    "bernoulli_vae": 'VAETransformer, convolutional, loss="log_loss"',
     "pca": "PCA",
     "umap": "UMAP",
     "tsne": "t-SNE",
