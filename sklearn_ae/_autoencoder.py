@@ -46,9 +46,9 @@ class AutoencoderTransformer(BaseAutoencoder):
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Rows of X are flattened images of this shape, the last axis fastest, and the
         networks are convolutional: each of ``hidden_layer_sizes`` is the number of
-        channels of a stage, which halves height and width (any size will do), and a
-        dense layer of 256 follows. X and latents stay 2-D arrays. Networks of your own
-        get rows of X as ever.
+        channels of a stage, which halves height and width (any size will do), and
+        two dense layers of 256 follow. X and latents stay 2-D arrays. Networks of your
+        own get rows of X as ever.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a

@@ -148,6 +148,7 @@ class BaseEncoderDecoder(
     # Fitting --------------------------------------------------------------------------
 
     def _fit_safely(self, X: np.ndarray | Table, goes_on: bool) -> None:
+        """Fit, and once more at a lower rate where one of our own choice diverged."""
         for slowdown in (1.0, 10.0, 100.0):
             try:
                 self._fit(X, goes_on, slowdown)

@@ -61,9 +61,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Rows of X are flattened images of this shape, the last axis fastest, and the
         networks are convolutional: each of ``hidden_layer_sizes`` is the number of
-        channels of a stage, which halves height and width (any size will do), and a
-        dense layer of 256 follows. X and latents stay 2-D arrays. Networks of your own
-        get rows of X as ever; the corruption "block" asks for the shape all the same.
+        channels of a stage, which halves height and width (any size will do), and
+        two dense layers of 256 follow. X and latents stay 2-D arrays. Networks of your
+        own get rows of X as ever; the corruption "block" asks for the shape all the
+        same.
 
     corruption : {"gaussian", "masking", "salt_and_pepper", "swap", "block"} or \
             callable, default="gaussian"

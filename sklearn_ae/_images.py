@@ -2,8 +2,8 @@
 
 A row holds an image of shape (height, width, channels), its last axis fastest. The
 encoder halves height and width at every stage, the decoder doubles them back and cuts
-off what is too much: any size will do. A decoder of images of the same size
-may see the encoder's maps too. Shapes: n images, d = h * w * c values, k latents.
+off what is too much: any size will do. A decoder of images of the same size may see
+the encoder's maps too. Shapes: n images, d = h * w * c values, k latents.
 """
 
 import itertools
@@ -189,8 +189,8 @@ class ConvolutionalDecoder(ConvolutionalNetwork):
                 make_activation(),
             ]
         layers += [_Doubled(widths[1], widths[0], sizes[0], bias=False)]
-        n_values = shape[0] * shape[1] * shape[2]
-        super().__init__(shape, channels, [*layers, _ToRows(n_values)])
+        layers += [_ToRows(shape[0] * shape[1] * shape[2])]
+        super().__init__(shape, channels, layers)
 
 
 class SkipEncoder(ConvolutionalNetwork):

@@ -70,8 +70,9 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Rows of X are flattened images of this shape, the last axis fastest, and the
         encoder is convolutional: each of ``hidden_layer_sizes`` is the number of
-        channels of a stage, which halves height and width (any size will do), and a
-        dense layer of 256 follows. A network of your own gets rows of X as ever.
+        channels of a stage, which halves height and width (any size will do), and
+        two dense layers of 256 follow, or one with skip connections. A network of your
+        own gets rows of X as ever.
 
     target_shape : "auto", tuple as above or None, default="auto"
         The same for Y and the decoder. "auto" takes images as high and wide as those of

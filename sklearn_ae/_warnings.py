@@ -1,10 +1,10 @@
 """Warnings that point at the line of the user's that called."""
 
+import os
 import sys
 import warnings
-from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = os.path.dirname(__file__) + os.sep  # not its namesakes' folders
 
 
 def warn(message: str, category: type[Warning]) -> None:

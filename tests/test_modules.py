@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_networks import D, K, network, rows, unit_rows
 from torch import nn
 
 from sklearn_ae._corruptions import (
@@ -21,8 +22,6 @@ from sklearn_ae._modules import (
 )
 from sklearn_ae._variational import VariationalAutoencoder
 
-D, K = 5, 2  # columns and latents
-
 each_loss = pytest.mark.parametrize("loss", [loss() for loss in LOSSES.values()])
 
 
@@ -31,30 +30,6 @@ def seeded():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-
-
-def rows(n=7, d=D):
-    return torch.randn(n, d, dtype=torch.float64)
-
-
-def unit_rows(n=7, d=D):
-    return torch.rand(n, d, dtype=torch.float64)
-
-
-def network(n_inputs, n_outputs, kind="mlp"):
-    """A network of the package, with nothing left at its start value."""
-    mlp = MLP.of_sizes(n_inputs, (6,), n_outputs, "tanh")
-    if kind == "mlp":
-        return mlp
-    anchored = Anchored(
-        torch.randn(n_outputs, n_inputs),
-        torch.randn(n_outputs),
-        mlp,
-        0.5 + torch.rand(n_inputs),
-    )
-    for parameter in anchored.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return anchored
 
 
 def autoencoder(loss=None, kind="mlp", **options):
@@ -69,12 +44,6 @@ def vae(loss=None, kind="mlp", **options):
     return VariationalAutoencoder(
         network(D, 2 * K, kind), network(K, D, kind), loss or SquaredError(), **options
     ).double()
-
-
-def loss_with_fixed_noise(module, x, seed=1):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return module.loss(x)
 
 
 # The networks -------------------------------------------------------------------------

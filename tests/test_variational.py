@@ -8,15 +8,13 @@ import pytest
 import torch
 from scipy.stats import laplace, multivariate_normal, norm
 from sklearn.linear_model import LinearRegression
+from small_networks import D, K, loss_with_fixed_noise, network, rows, unit_rows
 from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from sklearn_ae._losses import LOSSES, AbsoluteError, LogLoss, SquaredError
-from sklearn_ae._modules import MLP, Anchored
 from sklearn_ae._networks import LinearStart
 from sklearn_ae._variational import VariationalAutoencoder, mixture_log_prob
-
-D, K = 5, 2  # columns and latents
 
 each_loss = pytest.mark.parametrize("loss", [loss() for loss in LOSSES.values()])
 
@@ -28,30 +26,6 @@ def seeded():
         yield
 
 
-def rows(n=7, d=D):
-    return torch.randn(n, d, dtype=torch.float64)
-
-
-def unit_rows(n=7, d=D):
-    return torch.rand(n, d, dtype=torch.float64)
-
-
-def network(n_inputs, n_outputs, kind="mlp"):
-    """A network of the package, with nothing left at its start value."""
-    mlp = MLP.of_sizes(n_inputs, (6,), n_outputs, "tanh")
-    if kind == "mlp":
-        return mlp
-    anchored = Anchored(
-        torch.randn(n_outputs, n_inputs),
-        torch.randn(n_outputs),
-        mlp,
-        0.5 + torch.rand(n_inputs),
-    )
-    for parameter in anchored.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return anchored
-
-
 def vae(loss=None, kind="mlp", n_conditions=0, **options):
     options = {"center": torch.zeros(D), "scale": torch.tensor(1.0)} | options
     return VariationalAutoencoder(
@@ -61,12 +35,6 @@ def vae(loss=None, kind="mlp", n_conditions=0, **options):
         n_conditions=n_conditions,
         **options,
     ).double()
-
-
-def loss_with_fixed_noise(module, x, seed=1):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return module.loss(x)
 
 
 # Posterior and loss -------------------------------------------------------------------
