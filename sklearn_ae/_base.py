@@ -7,8 +7,7 @@ An estimator adds its parameters, its module and its docstring.
 import copy
 import math
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -70,6 +69,7 @@ from ._training import (
     TrainingOptions,
     TrainingResult,
     check_callbacks,
+    enable_gradients,
     enough_threads,
     isolated_generators,
     load_moments,
@@ -162,7 +162,7 @@ class BaseEncoderDecoder(
         random_state = make_random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
         device = resolve_device(self.device)
-        with isolated_generators(seed, device), _with_gradients():
+        with isolated_generators(seed, device), enable_gradients():
             n_valid = 0
             if self.early_stopping and self.max_iter > 0 and len(X) > 1:
                 n_valid = _recipe.n_validation_rows(len(X), self.validation_fraction)
@@ -247,7 +247,7 @@ class BaseEncoderDecoder(
         seed = (random_state.randint(SEED_LIMIT) + n_passes) % SEED_LIMIT
         device = resolve_device(self.device)
         moments, order = (goes_on and self._moments) or (None, None)
-        with isolated_generators(seed, device), _with_gradients():
+        with isolated_generators(seed, device), enable_gradients():
             module, rows = self._start(X, goes_on, random_state, device, order=order)
             options = self._training_options(
                 len(X), module, n_steps_in_all=_recipe.N_STEPS_STREAMED
@@ -1033,13 +1033,6 @@ def global_scale(variances: np.ndarray, name: str) -> float:
 def make_random_state(seed: Any) -> np.random.RandomState:
     """As check_random_state, but None takes fresh entropy, not numpy's global one."""
     return np.random.RandomState() if seed is None else check_random_state(seed)
-
-
-@contextmanager
-def _with_gradients() -> Iterator[None]:
-    """Let training work inside the user's own no_grad and inference_mode too."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
 
 
 def _as_tensor(X: np.ndarray) -> Tensor:

@@ -25,9 +25,9 @@ from ._face_input import FaceInput, as_float, with_shape
 from ._face_modules import FaceNetwork
 from ._face_photos import PhotoOptions, swap_photo, swap_video
 from ._face_training import (
+    BLOCK,
     FaceCurves,
     FaceTrainingOptions,
-    enable_gradients,
     face_errors,
     make_optimizer,
     to_unit_interval,
@@ -38,14 +38,13 @@ from ._images import ImageShape
 from ._latents import LatentDensity
 from ._training import (
     cpu_multiplies_bfloat16,
+    enable_gradients,
     isolated_generators,
     progress_bar,
     resolve_device,
     steady_convolutions,
 )
 from ._warnings import warn
-
-_BLOCK = 64  # faces that are computed on together
 
 
 class FaceSwapper(
@@ -550,7 +549,7 @@ class FaceSwapper(
             latents = [
                 self.module_.encode(to_unit_interval(block).to(self.module_.device))
                 for x in faces.values()
-                for block in x.split(_BLOCK)
+                for block in x.split(BLOCK)
             ]
         density = LatentDensity(torch.cat(latents).cpu().double().numpy())
         known: LatentDensity | None = getattr(self, "_latent_density", None)
@@ -928,8 +927,8 @@ class FaceSwapper(
         with torch.inference_mode(), steady_convolutions(device):
             for code in np.unique(codes):
                 places = np.flatnonzero(codes == code)
-                for start in range(0, len(places), _BLOCK):
-                    part = places[start : start + _BLOCK]
+                for start in range(0, len(places), BLOCK):
+                    part = places[start : start + BLOCK]
                     x = to_unit_interval(torch.from_numpy(X[part]).to(device))
                     output = function(network, x, int(code)).cpu().numpy()
                     if not len(result):

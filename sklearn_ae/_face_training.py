@@ -7,16 +7,14 @@ was interrupted goes on to the very same weights. Seeds, schedule, device and er
 those of `_training`.
 """
 
-import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ._face_modules import FaceNetwork
 from ._training import DivergenceError, Schedule
@@ -24,6 +22,7 @@ from ._training import DivergenceError, Schedule
 # Few faces are gone through several times in an epoch, or epochs would be too short to
 # tell apart.
 LEAST_STEPS = 10
+BLOCK = 64  # faces that are computed on together, where nothing is learned
 BETAS = (0.5, 0.999)  # of Adam, as the original program has them
 
 
@@ -52,13 +51,6 @@ class FaceCurves:
     by_identity: list[list[float]] = field(default_factory=list)  # epochs x identities
     held_out: list[float] = field(default_factory=list)
     best_epoch: int = 0
-
-
-@contextlib.contextmanager
-def enable_gradients() -> Iterator[None]:
-    """Let training work inside the user's own no_grad and inference_mode too."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
 
 
 def to_unit_interval(x: Tensor) -> Tensor:
@@ -206,12 +198,11 @@ def _mean_error(network: FaceNetwork, faces: dict[int, Tensor]) -> float:
 
 
 @torch.no_grad()
-def face_errors(network: nn.Module, x: Tensor, identity: int) -> Tensor:
+def face_errors(network: FaceNetwork, x: Tensor, identity: int) -> Tensor:
     """Mean absolute error of each face (n,), in blocks that bound the memory."""
-    some: Any = network
     return torch.cat(
         [
-            some.error(to_unit_interval(block).to(some.device), identity)
-            for block in x.split(64)
+            network.error(to_unit_interval(block).to(network.device), identity)
+            for block in x.split(BLOCK)
         ]
     )

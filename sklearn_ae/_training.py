@@ -149,6 +149,13 @@ def isolated_generators(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def enable_gradients() -> Iterator[None]:
+    """Let training work inside the user's own no_grad and inference_mode too."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextlib.contextmanager
 def enough_threads(module: Autoencoder, n_rows: int) -> Iterator[None]:
     """Use no more of torch's threads than the largest product of n_rows can feed.
 
