@@ -15,7 +15,7 @@ from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,7 @@ class Size:
     n_calls: int = 2000  # for one row
     fit_rows: int = 20_000
     fit_columns: tuple[tuple[int, int], ...] = ((30, 4), (100, 8))  # with latents
-    max_iter: int = 200  # the estimator's default
+    max_iter: int | Literal["auto"] = "auto"
     # Rows, columns, latents, and the seconds that a default fit may take.
     default_fits: tuple[tuple[int, int, int, float], ...] = (
         (100, 4, 2, 0.5),

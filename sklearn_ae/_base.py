@@ -122,7 +122,7 @@ class BaseEncoderDecoder(
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -164,7 +164,7 @@ class BaseEncoderDecoder(
         device = resolve_device(self.device)
         with isolated_generators(seed, device), enable_gradients():
             n_valid = 0
-            if self.early_stopping and self.max_iter > 0 and len(X) > 1:
+            if self.early_stopping and self.max_iter != 0 and len(X) > 1:
                 n_valid = _recipe.n_validation_rows(len(X), self.validation_fraction)
             module, rows = self._start(X, goes_on, random_state, device, n_valid)
             n_done = self.n_iter_ if goes_on else 0
@@ -219,22 +219,22 @@ class BaseEncoderDecoder(
         Callbacks follow one training, and warm starts go on from one.
         """
         is_short = _recipe.N_FOLDS <= n_samples < _recipe.LONG_TABLE
-        wants_it = self.early_stopping and self.max_iter > 0 and not self.callbacks
+        wants_it = self.early_stopping and self.max_iter != 0 and not self.callbacks
         return is_short and wants_it and not goes_on and not rows.is_streamed
 
     def _warn_if_cut_short(
-        self, result: TrainingResult, n_epochs_wanted: int, goes_on: bool
+        self, result: TrainingResult, n_epochs_usual: int, goes_on: bool
     ) -> None:
         if goes_on and result.n_epochs == 0:
             message = (
                 f"warm_start: the networks have had max_iter={self.max_iter} epochs "
                 "already and were left as they are. Raise max_iter to train on."
             )
-        elif result.n_epochs == self.max_iter < n_epochs_wanted and self.max_iter > 0:
+        elif 0 < result.n_epochs == self.max_iter < n_epochs_usual:
             message = (
-                f"Training ended at max_iter={self.max_iter} epochs; the schedule "
-                f"takes {n_epochs_wanted} on a table of this length. Raise max_iter "
-                "for a lower error."
+                f"Training ended at max_iter={self.max_iter} epochs; a table of this "
+                f"length usually takes {n_epochs_usual}. Raise max_iter, or leave it "
+                'at "auto", for a lower error.'
             )
         else:
             return
@@ -478,16 +478,19 @@ class BaseEncoderDecoder(
             alpha = _recipe.alpha(self._starts_linear(), n_samples, n_features)
         # With warm_start, max_iter counts the epochs of all fits, as it does for
         # scikit-learn's ensembles: to go on, raise it.
-        n_left = max(0, self.max_iter - n_epochs_done)
-        n_planned = self._n_epochs(n_samples)
-        n_steps = n_planned * math.ceil(n_samples / batch_size)
+        n_in_all = n_left = self._n_epochs(n_samples)
+        if self.max_iter != "auto":
+            # Weights that are cut short need not shrink faster.
+            n_in_all = max(n_in_all, self.max_iter)
+            n_left = max(0, self.max_iter - n_epochs_done)
+        n_steps = n_in_all * math.ceil(n_samples / batch_size)
         return TrainingOptions(
             learning_rate=float(learning_rate),
             weight_decay=_recipe.weight_decay(
                 alpha, learning_rate, n_steps_in_all or n_steps
             ),
             batch_size=batch_size,
-            n_epochs=min(n_left, n_planned),
+            n_epochs=n_left,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             starts_at_optimum=self._starts_linear() and n_epochs_done == 0,
@@ -536,7 +539,7 @@ class BaseEncoderDecoder(
         return _recipe.learning_rate(self._starts_linear(), widest)
 
     def _n_epochs(self, n_samples: int) -> int:
-        """Length of the schedule."""
+        """What max_iter="auto" stands for."""
         return _recipe.n_epochs(n_samples)
 
     # What `init` calls the start at the linear optimum.

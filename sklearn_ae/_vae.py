@@ -130,9 +130,9 @@ class VAETransformer(BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
 
-    max_iter : int, default=200
-        Most epochs, an upper bound: the learning rate's schedule ends after 75 epochs,
-        or fewer on tables of over 10,000 rows. With 0 nothing is trained, and what
+    max_iter : int or "auto", default="auto"
+        Epochs, at most: the learning rate rises and falls over so many. "auto" takes
+        75, or fewer on tables of over 10,000 rows. With 0 nothing is trained, and what
         comes out is the start.
 
     early_stopping : bool, default=True
@@ -154,8 +154,9 @@ class VAETransformer(BaseAutoencoder):
         Least relative improvement that counts for ``n_iter_no_change``.
 
     warm_start : bool, default=False
-        Let `fit` go on from the networks of the last call. ``max_iter`` then counts
-        the epochs of all calls, so raise it to train on.
+        Let `fit` go on from the networks of the last call. A number
+        ``max_iter`` then counts the epochs of all calls, so raise it to train on;
+        "auto" trains as long again.
 
     random_state : int, RandomState instance or None, default=0
         Seed of everything random. An integer gives the same bits on every fit; None
@@ -292,7 +293,7 @@ class VAETransformer(BaseAutoencoder):
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
-        max_iter=200,
+        max_iter="auto",
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=25,

@@ -31,6 +31,7 @@ from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     VAETransformer,
+    _recipe,
 )
 
 # Most fits here are short on purpose, and the estimators say so.
@@ -687,6 +688,29 @@ def test_training_cut_short_is_told(Estimator, quick, X):
     assert caught[0].filename == __file__  # the line that called fit
 
 
+def test_a_number_of_epochs_is_how_long_training_takes(Estimator, quick, X):
+    # Longer than "auto" as well as shorter; the rate has fallen to nothing at the end.
+    rates = []
+
+    class Rates(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    params = {"n_iter_no_change": 1000, "hidden_layer_sizes": (4,)}
+    estimator = quick(Estimator, max_iter=90, callbacks=[Rates()], **params).fit(X)
+    assert estimator.n_iter_ == len(rates) == 90
+    assert rates[80] > 0
+    assert rates[-1] < 0.01 * max(rates)
+
+
+def test_auto_is_the_recipe_s_number_of_epochs(Estimator, quick, X):
+    params = {"n_iter_no_change": 1000, "hidden_layer_sizes": (4,)}
+    automatic = quick(Estimator, max_iter="auto", **params).fit(X)
+    assert automatic.n_iter_ == _recipe.n_epochs(len(X))
+    explicit = quick(Estimator, max_iter=_recipe.n_epochs(len(X)), **params).fit(X)
+    assert same_results(automatic, explicit, X)
+
+
 @pytest.mark.parametrize("n_rows", [1, 30])
 def test_no_training_no_warning(Estimator, n_rows, X):
     with warnings.catch_warnings():
@@ -1077,6 +1101,12 @@ def test_warm_start_with_nothing_left_to_do_says_so(Estimator, quick, X):
         estimator.fit(X)
     assert estimator.n_iter_ == 20
     assert same_results(estimator, before, X)
+
+
+def test_warm_start_trains_as_long_again_on_auto(Estimator, quick, X):
+    params = {"n_iter_no_change": 1000, "hidden_layer_sizes": (4,)}
+    estimator = quick(Estimator, warm_start=True, max_iter="auto", **params)
+    assert estimator.fit(X).fit(X).n_iter_ == 2 * _recipe.n_epochs(len(X))
 
 
 def test_without_warm_start_fit_starts_anew(Estimator, quick, X):

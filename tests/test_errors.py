@@ -235,7 +235,7 @@ BAD_VALUES = {
     "learning_rate_init": [0, -1e-3, np.inf, np.nan, None],
     "alpha": [-1e-3, np.inf, None],
     "batch_size": [0, 1.5, None],
-    "max_iter": [-1, 1.5, None, "auto"],
+    "max_iter": [-1, 1.5, None, "long"],
     "early_stopping": ["yes", None],
     "validation_fraction": [0.0, 1.0, -0.1, None],
     "n_iter_no_change": [0, 1.5],
