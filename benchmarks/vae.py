@@ -78,6 +78,9 @@ DIGITS = {
     "fixed draw, 5 importance samples": Digits(
         "fixed", **LARGE, n_importance_samples=5
     ),
+    "fixed draw, 10 importance samples": Digits(
+        "fixed", **LARGE, n_importance_samples=10
+    ),
     "new draws": Digits("dynamic", **DEEP),
     "new draws, 50 importance samples": Digits(
         "dynamic", **DEEP, n_importance_samples=50
