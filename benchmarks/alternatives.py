@@ -41,7 +41,6 @@ from benchmarks._common import (
     measure_cells,
     over_seeds,
     start,
-    succeeded,
 )
 from benchmarks.reconstruction import LectureAutoencoder
 from sklearn_ae import AutoencoderTransformer, VAETransformer
@@ -225,16 +224,23 @@ def run_checks(method: str) -> Row | None:
 # Summary ------------------------------------------------------------------------------
 
 
+def error_ratios(frame: pd.DataFrame) -> pd.DataFrame:
+    """Errors over PCA's by cell, means over the seeds; a column per method."""
+    errors = by_method(frame, "error", np.inf)
+    order = [method for method in METHODS if method in errors]
+    return over_seeds(errors.div(errors["pca"], axis=0))[order]
+
+
 def summarize(frame: pd.DataFrame, checks: dict[str, Row | None]) -> Row:
     """Per method: its error over PCA's, seconds, bits, lines and checks."""
-    errors = by_method(frame, "error", np.inf)
-    cells = over_seeds(errors.div(errors["pca"], axis=0))
-    summary: Row = {"n_cells": len(cells), "n_runs": len(errors), "methods": {}}
-    for method in errors:
+    cells = error_ratios(frame)
+    summary: Row = {"n_cells": len(cells), "methods": {}}
+    for method in cells:
         own = frame[(frame["method"] == method) & frame["failure"].isna()]
         ratios = cells[method].dropna()
         summary["methods"][method] = {
             "label": METHODS[method].label,
+            "n_fits": len(own),
             "median_ratio": finite(ratios.median()),
             "worst_ratio": finite(ratios.max()),
             "share_of_cells_at_most_pca": finite((ratios <= 1.0005).mean(), 4),
@@ -248,15 +254,14 @@ def summarize(frame: pd.DataFrame, checks: dict[str, Row | None]) -> Row:
 
 
 def report(frame: pd.DataFrame, summary: Row) -> str:
-    errors = by_method(frame, "error", np.inf)
-    cells = over_seeds(errors.div(errors["pca"], axis=0))
+    cells = error_ratios(frame)
     heading = ["set", "k", *(METHODS[method].label for method in cells)]
     lines = [
         [name, str(k), *(f"{ratio:.3f}" for ratio in row)]
         for (name, k), row in zip(cells.index, cells.to_numpy(), strict=True)
     ]
-    heading_2 = ["method", "lines", "median", "worst", "seconds", "bits", "checks"]
-    lines_2 = [
+    columns = ["method", "lines", "median", "worst", "seconds", "bits", "checks"]
+    methods = [
         [
             method["label"],
             str(method["lines"]),
@@ -274,7 +279,7 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
         "Lines of code; that ratio, median and worst of the cells; median seconds of "
         "a fit;\nbits: the same on a refit, the same from a new object, global "
         "generators left\nalone; scikit-learn's checks passed\n\n"
-        f"{format_table(heading_2, lines_2)}"
+        f"{format_table(columns, methods)}"
     )
 
 
@@ -302,7 +307,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     measure_cells(results, names, args, run, StandardScaler, measure)
     frame = results.frame("error", "fit_seconds")
-    checks = {method: run_checks(method) for method in succeeded(frame)}
+    run["checks"] = {method: run_checks(method) for method in args.methods}
+    checks = {}
+    for earlier in results.runs:
+        checks |= earlier["checks"]
     finish(results, frame, partial(summarize, checks=checks), report)
 
 
