@@ -243,7 +243,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     sizes = arguments.n_components or _default_sizes(data.n_columns)
     if max(sizes) >= data.n_columns:
         missing += wrap(
-            f"A row is {data.n_columns} numbers: as many latents or more reduce nothing."
+            f"A row is {data.n_columns} numbers: so many latents reduce nothing."
         )
     print("\n".join([data.title, *data.remarks, *missing, ""]), flush=True)
 

@@ -133,7 +133,7 @@ def read_table(path: str | Path, *, has_header: bool = True) -> "pd.DataFrame":
 
 def _read_csv(path: Path, has_header: bool) -> "pd.DataFrame":
     pandas = import_extra("pandas")
-    encoding, separator = _csv_dialect(path)
+    encoding, separator, has_surplus = _csv_dialect(path)
     read = functools.partial(
         pandas.read_csv,
         path,
@@ -153,18 +153,15 @@ def _read_csv(path: Path, has_header: bool) -> "pd.DataFrame":
     # Where lines hold a value more than the header names, pandas takes the first value
     # as the name of the row, as R writes it. But if nothing follows the last separator,
     # it is one too many, and names and values have been shifted.
-    if (
-        not isinstance(frame.index, pandas.RangeIndex)
-        and frame.iloc[:, -1].isna().all()
-    ):
+    if has_surplus and frame.iloc[:, -1].isna().all():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pandas.errors.ParserWarning)
             frame = read(index_col=False)
     return frame
 
 
-def _csv_dialect(path: Path) -> tuple[str, str]:
-    """Return the encoding of the file and the separator of its first line."""
+def _csv_dialect(path: Path) -> tuple[str, str, bool]:
+    """Return encoding and separator, and whether lines hold more than the header."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     for encoding in ("utf-8-sig", "cp1252", "latin-1"):
         try:
@@ -180,20 +177,21 @@ def _csv_dialect(path: Path) -> tuple[str, str]:
     if n_names == 1 and _separator(second)[1] > 1:
         raise TableError(
             f"cannot read {path.name!r}: its first line, {header.strip()!r}, names one "
-            "column, but the next line has several values. Remove what stands above the "
-            "columns' names"
+            "column, but the next line has several values. Remove what stands above "
+            "the columns' names"
         )
-    return encoding, separator
+    return encoding, separator, _n_values(second, separator) > n_names
 
 
 def _separator(line: str) -> tuple[str, int]:
     """Return what separates the most values of a line, and how many there are."""
-    counts = {
-        separator: len(next(csv.reader([line], delimiter=separator), []))
-        for separator in (",", ";", "\t", "|")
-    }
+    counts = {separator: _n_values(line, separator) for separator in ",;\t|"}
     best = max(counts, key=lambda separator: counts[separator])
     return best, counts[best]
+
+
+def _n_values(line: str, separator: str) -> int:
+    return len(next(csv.reader([line], delimiter=separator), []))
 
 
 def _unique_names(names: Iterable[Any]) -> list[str]:
