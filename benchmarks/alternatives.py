@@ -240,7 +240,7 @@ def summarize(frame: pd.DataFrame, checks: dict[str, Row | None]) -> Row:
         ratios = cells[method].dropna()
         summary["methods"][method] = {
             "label": METHODS[method].label,
-            "n_fits": len(own),
+            "n_cells": len(ratios),
             "median_ratio": finite(ratios.median()),
             "worst_ratio": finite(ratios.max()),
             "share_of_cells_at_most_pca": finite((ratios <= 1.0005).mean(), 4),
@@ -292,6 +292,32 @@ def format_checks(checks: Row | None) -> str:
     return f"{passed} of {passed + checks.get('failed', 0)}"  # others do not apply
 
 
+def page_table(summary: Row) -> str:
+    """The summary as the table of docs/alternatives.md."""
+    heading = [
+        *("", "lines", "error over PCA's, median (worst)", "cells", "seconds"),
+        *("same bits on a refit", "generators left alone", "scikit-learn's checks"),
+    ]
+    lines = [heading, ["---"] * len(heading)]
+    for method in summary["methods"].values():
+        median, worst = (
+            format_number(method[name], 2) for name in ("median_ratio", "worst_ratio")
+        )
+        lines.append(
+            [
+                method["label"],
+                str(method["lines"]),
+                f"{median} ({worst})",
+                str(method["n_cells"]),
+                f"{method['median_seconds']:.2f}",
+                "yes" if method["same_on_refit"] else "no",
+                "yes" if method["leaves_generators"] else "no",
+                format_checks(method["checks"]),
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 # The command --------------------------------------------------------------------------
 
 
@@ -307,10 +333,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     measure_cells(results, names, args, run, StandardScaler, measure)
     frame = results.frame("error", "fit_seconds")
-    run["checks"] = {method: run_checks(method) for method in args.methods}
-    checks = {}
+    checks: dict[str, Row | None] = {}
     for earlier in results.runs:
-        checks |= earlier["checks"]
+        checks |= earlier.get("checks", {})
+    run["checks"] = {m: run_checks(m) for m in args.methods if m not in checks}
+    checks |= run["checks"]
     finish(results, frame, partial(summarize, checks=checks), report)
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,6 +136,23 @@ def test_command_writes_and_prints_what_it_measured(tmp_path, monkeypatch, capsy
     assert lecture["leaves_generators"]
     assert "hand-written loop" in capsys.readouterr().out
     assert content["runs"][0]["checks"]["pca"] == {"passed": 46}
+
+
+def test_checks_are_not_done_again(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(alternatives, "run_checks", asked.append)
+    options = ["--sets", "iris", "--k", "2", "--output", str(tmp_path / "a.json")]
+    alternatives.main([*options, "--methods", "pca", "--seeds", "1"])
+    alternatives.main([*options, "--methods", "pca", "--seeds", "2", "--resume"])
+    assert asked == ["pca"]
+
+
+def test_table_of_the_page_is_that_of_the_results():
+    root = Path(__file__).parents[1]
+    results = root / "benchmarks" / "results" / "alternatives.json"
+    summary = json.loads(results.read_text(encoding="utf-8"))["summary"]
+    page = (root / "docs" / "alternatives.md").read_text(encoding="utf-8")
+    assert alternatives.page_table(summary) in page
 
 
 @pytest.mark.parametrize("method", ["pyod", "pyod_as_lecture", "pythae_ae"])
