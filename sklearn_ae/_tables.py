@@ -119,7 +119,7 @@ def read_table(path: str | Path, *, has_header: bool = True) -> "pd.DataFrame":
             frame = pandas.read_parquet(path)
         else:
             frame = _read_csv(path, has_header)
-    except ImportError:
+    except (ImportError, TableError):
         raise
     except pandas.errors.EmptyDataError:
         raise TableError(f"{path.name!r} is empty") from None
