@@ -26,7 +26,13 @@ from ._report import (
     to_json,
     wrap,
 )
-from ._tables import TableError, is_table_path, prepare_table, read_table
+from ._tables import (
+    TableError,
+    is_table_path,
+    names_look_like_values,
+    prepare_table,
+    read_table,
+)
 from .comparison import DEFAULT_REDUCERS, compare_reducers, find_reducer
 
 PROGRAM = "python -m sklearn_ae"
@@ -130,6 +136,11 @@ def _parser() -> argparse.ArgumentParser:
         help="columns of the file to leave out",
     )
     add(
+        "--no-header",
+        action="store_true",
+        help="the first line of the CSV file holds values, not the names of columns",
+    )
+    add(
         "--n-components",
         metavar="K",
         type=_positive,
@@ -230,6 +241,10 @@ def _compare(arguments: argparse.Namespace) -> int:
         _make_directory(arguments.output)
     data = _load(arguments)
     sizes = arguments.n_components or _default_sizes(data.n_columns)
+    if max(sizes) >= data.n_columns:
+        missing += wrap(
+            f"A row is {data.n_columns} numbers: so many latents reduce nothing."
+        )
     print("\n".join([data.title, *data.remarks, *missing, ""]), flush=True)
 
     with warnings.catch_warnings():
@@ -306,8 +321,10 @@ def _load(arguments: argparse.Namespace) -> _Input:
 
 
 def _load_built_in(name: str, arguments: argparse.Namespace) -> _Input:
-    if arguments.target is not None or arguments.drop:
-        raise UsageError(f"--target and --drop are for files; {name!r} has its own")
+    if arguments.target is not None or arguments.drop or arguments.no_header:
+        raise UsageError(
+            f"--target, --drop and --no-header are for files; {name!r} has its own"
+        )
     bunch = BUILT_IN[name]()
     X, y = bunch.data, bunch.target
     scaler = arguments.scaler or ("none" if name == "digits" else "standard")
@@ -331,7 +348,7 @@ def _load_built_in(name: str, arguments: argparse.Namespace) -> _Input:
 
 def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     scaler = arguments.scaler or "standard"
-    frame = read_table(path)
+    frame = read_table(path, has_header=not arguments.no_header)
     table = prepare_table(
         frame,
         arguments.target,
@@ -344,6 +361,11 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     remarks = [f"  - {text}" for text in table.rows]
     remarks += format_columns(table.actions)
     remarks += wrap(f"scaling of all columns that are not one-hot: {scaler}")
+    if not arguments.no_header and names_look_like_values(frame.columns):
+        remarks += wrap(
+            "The first line, of numbers, was taken as the names of the columns; if it "
+            "is a row like the others, add --no-header."
+        )
     if arguments.target is None:
         remarks += wrap("No --target is given: k-NN scores and colours are left out.")
     return _Input(

@@ -7,8 +7,11 @@ only; what is decided here looks at the types and the spelling of the values.
 """
 
 import csv
+import difflib
+import functools
 import gzip
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +43,7 @@ _NO_NUMBERS = {"-", "--", ".", "none", "missing", "unknown"}
 _MISSING_LEVEL = "(missing)"
 # As a word of its own ("user_id") or with its own capital ("userId", "PID").
 _ID_NAME = re.compile(r"(^|[_\W])((?i:id|index|key|unnamed)($|[_\W]))|I[dD]$")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")
 _DATE_FORMATS = ("ISO8601", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d")
 _SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
 
@@ -78,13 +82,16 @@ def is_table_path(name: str) -> bool:
     return name.lower().endswith(CSV_ENDINGS + PARQUET_ENDINGS)
 
 
-def read_table(path: str | Path) -> "pd.DataFrame":
+def read_table(path: str | Path, *, has_header: bool = True) -> "pd.DataFrame":
     """Read a CSV (also with semicolons or tabs, also gzipped) or Parquet file.
 
     Parameters
     ----------
     path : str or Path
         The file; its ending says how to read it.
+    has_header : bool, default=True
+        Whether the first line of a CSV file names the columns; else they are called
+        "column 1", "column 2" and so on.
 
     Returns
     -------
@@ -111,18 +118,8 @@ def read_table(path: str | Path) -> "pd.DataFrame":
             import_extra("pyarrow")
             frame = pandas.read_parquet(path)
         else:
-            encoding, separator = _csv_dialect(path)
-            frame = pandas.read_csv(
-                path,
-                sep=separator,
-                encoding=encoding,
-                low_memory=False,
-                # Which words mean missing is for `prepare_table` to say: pandas
-                # would turn a class "None" into missing values, for one.
-                keep_default_na=False,
-                na_values=[""],
-            )
-    except ImportError:
+            frame = _read_csv(path, has_header)
+    except (ImportError, TableError):
         raise
     except pandas.errors.EmptyDataError:
         raise TableError(f"{path.name!r} is empty") from None
@@ -134,33 +131,84 @@ def read_table(path: str | Path) -> "pd.DataFrame":
     return frame
 
 
-def _csv_dialect(path: Path) -> tuple[str, str]:
-    """Return the encoding of the file and the separator of its header."""
+def _read_csv(path: Path, has_header: bool) -> "pd.DataFrame":
+    pandas = import_extra("pandas")
+    encoding, separator, has_surplus = _csv_dialect(path)
+    read = functools.partial(
+        pandas.read_csv,
+        path,
+        sep=separator,
+        encoding=encoding,
+        low_memory=False,
+        # Which words mean missing is for `prepare_table` to say: pandas would turn a
+        # class "None" into missing values, for one.
+        keep_default_na=False,
+        na_values=[""],
+    )
+    if not has_header:
+        frame = read(header=None)
+        frame.columns = [f"column {i + 1}" for i in range(frame.shape[1])]
+        return frame
+    frame = read()
+    # Where lines hold a value more than the header names, pandas takes the first value
+    # as the name of the row, as R writes it. But if nothing follows the last separator,
+    # it is one too many, and names and values have been shifted.
+    if has_surplus and frame.iloc[:, -1].isna().all():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pandas.errors.ParserWarning)
+            frame = read(index_col=False)
+    return frame
+
+
+def _csv_dialect(path: Path) -> tuple[str, str, bool]:
+    """Return encoding and separator, and whether lines hold more than the header."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     for encoding in ("utf-8-sig", "cp1252", "latin-1"):
         try:
             with opener(path, "rt", encoding=encoding, newline="") as file:
-                header = next((line for line in file if line.strip()), "")
+                lines = (line for line in file if line.strip())
+                header, second = next(lines, ""), next(lines, "")
                 for _ in file:  # to its end: the first odd letter may come late
                     pass
         except UnicodeDecodeError:
             continue
         break
-    counts = {
-        separator: len(next(csv.reader([header], delimiter=separator), []))
-        for separator in (",", ";", "\t", "|")
-    }
-    return encoding, max(counts, key=lambda separator: counts[separator])
+    separator, n_names = _separator(header)
+    if n_names == 1 and _separator(second)[1] > 1:
+        raise TableError(
+            f"cannot read {path.name!r}: its first line, {header.strip()!r}, names one "
+            "column, but the next line has several values. Remove what stands above "
+            "the columns' names"
+        )
+    return encoding, separator, _n_values(second, separator) > n_names
+
+
+def _separator(line: str) -> tuple[str, int]:
+    """Return what separates the most values of a line, and how many there are."""
+    counts = {separator: _n_values(line, separator) for separator in ",;\t|"}
+    best = max(counts, key=lambda separator: counts[separator])
+    return best, counts[best]
+
+
+def _n_values(line: str, separator: str) -> int:
+    return len(next(csv.reader([line], delimiter=separator), []))
 
 
 def _unique_names(names: Iterable[Any]) -> list[str]:
     unique: dict[str, None] = {}
-    for name in map(str, names):
+    for name in (str(name).strip() for name in names):
         candidate, number = name, 1
         while candidate in unique:
             candidate, number = f"{name}.{number}", number + 1
         unique[candidate] = None
     return list(unique)
+
+
+def names_look_like_values(names: Iterable[str]) -> bool:
+    """Say whether most columns are named by a number, as where no line names them."""
+    spelled = list(names)
+    n_numbers = sum(bool(_NUMBER.fullmatch(name)) for name in spelled)
+    return 2 * n_numbers > len(spelled)
 
 
 def prepare_table(
@@ -203,11 +251,15 @@ def prepare_table(
     TableError
         For unknown columns, and where no usable row or column is left.
     """
+    names = list(map(str, frame.columns))
     for name in [*([] if target is None else [target]), *drop]:
-        if name not in frame.columns:
+        if name not in names:
+            lower = {known.lower(): known for known in names}
+            close = difflib.get_close_matches(name.lower(), lower, n=1)
+            hint = f" (did you mean {lower[close[0]]!r}?)" if close else ""
             raise TableError(
-                f"there is no column {name!r}; the columns are: "
-                + ", ".join(map(str, frame.columns))
+                f"there is no column {name!r}{hint}; the columns are: "
+                + ", ".join(names)
             )
     actions: dict[str, list[str]] = {}
     rows: list[str] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_digits, load_iris, load_wine
 
 import sklearn_ae.__main__ as command
 from sklearn_ae.__main__ import main
@@ -213,6 +213,26 @@ def test_rare_levels_of_text_that_are_held_out_are_no_matter(tmp_path, capsys):
     assert "Warning" not in capsys.readouterr().err
 
 
+def test_file_without_names_of_columns(tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    np.savetxt(path, load_iris().data[:40], delimiter=",")
+    assert compare(path) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "39 rows" in out
+    assert "add --no-header" in out
+    assert compare(path, "--no-header") == 0
+    out = capsys.readouterr().out
+    assert "40 rows" in out
+    assert "column 1" in out
+    assert "add --no-header" not in out
+
+
+@pytest.mark.parametrize(("k", "said"), [(3, False), (4, True)])
+def test_as_many_latents_as_columns_are_remarked_on(capsys, k, said):
+    assert compare("iris", "--n-components", k) == 0
+    assert ("A row is 4 numbers" in capsys.readouterr().out) == said
+
+
 # ---------------------------------------------------------------------------- errors
 
 
@@ -221,7 +241,7 @@ def test_rare_levels_of_text_that_are_held_out_are_no_matter(tmp_path, capsys):
     [
         (["digit"], "no data set 'digit'; choose from digits, iris, wine, breast"),
         (["no/such.csv"], "there is no file 'no/such.csv'"),
-        (["iris", "--target", "x"], "--target and --drop are for files"),
+        (["iris", "--target", "x"], "--target, --drop and --no-header are for files"),
         (["iris", "--reducers", "pca", "lda"], "'lda'; choose from pca, kernel_pca"),
         (["iris", "--test-size", "0.999"], "train"),
     ],

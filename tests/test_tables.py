@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_ae._tables import TableError, prepare_table, read_table
+from sklearn_ae._tables import (
+    TableError,
+    names_look_like_values,
+    prepare_table,
+    read_table,
+)
 
 
 def column(values, **options):
@@ -68,6 +73,44 @@ def test_equal_names_of_columns_are_told_apart(tmp_path):
     assert read_table(path).columns.is_unique
 
 
+def test_blanks_around_names_are_left_out(tmp_path):
+    path = write(tmp_path / "t.csv", "a ; b;c\n1;2;3\n")
+    assert read_table(path).columns.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("end", [",", ",,"])
+def test_separators_at_the_ends_of_lines_shift_no_column(tmp_path, end):
+    path = write(tmp_path / "t.csv", f"a,b,c\n1,2,x{end}\n3,4,y{end}\n")
+    frame = read_table(path)
+    assert frame.columns.tolist() == ["a", "b", "c"]
+    assert frame.to_numpy().tolist() == [[1, 2, "x"], [3, 4, "y"]]
+
+
+def test_names_of_rows_without_a_heading_are_no_column(tmp_path):
+    path = write(tmp_path / "t.csv", "a,b\nfirst,1,2\nsecond,3,4\n")  # as R writes them
+    frame = read_table(path)
+    assert frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
+
+
+def test_file_without_a_header(tmp_path):
+    path = write(tmp_path / "t.csv", "1;x\n3;y\n")
+    frame = read_table(path, has_header=False)
+    assert frame.to_dict("list") == {"column 1": [1, 3], "column 2": ["x", "y"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["5.1", "3.5", "-1,4", "2e-3", "setosa"], True),
+        (["5.1", "5.1.1", "3"], True),  # as pandas tells equal ones apart
+        (["year", "2019", "2020"], True),  # only a hint comes of it
+        (["a", "b1", "2"], False),
+    ],
+)
+def test_names_that_look_like_values(names, expected):
+    assert names_look_like_values(names) == expected
+
+
 def test_class_none_is_not_read_as_missing(tmp_path):
     path = write(tmp_path / "t.csv", "a,b\n1,None\n2,Some\n")
     assert read_table(path)["b"].tolist() == ["None", "Some"]
@@ -79,6 +122,11 @@ def test_class_none_is_not_read_as_missing(tmp_path):
         ("t.csv", "", "'t.csv' is empty"),
         ("t.csv", "a,b\n", "'t.csv' has no rows"),
         ("t.csv", 'a,b\n1,"2\n', "cannot read 't.csv'"),
+        (
+            "t.csv",
+            "Export of May\n\na;b\n1;2\n",
+            "^cannot read 't.csv': its first line, 'Export of May'",
+        ),
         ("t.parquet", "no parquet", "cannot read 't.parquet'"),
         ("t.xlsx", "x", r"cannot read 't.xlsx'.*\.csv.*\.parquet"),
     ],
@@ -348,6 +396,13 @@ def test_unknown_column_lists_the_columns():
     frame = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
     with pytest.raises(TableError, match="no column 'c'; the columns are: a, b"):
         prepare_table(frame, "c")
+
+
+@pytest.mark.parametrize("asked", ["Price", "prize"])
+def test_unknown_column_that_is_almost_one(asked):
+    frame = pd.DataFrame({"Name": [1, 2], "price": [3, 4]})
+    with pytest.raises(TableError, match="did you mean 'price'"):
+        prepare_table(frame, asked)
 
 
 def test_target_without_values():
