@@ -94,7 +94,13 @@ class FaceSwapper(
 
     warp : float, default=0.03125
         What the encoder sees is bent besides: standard deviation of the shifts of 5 x 5
-        knots, as a share of the side.
+        knots, as a share of the side. It falls to zero in the second half of the
+        training, as `fit` and `add_identity` have it: reconstructions and swaps of
+        faces as they are become better.
+
+    deform : float, default=0.015
+        And both, what the encoder sees and what it is compared with, are bent by so
+        much, in the same way: a person's few pictures become more.
 
     color_jitter : float, default=0.1
         Contrast and brightness change by up to so large a share.
@@ -230,6 +236,7 @@ class FaceSwapper(
         "shift_range": [Interval(Real, 0, 1, closed="left")],
         "flip_probability": [Interval(Real, 0, 1, closed="both")],
         "warp": [Interval(Real, 0, 1, closed="left")],
+        "deform": [Interval(Real, 0, 1, closed="left")],
         "color_jitter": [Interval(Real, 0, 1, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -274,6 +281,7 @@ class FaceSwapper(
         shift_range=0.05,
         flip_probability=0.4,
         warp=0.03125,
+        deform=0.015,
         color_jitter=0.1,
         learning_rate_init=1e-3,
         batch_size=16,
@@ -299,6 +307,7 @@ class FaceSwapper(
         self.shift_range = shift_range
         self.flip_probability = flip_probability
         self.warp = warp
+        self.deform = deform
         self.color_jitter = color_jitter
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
@@ -585,6 +594,7 @@ class FaceSwapper(
             shift=float(self.shift_range),
             flip=float(self.flip_probability),
             warp=float(self.warp),
+            deform=float(self.deform),
             color=float(self.color_jitter),
         )
 
