@@ -111,7 +111,7 @@ class FaceSwapper(
     batch_size : int, default=16
         Faces of each identity in a training step.
 
-    max_iter : int, default=500
+    max_iter : int, default=900
         Number of epochs: passes over the identity with the most faces, of at least ten
         steps. With ``warm_start`` it counts those of earlier fits as well.
 
@@ -285,7 +285,7 @@ class FaceSwapper(
         color_jitter=0.1,
         learning_rate_init=1e-3,
         batch_size=16,
-        max_iter=500,
+        max_iter=900,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=50,

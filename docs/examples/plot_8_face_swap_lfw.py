@@ -33,7 +33,7 @@ if folder:
         name: [plt.imread(path) for path in sorted(Path(folder, name).glob("*.jpg"))]
         for name in people
     }
-    size, settings = 64, {"max_iter": 900}
+    size, settings = 64, {}
 else:
     people = ["plain", "blue"]
     views = [astronaut()[:220, shift : shift + 250] for shift in range(80, 120)]
