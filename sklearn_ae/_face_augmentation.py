@@ -75,21 +75,16 @@ class FaceAugmentation(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if not self.training:
             return x, x
-        size = height, width = tuple(x.shape[-2:])
+        height, width = x.shape[-2:]
         matrices = self.draw_matrices(len(x), width / height, x)  # (n, 2, 3)
         grid = F.affine_grid(matrices, list(x.shape), align_corners=False)
-        # Bends lie on the face, in its coordinates, and turn with it.
-        warp, deform = (
-            torch.einsum(
-                "nij,nhwj->nhwi", matrices[:, :, :2], self.draw_bend(std, size, x)
-            )
-            for std in (self.warp * self.warp_share, self.deform)
-        )
+        grid = grid + self.draw_bend(self.deform, x, matrices)  # (n, h, w, 2)
         x = self.recolour(x)
-        grid = grid + deform  # (n, h, w, 2)
         clean = _sample(x, grid)
-        is_warped = self.warp * self.warp_share > 0
-        return _sample(x, grid + warp) if is_warped else clean, clean
+        warp = self.warp * self.warp_share
+        if not warp:
+            return clean, clean
+        return _sample(x, grid + self.draw_bend(warp, x, matrices)), clean
 
     def draw_matrices(self, n: int, aspect: float, like: Tensor) -> Tensor:
         """Maps from places in the pair to places in the face, (n, 2, 3) in [-1, 1]."""
@@ -106,23 +101,21 @@ class FaceAugmentation(nn.Module):
         ]
         return torch.stack(rows, 1)
 
-    def draw_bend(self, std: float, size: tuple[int, int], like: Tensor) -> Tensor:
-        """Smooth displacements (n, h, w, 2), in units of half a side.
+    def draw_bend(self, std: float, x: Tensor, matrices: Tensor) -> Tensor:
+        """Smooth displacements of places in faces (n, h, w, 2), in half sides.
 
-        ``std`` is that of the knots, as a share of the side.
+        They lie on the face and turn with it. ``std`` is that of the knots, as a share
+        of the side.
         """
         knots = torch.randn(
-            len(like),
-            2,
-            self.N_KNOTS,
-            self.N_KNOTS,
-            dtype=like.dtype,
-            device=like.device,
+            len(x), 2, self.N_KNOTS, self.N_KNOTS, dtype=x.dtype, device=x.device
         )
         knots = knots * (2.0 * std)
         # Knots are at the corners and between them.
-        bent = F.interpolate(knots, size=size, mode="bicubic", align_corners=True)
-        return bent.permute(0, 2, 3, 1)
+        bent = F.interpolate(
+            knots, size=x.shape[-2:], mode="bicubic", align_corners=True
+        )
+        return torch.einsum("nij,njhw->nhwi", matrices[:, :, :2], bent)
 
     def recolour(self, x: Tensor) -> Tensor:
         if not self.color:

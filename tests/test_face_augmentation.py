@@ -125,7 +125,8 @@ def test_faces_that_are_moved_stay_in_range():
 
 def test_size_of_the_warp():
     torch.manual_seed(0)
-    bent = FaceAugmentation().draw_bend(0.03, (33, 33), torch.zeros(500))
+    x, straight = torch.zeros(500, 1, 33, 33), torch.eye(2, 3).expand(500, 2, 3)
+    bent = FaceAugmentation().draw_bend(0.03, x, straight)
     knots = bent[:, ::8, ::8]  # interpolation goes through the knots
     assert knots.std().item() == pytest.approx(2 * 0.03, rel=0.05)
     # Between them it is smooth: neighbours move alike.
@@ -141,9 +142,11 @@ def test_a_turned_face_is_bent_as_it_lies():
     seen, clean = augmentation.train()(x)
     torch.manual_seed(1)
     augmentation.draw_matrices(1, 1.0, x)
-    bent = augmentation.draw_bend(0.03, (64, 64), x)
-    straight = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 64, 64], align_corners=False)
-    by_hand = F.grid_sample(clean, straight + bent, align_corners=False)
+    straight = torch.eye(2, 3)[None]
+    augmentation.draw_bend(0.0, x, straight)
+    bent = augmentation.draw_bend(0.03, x, straight)
+    places = F.affine_grid(straight, [1, 1, 64, 64], align_corners=False)
+    by_hand = F.grid_sample(clean, places + bent, align_corners=False)
     inside = slice(16, -16)
     torch.testing.assert_close(
         seen[..., inside, inside], by_hand[..., inside, inside], atol=5e-3, rtol=0
