@@ -35,6 +35,19 @@ def test_lines_hold_face_own_decoder_and_the_others(fitted):
         np.testing.assert_allclose(shown(3, column), image, atol=1e-6)
 
 
+def test_swaps_of_three_people_say_who_is_seen(fitted):
+    display = SwapDisplay.from_estimator(*fitted, n_samples=1)
+    names = {
+        (text.get_position()[1] // 9, text.get_position()[0] // 9): text.get_text()
+        for text in display.ax_.texts
+    }
+    assert names == {
+        **{(0, 2): "bob", (0, 3): "cyd"},
+        **{(1, 2): "ann", (1, 3): "cyd"},
+        **{(2, 2): "ann", (2, 3): "bob"},
+    }
+
+
 def test_uint8_faces_are_shown_in_their_brightness(fitted):
     swapper, X, y = fitted
     whole = np.rint(255 * X).astype(np.uint8)
