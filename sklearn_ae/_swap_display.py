@@ -148,6 +148,9 @@ class SwapDisplay:
         )
         size = (1.2 + 1.1 * n_columns, 0.4 + 1.1 * n_faces * height / width)
         self.ax_ = make_axes(ax, 1, 1, size)[0, 0]
+        if ax is None:
+            # "constrained" cuts off long names beside pictures of a fixed shape.
+            self.ax_.figure.set_layout_engine("compressed")
         style = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0} | kwargs
         self.image_ = self.ax_.imshow(picture, **style)
         lines = [n * (height + gap) + (height - 1) / 2 for n in range(n_faces)]
@@ -245,7 +248,7 @@ class Preview:
         n_lines = self.n_samples * len(swapper.classes_)
         figure = import_matplotlib("matplotlib.figure").Figure(
             figsize=(1.2 + 1.1 * (1 + len(swapper.classes_)), 0.4 + 1.1 * n_lines),
-            layout="constrained",
+            layout="compressed",
         )
         ax = figure.subplots()
         SwapDisplay.from_estimator(

@@ -70,6 +70,20 @@ def test_given_axes_are_drawn_on(fitted):
     assert again.figure_ is not display.figure_
 
 
+def test_long_names_are_not_cut_off():
+    names = ["Bartholomew", "Clementine"]
+    rng = np.random.default_rng(0)
+    display = SwapDisplay(
+        faces=rng.random((6, 8, 8, 3)),
+        labels=np.repeat(names, 3).tolist(),
+        swapped=rng.random((2, 6, 8, 8, 3)),
+        classes=names,
+    ).plot()
+    display.figure_.canvas.draw()
+    for label in display.ax_.get_yticklabels():
+        assert label.get_window_extent().x0 >= 0
+
+
 def test_wrong_input(fitted):
     swapper, X, y = fitted
     with pytest.raises(ValueError, match="75 faces and y 74"):

@@ -28,11 +28,12 @@ from sklearn_ae.faces import SwapDisplay, extract_faces
 
 folder = os.environ.get("SKLEARN_AE_LFW")
 if folder:
-    people = ["Colin_Powell", "Tony_Blair"]
-    pictures = {
-        name: [plt.imread(path) for path in sorted(Path(folder, name).glob("*.jpg"))]
+    people = ["Colin Powell", "Tony Blair"]
+    paths = {
+        name: sorted(Path(folder, name.replace(" ", "_")).glob("*.jpg"))
         for name in people
     }
+    pictures = {name: [plt.imread(path) for path in paths[name]] for name in people}
     size, settings = 64, {}
 else:
     people = ["plain", "blue"]
