@@ -94,7 +94,7 @@ class FaceSwapper(
 
     warp : float, default=0.03125
         What the encoder sees is bent besides: standard deviation of the shifts of 5 x 5
-        knots, as a share of the side. It falls to zero in the second half of the
+        knots, as a share of the side. It falls to zero between 40 % and 80 % of the
         training, as `fit` and `add_identity` have it: reconstructions and swaps of
         faces as they are become better.
 
