@@ -252,8 +252,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ],
     )
     add("--size", type=int, default=64)
-    add("--width", type=int, default=24)
-    add("--max-iter", type=int, default=1000)
+    add("--width", type=int, default=FaceSwapper().width)
+    add("--max-iter", type=int, default=FaceSwapper().max_iter)
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=1)
     add("--grid", type=Path, help="folder for pictures of swaps, to look at")

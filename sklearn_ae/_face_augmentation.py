@@ -2,8 +2,8 @@
 
 The encoder sees a warped face, the loss compares with the same face unwarped: what the
 encoder gives is then the face without accidents of the picture. Rotation, zoom, shift,
-mirroring and colour are those of both, for they are what faces differ in anyway.
-Random numbers come from torch's generator of the faces' device.
+mirroring, a slighter warp and colour are those of both, for they are what faces differ
+in anyway. Random numbers come from torch's generator of the faces' device.
 """
 
 import math
@@ -36,9 +36,18 @@ class FaceAugmentation(nn.Module):
         Standard deviation of the 5 x 5 knots that the seen face is bent by, as a share
         of the side.
 
+    deform : float
+        The same for the seen and the clean face alike: people of whom there are few
+        pictures get more faces.
+
     color : float
         Largest change of contrast, and of brightness as a share of the range; each
         channel differs by up to half as much from the others.
+
+    Attributes
+    ----------
+    warp_share : float
+        What the warp is multiplied by: training lets it fall to 0.
     """
 
     N_KNOTS = 5
@@ -50,6 +59,7 @@ class FaceAugmentation(nn.Module):
         shift: float = 0.05,
         flip: float = 0.4,
         warp: float = 5.0 / 160.0,
+        deform: float = 0.015,
         color: float = 0.1,
     ):
         super().__init__()
@@ -58,7 +68,9 @@ class FaceAugmentation(nn.Module):
         self.shift = shift
         self.flip = flip
         self.warp = warp
+        self.deform = deform
         self.color = color
+        self.warp_share = 1.0
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if not self.training:
@@ -66,12 +78,13 @@ class FaceAugmentation(nn.Module):
         height, width = x.shape[-2:]
         matrices = self.draw_matrices(len(x), width / height, x)  # (n, 2, 3)
         grid = F.affine_grid(matrices, list(x.shape), align_corners=False)
-        bent = self.draw_warp(len(x), (height, width), x)  # (n, h, w, 2)
-        # The warp acts on the clean face, in its coordinates.
-        warped = grid + torch.einsum("nij,nhwj->nhwi", matrices[:, :, :2], bent)
+        grid = grid + self.draw_bend(self.deform, x, matrices)  # (n, h, w, 2)
         x = self.recolour(x)
         clean = _sample(x, grid)
-        return _sample(x, warped), clean
+        warp = self.warp * self.warp_share
+        if not warp:
+            return clean, clean
+        return _sample(x, grid + self.draw_bend(warp, x, matrices)), clean
 
     def draw_matrices(self, n: int, aspect: float, like: Tensor) -> Tensor:
         """Maps from places in the pair to places in the face, (n, 2, 3) in [-1, 1]."""
@@ -88,15 +101,21 @@ class FaceAugmentation(nn.Module):
         ]
         return torch.stack(rows, 1)
 
-    def draw_warp(self, n: int, size: tuple[int, int], like: Tensor) -> Tensor:
-        """Smooth displacements (n, h, w, 2), in units of half a side."""
+    def draw_bend(self, std: float, x: Tensor, matrices: Tensor) -> Tensor:
+        """Smooth displacements of places in faces (n, h, w, 2), in half sides.
+
+        They lie on the face and turn with it. ``std`` is that of the knots, as a share
+        of the side.
+        """
         knots = torch.randn(
-            n, 2, self.N_KNOTS, self.N_KNOTS, dtype=like.dtype, device=like.device
+            len(x), 2, self.N_KNOTS, self.N_KNOTS, dtype=x.dtype, device=x.device
         )
-        knots = knots * (2.0 * self.warp)
+        knots = knots * (2.0 * std)
         # Knots are at the corners and between them.
-        bent = F.interpolate(knots, size=size, mode="bicubic", align_corners=True)
-        return bent.permute(0, 2, 3, 1)
+        bent = F.interpolate(
+            knots, size=x.shape[-2:], mode="bicubic", align_corners=True
+        )
+        return torch.einsum("nij,njhw->nhwi", matrices[:, :, :2], bent)
 
     def recolour(self, x: Tensor) -> Tensor:
         if not self.color:
@@ -111,8 +130,14 @@ class FaceAugmentation(nn.Module):
 
 
 def _sample(x: Tensor, grid: Tensor) -> Tensor:
-    """The images at the places of a grid, mirrored where it leaves them."""
-    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    """The images at the places of a grid, mirrored where it leaves them.
+
+    Cubic: what is interpolated linearly is blurred, and the network learns that too.
+    """
+    sampled = F.grid_sample(
+        x, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    return sampled.clamp(0.0, 1.0)
 
 
 def _uniform(n: int, k: int, like: Tensor) -> Tensor:

@@ -24,6 +24,9 @@ from ._training import DivergenceError, Schedule
 LEAST_STEPS = 10
 BLOCK = 64  # faces that are computed on together, where nothing is learned
 BETAS = (0.5, 0.999)  # of Adam, as the original program has them
+# Shares of the training between which the warp falls to nothing. Warped faces teach the
+# encoder not to look who is seen; at last it must see faces as it will get them.
+WARP_FALLS = 0.4, 0.8
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,9 @@ def _run_epoch(
     total = torch.zeros(len(faces), dtype=torch.float64, device=device)
     for step in range(n_steps):
         if schedule is not None:
+            network.augmentation.warp_share = warp_share(
+                schedule.n_done / schedule.n_steps
+            )
             schedule.step(optimizer)
         batch = [
             (identity, to_unit_interval(x[order[identity][step]]).to(device))
@@ -163,6 +169,12 @@ def _run_epoch(
         optimizer.step()
         total += losses.detach()
     return (total / n_steps).tolist()
+
+
+def warp_share(progress: float) -> float:
+    """What is left of the warp after so large a share of the training."""
+    start, end = WARP_FALLS
+    return min(1.0, max(0.0, (end - progress) / (end - start)))
 
 
 def _endless_order(n_faces: int, n_wanted: int) -> Tensor:

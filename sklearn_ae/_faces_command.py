@@ -74,7 +74,7 @@ def add_faces_parser(commands: Any) -> None:
     _add_extraction(train)
     add("--crops", action="store_true", help="the pictures are faces cut out already")
     add("--width", type=_positive, help="width of the network (default: 24)")
-    add("--max-iter", type=_positive, help="number of epochs (default: 500)")
+    add("--max-iter", type=_positive, help="number of epochs (default: 900)")
     add("--every", type=_positive, default=20, help="epochs between two writings")
     add("--preview", type=Path, help="picture of swaps, drawn anew every few epochs")
     add("--random-state", type=int, default=0)

@@ -135,11 +135,12 @@ class SwapDisplay:
         faces, swapped = np.asarray(self.faces), np.asarray(self.swapped)
         n_faces, height, width, n_channels = faces.shape
         n_columns = 1 + len(self.classes)
-        pictures = []
+        pictures, orders = [], []
         for number, (face, label) in enumerate(zip(faces, self.labels, strict=True)):
             own = list(self.classes).index(label)
             others = [i for i in range(len(self.classes)) if i != own]
-            pictures += [face, *(swapped[i, number] for i in [own, *others])]
+            orders.append([own, *others])
+            pictures += [face, *(swapped[i, number] for i in orders[-1])]
         shape = (height, width) if n_channels == 1 else (height, width, n_channels)
         gap = max(1, width // 16)
         picture = mosaic(
@@ -147,6 +148,9 @@ class SwapDisplay:
         )
         size = (1.2 + 1.1 * n_columns, 0.4 + 1.1 * n_faces * height / width)
         self.ax_ = make_axes(ax, 1, 1, size)[0, 0]
+        if ax is None:
+            # "constrained" cuts off long names beside pictures of a fixed shape.
+            self.ax_.figure.set_layout_engine("compressed")
         style = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0} | kwargs
         self.image_ = self.ax_.imshow(picture, **style)
         lines = [n * (height + gap) + (height - 1) / 2 for n in range(n_faces)]
@@ -154,13 +158,29 @@ class SwapDisplay:
         if len(self.classes) == 2:
             heads = ["face", "as itself", "as the other"]
         else:
-            heads = ["face", "as itself", *["as another"] * (n_columns - 2)]
+            heads = ["face", "as itself", *["as another:"] * (n_columns - 2)]
+            self._name_swaps(orders, height + gap, width + gap)
         columns = [n * (width + gap) + (width - 1) / 2 for n in range(n_columns)]
         self.ax_.set_xticks(columns, heads)
         self.ax_.tick_params(length=0, labeltop=True, labelbottom=False)
         self.ax_.spines[:].set_visible(False)
         self.figure_ = self.ax_.figure
         return self
+
+    def _name_swaps(self, orders, height, width):
+        """Write into each swap who is seen: it differs from line to line."""
+        box = {"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5}
+        for line, order in enumerate(orders):
+            for column, i in enumerate(order[1:], start=2):
+                self.ax_.text(
+                    column * width,
+                    line * height,
+                    str(self.classes[i]),
+                    color="white",
+                    fontsize="x-small",
+                    verticalalignment="top",
+                    bbox=box,
+                )
 
 
 class Preview:
@@ -228,7 +248,7 @@ class Preview:
         n_lines = self.n_samples * len(swapper.classes_)
         figure = import_matplotlib("matplotlib.figure").Figure(
             figsize=(1.2 + 1.1 * (1 + len(swapper.classes_)), 0.4 + 1.1 * n_lines),
-            layout="constrained",
+            layout="compressed",
         )
         ax = figure.subplots()
         SwapDisplay.from_estimator(

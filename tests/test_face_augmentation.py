@@ -4,9 +4,11 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from sklearn_ae._face_augmentation import FaceAugmentation
+from sklearn_ae._face_augmentation import FaceAugmentation, _sample
 
-NOTHING = {"rotation": 0, "zoom": 0, "shift": 0, "flip": 0, "warp": 0, "color": 0}
+NOTHING = dict.fromkeys(
+    ["rotation", "zoom", "shift", "flip", "warp", "deform", "color"], 0
+)
 
 
 def pictures(n=3, size=(32, 48), seed=0):
@@ -83,10 +85,48 @@ def test_only_the_seen_face_is_warped():
     assert (seen - x).abs().max() > 0.01
 
 
+def test_seen_and_clean_are_deformed_alike():
+    x = pictures()
+    seen, clean = draw(x, deform=0.05)
+    assert seen is clean
+    assert (clean - x).abs().max() > 0.01
+    # By a warp besides, the seen one differs from a face that is deformed already.
+    seen, clean = draw(x, deform=0.05, warp=0.05)
+    assert (seen - clean).abs().max() > 0.01
+
+
+def test_no_share_of_the_warp_is_no_warp():
+    x = pictures()
+    augmentation = FaceAugmentation().train()
+    augmentation.warp_share = 0.0
+    seen, clean = augmentation(x)
+    assert seen is clean
+
+
+def test_faces_that_are_moved_stay_sharp():
+    # Half a pixel to the side, stripes of four pixels: the mean of neighbours keeps
+    # cos(pi / 4) of their contrast, torch's cubic kernel 2 (19 + 3) / 32 times as much.
+    places = torch.arange(33.0)[None, None, None].expand(1, 1, 8, 33)
+    x = 0.5 + 0.4 * torch.cos(torch.pi / 2 * places)
+    grid = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 8, 33], align_corners=False)
+    moved = _sample(x, grid + torch.tensor([1 / 33, 0.0]))[0, 0, :, 4:-4]
+    kept = 0.4 * np.cos(np.pi / 4) * 44 / 32
+    there = 0.5 + kept * torch.cos(torch.pi / 2 * (places[0, 0, :, 4:-4] + 0.5))
+    torch.testing.assert_close(moved, there, atol=1e-4, rtol=0)
+
+
+def test_faces_that_are_moved_stay_in_range():
+    x = (torch.arange(16.0) > 7).float().expand(1, 1, 16, 16)  # cubics overshoot edges
+    grid = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 16, 16], align_corners=False)
+    moved = _sample(x, grid + 1 / 16)
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+
+
 def test_size_of_the_warp():
-    augmentation = FaceAugmentation(warp=0.03)
     torch.manual_seed(0)
-    bent = augmentation.draw_warp(500, (33, 33), torch.zeros(1))
+    x, straight = torch.zeros(500, 1, 33, 33), torch.eye(2, 3).expand(500, 2, 3)
+    bent = FaceAugmentation().draw_bend(0.03, x, straight)
     knots = bent[:, ::8, ::8]  # interpolation goes through the knots
     assert knots.std().item() == pytest.approx(2 * 0.03, rel=0.05)
     # Between them it is smooth: neighbours move alike.
@@ -102,9 +142,11 @@ def test_a_turned_face_is_bent_as_it_lies():
     seen, clean = augmentation.train()(x)
     torch.manual_seed(1)
     augmentation.draw_matrices(1, 1.0, x)
-    bent = augmentation.draw_warp(1, (64, 64), x)
-    straight = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 64, 64], align_corners=False)
-    by_hand = F.grid_sample(clean, straight + bent, align_corners=False)
+    straight = torch.eye(2, 3)[None]
+    augmentation.draw_bend(0.0, x, straight)
+    bent = augmentation.draw_bend(0.03, x, straight)
+    places = F.affine_grid(straight, [1, 1, 64, 64], align_corners=False)
+    by_hand = F.grid_sample(clean, places + bent, align_corners=False)
     inside = slice(16, -16)
     torch.testing.assert_close(
         seen[..., inside, inside], by_hand[..., inside, inside], atol=5e-3, rtol=0

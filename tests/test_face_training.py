@@ -8,6 +8,7 @@ from sklearn_ae._face_augmentation import FaceAugmentation
 from sklearn_ae._face_modules import FaceNetwork
 from sklearn_ae._face_training import (
     LEAST_STEPS,
+    WARP_FALLS,
     FaceTrainingOptions,
     _endless_order,
     make_optimizer,
@@ -62,6 +63,26 @@ def test_every_face_comes_as_often_as_any_other_give_or_take_one():
     assert len(order) == 40
     assert np.ptp(counts) <= 1
     assert sorted(order[:7].tolist()) == list(range(7))
+
+
+def test_warp_falls_to_nothing_over_all_epochs():
+    def shares(**changes):
+        network, noted = make(), []
+        network.augmentation.register_forward_pre_hook(
+            lambda augmentation, x: noted.append(augmentation.warp_share)
+        )
+        train(network, n_epochs=10, **changes)
+        return np.array(noted)
+
+    share = shares()
+    n = 10 * LEAST_STEPS
+    start, end = (int(place * n) for place in WARP_FALLS)
+    assert (share[: start + 1] == 1.0).all()
+    assert (np.diff(share[start : end + 1]) < 0).all()
+    assert (share[end:] == 0.0).all()
+    # A training that goes on takes it up where it was; one without a schedule has all.
+    np.testing.assert_array_equal(shares(n_done=6), share[6 * LEAST_STEPS :])
+    assert (shares(is_scheduled=False) == 1.0).all()
 
 
 def test_learning_rate_rises_and_falls_over_all_epochs():

@@ -35,6 +35,19 @@ def test_lines_hold_face_own_decoder_and_the_others(fitted):
         np.testing.assert_allclose(shown(3, column), image, atol=1e-6)
 
 
+def test_swaps_of_three_people_say_who_is_seen(fitted):
+    display = SwapDisplay.from_estimator(*fitted, n_samples=1)
+    names = {
+        (text.get_position()[1] // 9, text.get_position()[0] // 9): text.get_text()
+        for text in display.ax_.texts
+    }
+    assert names == {
+        **{(0, 2): "bob", (0, 3): "cyd"},
+        **{(1, 2): "ann", (1, 3): "cyd"},
+        **{(2, 2): "ann", (2, 3): "bob"},
+    }
+
+
 def test_uint8_faces_are_shown_in_their_brightness(fitted):
     swapper, X, y = fitted
     whole = np.rint(255 * X).astype(np.uint8)
@@ -55,6 +68,20 @@ def test_given_axes_are_drawn_on(fitted):
         classes=display.classes,
     ).plot()
     assert again.figure_ is not display.figure_
+
+
+def test_long_names_are_not_cut_off():
+    names = ["Bartholomew", "Clementine"]
+    rng = np.random.default_rng(0)
+    display = SwapDisplay(
+        faces=rng.random((6, 8, 8, 3)),
+        labels=np.repeat(names, 3).tolist(),
+        swapped=rng.random((2, 6, 8, 8, 3)),
+        classes=names,
+    ).plot()
+    display.figure_.canvas.draw()
+    for label in display.ax_.get_yticklabels():
+        assert label.get_window_extent().x0 >= 0
 
 
 def test_wrong_input(fitted):

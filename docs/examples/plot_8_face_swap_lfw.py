@@ -28,12 +28,13 @@ from sklearn_ae.faces import SwapDisplay, extract_faces
 
 folder = os.environ.get("SKLEARN_AE_LFW")
 if folder:
-    people = ["Colin_Powell", "Tony_Blair"]
-    pictures = {
-        name: [plt.imread(path) for path in sorted(Path(folder, name).glob("*.jpg"))]
+    people = ["Colin Powell", "Tony Blair"]
+    paths = {
+        name: sorted(Path(folder, name.replace(" ", "_")).glob("*.jpg"))
         for name in people
     }
-    size, settings = 64, {"max_iter": 900}
+    pictures = {name: [plt.imread(path) for path in paths[name]] for name in people}
+    size, settings = 64, {}
 else:
     people = ["plain", "blue"]
     views = [astronaut()[:220, shift : shift + 250] for shift in range(80, 120)]
