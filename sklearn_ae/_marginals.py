@@ -21,10 +21,11 @@ def match_columns(
         low = np.searchsorted(drawn, X[:, j], side="left")  # (n,)
         high = np.searchsorted(drawn, X[:, j], side="right")
         # Equal values share their ranks, and between two ranks every place is as good.
-        place = low + random_state.uniform(size=len(X)) * (high - low + 1)
-        place *= len(values) / (len(drawn) + 1)  # [0, m)
+        rank = low + random_state.uniform(size=len(X)) * (high - low + 1)
+        place = rank * (len(values) / (len(drawn) + 1))  # from 0 to m
         if _repeats(values):
-            result[:, j] = values[place.astype(np.intp)]
+            # Just below m is m after rounding.
+            result[:, j] = values[np.minimum(place.astype(np.intp), len(values) - 1)]
         else:
             result[:, j] = np.interp(place - 0.5, np.arange(len(values)), values)
     return result
@@ -32,5 +33,5 @@ def match_columns(
 
 def _repeats(values: np.ndarray) -> bool:
     """Whether sorted values are those of a grid, on which there is nothing between."""
-    n_distinct = 1 + np.count_nonzero(np.diff(values))
+    n_distinct = 1 + int(np.count_nonzero(np.diff(values)))
     return 2 * n_distinct <= len(values)
