@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,12 @@ from benchmarks._common import (
 from benchmarks._pythae import as_transformer, train_pythae
 from benchmarks.datasets import Table, find_tables, load_tables, select_names
 from sklearn_ae import AutoencoderTransformer, VAETransformer
+from sklearn_ae._marginals import match_columns
 from sklearn_ae._modules import ACTIVATIONS
 from sklearn_ae.datasets import load_mnist
 
 Array = NDArray[Any]
+Draw = Callable[[int, int], Array]  # (number of rows, seed)
 
 SECTIONS = {
     "mnist": "negative log-likelihood of binary MNIST digits",
@@ -50,6 +53,7 @@ SECTIONS = {
     "anomalies": "how well scores tell anomalies from normal rows",
 }
 N_SAMPLES = 2000
+N_RANKED = 10_000
 MIXTURE_SIZES = (1, 2, 4, 8, 16, 32)
 LATENTS = (2, 4, 8, 16)
 CLIP = 20.0  # standard deviations
@@ -226,13 +230,28 @@ def best_mixture(X: Array, seed: int) -> GaussianMixture:
     return min(mixtures, key=lambda mixture: mixture.bic(X))
 
 
-def sample_pca(X: Array, n_components: int, seed: int) -> Array:
+def draw_pca(X: Array, n_components: int) -> Draw:
     """Draws of probabilistic PCA, whose covariance is `PCA.get_covariance`."""
     pca = PCA(n_components).fit(X)
-    rng = np.random.default_rng(seed)
-    return rng.multivariate_normal(
-        pca.mean_, pca.get_covariance(), N_SAMPLES, method="eigh"
+    return lambda n, seed: np.random.default_rng(seed).multivariate_normal(
+        pca.mean_, pca.get_covariance(), n, method="eigh"
     )
+
+
+def draw_mixture(X: Array, seed: int) -> Draw:
+    mixture = best_mixture(X, seed)
+
+    def draw(n: int, seed: int) -> Array:
+        return mixture.set_params(random_state=seed).sample(n)[0]
+
+    return draw
+
+
+def with_columns_of(X: Array, draw: Draw, seed: int) -> Array:
+    """Samples with the columns of X, as `VAETransformer.sample` makes them."""
+    reference = draw(N_RANKED, N_RANKED + seed)
+    random_state = np.random.RandomState(seed)
+    return match_columns(draw(N_SAMPLES, seed), reference, X, random_state)
 
 
 def two_sample_auc(S: Array, X: Array, seed: int) -> float:
@@ -254,13 +273,16 @@ def measure_samples(table: Table, args: argparse.Namespace, seed: int) -> list[R
     X, held_out = split.X_train, split.X_test[:N_SAMPLES]
     vae = best_vae(X, seed)
     k = vae.n_components_
+    of_vae = partial(vae.sample, N_SAMPLES, seed, noise=True)
+    pca, mixture = draw_pca(X, k), draw_mixture(X, seed)
     samples = {
-        "VAE": vae.sample(N_SAMPLES, seed, noise=True),
-        "VAE, aggregated prior": vae.sample(
-            N_SAMPLES, seed, noise=True, prior="aggregated"
-        ),
-        "probabilistic PCA": sample_pca(X, k, seed),
-        "Gaussian mixture": best_mixture(X, seed).sample(N_SAMPLES)[0],
+        "VAE": of_vae(),
+        "VAE, aggregated": of_vae(prior="aggregated"),
+        "PPCA": pca(N_SAMPLES, seed),
+        "mixture": mixture(N_SAMPLES, seed),
+        "VAE, aggregated, like": of_vae(prior="aggregated", like=X),
+        "PPCA, like": with_columns_of(X, pca, seed),
+        "mixture, like": with_columns_of(X, mixture, seed),
     }
     return [
         {

@@ -3,13 +3,19 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, check_consistent_length, check_scalar
+from sklearn.utils import (
+    Bunch,
+    _safe_indexing,
+    check_consistent_length,
+    check_scalar,
+)
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -18,9 +24,10 @@ from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state, over_blocks
 from ._conditions import Conditions
 from ._latents import PATHS, n_principal_components, signed_order
 from ._losses import NoiseScale
+from ._marginals import match_columns
 from ._modules import Autoencoder
 from ._networks import Layer, LinearStart
-from ._rows import Table, TableWithConditions
+from ._rows import Table, TableWithConditions, sample_size
 from ._training import TrainingOptions
 from ._variational import VariationalAutoencoder, kl_per_latent
 from ._warnings import warn
@@ -29,6 +36,8 @@ from ._warnings import warn
 # the samples it takes at once.
 _SCORE_BLOCK = 2**22
 _DRAWS_AT_ONCE = 128
+# Draws among which a value of a new row is ranked.
+_N_RANKED = 10_000
 
 # A latent with less than this, in nats on average, says nothing about the rows.
 ACTIVE_KL = 0.01
@@ -248,6 +257,10 @@ class VAETransformer(BaseAutoencoder):
     .. [5] D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and
        M. Welling, "Improved variational inference with inverse autoregressive flow",
        NeurIPS 2016.
+
+    .. [6] R. L. Iman and W. J. Conover, "A distribution-free approach to inducing rank
+       correlation among input variables", Communications in Statistics - Simulation
+       and Computation 11, 311-334, 1982.
 
     Examples
     --------
@@ -701,7 +714,14 @@ class VAETransformer(BaseAutoencoder):
         return mean + std * eps.astype(mean.dtype)
 
     def sample(
-        self, n_samples=1, random_state=None, *, prior="standard", noise=False, y=None
+        self,
+        n_samples=1,
+        random_state=None,
+        *,
+        prior="standard",
+        noise=False,
+        like=None,
+        y=None,
     ):
         """Draw new rows: latents from the prior, decoded.
 
@@ -725,6 +745,14 @@ class VAETransformer(BaseAutoencoder):
             without it, they are what is left when the noise is averaged out, as one
             likes to see of images.
 
+        like : array-like of shape (n_rows, n_features), default=None
+            Rows, as a rule those of `fit`, whose columns the new ones are to be like:
+            a value becomes the one that has its rank in that column [6]_. Numbers that
+            are whole there are whole, none is beyond the least and the largest, and
+            skewed columns are as skewed; how columns go together is the model's. The
+            rows no longer have the density of `score_samples`. For a conditional model
+            these should be rows with the conditions in y.
+
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             Conditions of the rows to be, where the model is conditional: one for each
             row, or a single one for all of them. Ignored otherwise.
@@ -740,6 +768,29 @@ class VAETransformer(BaseAutoencoder):
         _check_prior(prior)
         seed = self.random_state if random_state is None else random_state
         random_state = make_random_state(seed)
+        if like is not None:
+            like = self._validate_rows(like, False, self.module_.loss_function)
+            if isinstance(like, Table):
+                n_rows = sample_size(*like.shape)
+                like = like.take(np.linspace(0, len(like) - 1, n_rows).astype(np.intp))
+        draw = partial(self._draw_rows, prior=prior, noise=noise)
+        X = draw(n_samples, random_state, y=y)
+        if like is None:
+            return X
+        # Ranks do not depend on how many rows were asked for, nor on their seed.
+        fixed = np.random.RandomState(SEED_LIMIT)
+        if self._conditions is not None and np.ndim(y) == 1 + self._conditions.is_table:
+            y = _safe_indexing(y, fixed.randint(len(y), size=_N_RANKED))
+        return match_columns(X, draw(_N_RANKED, fixed, y=y), like, random_state)
+
+    def _draw_rows(
+        self,
+        n_samples: int,
+        random_state: np.random.RandomState,
+        prior: str,
+        noise: bool,
+        y: Any,
+    ) -> np.ndarray:
         if prior == "aggregated":
             Z = self._latent_density.sample(n_samples, random_state)
         else:

@@ -65,12 +65,18 @@ def test_mixture_is_the_one_with_the_lowest_bic():
     assert vae.best_mixture(X, 0).n_components == min(bics, key=bics.get)
 
 
-def test_samples_of_pca_have_its_mean_and_covariance(monkeypatch):
-    monkeypatch.setattr(vae, "N_SAMPLES", 40_000)
+def test_samples_of_pca_have_its_mean_and_covariance():
     X = load_iris().data
-    S = vae.sample_pca(X, 2, seed=0)
+    S = vae.draw_pca(X, 2)(40_000, 0)
     assert_allclose(S.mean(axis=0), X.mean(axis=0), atol=0.05)
     assert_allclose(np.cov(S.T), PCA(2).fit(X).get_covariance(), atol=0.05)
+
+
+def test_samples_of_others_can_have_the_columns_of_rows_too():
+    X = load_iris().data
+    S = vae.with_columns_of(X, vae.draw_pca(X, 2), seed=0)
+    for column, values in zip(S.T, X.T, strict=True):
+        assert set(column) <= set(values)
 
 
 def test_rows_of_one_distribution_cannot_be_told_apart_and_others_can():
@@ -167,7 +173,8 @@ def test_command_measures_samples(run):
     content, text = run("--sections", "samples", "--sets", "iris")
     methods = [row["method"] for row in content["results"]]
     assert methods == [
-        *("VAE", "VAE, aggregated prior", "probabilistic PCA", "Gaussian mixture")
+        *("VAE", "VAE, aggregated", "PPCA", "mixture"),
+        *("VAE, aggregated, like", "PPCA, like", "mixture, like"),
     ]
     assert all(0.3 < row["auc"] <= 1.0 for row in content["results"])
     assert set(content["summary"]["samples"]["median"]) == set(methods)

@@ -273,6 +273,13 @@ def test_without_a_step_a_streamed_vae_is_probabilistic_pca(X, tiny):
     assert_allclose(model.score_samples(X), expected, atol=1e-3)
 
 
+def test_samples_can_be_like_the_rows_of_a_long_table(X, monkeypatch):
+    model = VAETransformer(2, max_iter=0).fit(X)
+    wanted = model.sample(20, 0, noise=True, like=X)
+    monkeypatch.setattr(_rows, "RESIDENT_SIZE", 1000)
+    assert_array_equal(model.sample(20, 0, noise=True, like=Lazy(X)), wanted)
+
+
 @pytest.mark.parametrize(
     "method", ["transform", "reconstruct", "score_samples", "score"]
 )

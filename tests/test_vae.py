@@ -800,3 +800,62 @@ def test_training_rows_are_likelier_under_the_aggregated_prior():
     assert aggregated.mean() > estimator.score_samples(X).mean() + 0.3
     with pytest.raises(ValueError, match="'standard' or 'aggregated'; got 'flat'"):
         estimator.score_samples(X, prior="flat")
+
+
+# Samples like given rows --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """Whole numbers that are never negative, skewed, and go together."""
+    rng = np.random.default_rng(0)
+    rate = rng.gamma(2.0, size=(600, 1))
+    return rng.poisson(rate * [1.0, 2.0, 4.0]).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def of_counts(counts):
+    return VAETransformer(1, max_iter=0).fit(counts)
+
+
+def test_samples_like_rows_have_their_values_and_shares(of_counts, counts):
+    S = of_counts.sample(5000, 0, noise=True, like=counts)
+    for column, wanted in zip(S.T, counts.T, strict=True):
+        assert set(column) <= set(wanted)
+        assert (column == 0).mean() == pytest.approx((wanted == 0).mean(), abs=0.03)
+        assert column.mean() == pytest.approx(wanted.mean(), rel=0.1)
+
+
+def test_samples_like_rows_rank_as_the_models_do(of_counts, counts):
+    plain = of_counts.sample(2000, 0, noise=True)
+    S = of_counts.sample(2000, 0, noise=True, like=counts)
+    for j in range(3):
+        is_higher = plain[:1000, j] > plain[1000:, j]
+        assert np.all((S[:1000, j] >= S[1000:, j])[is_higher])
+
+
+def test_samples_like_rows_follow_their_seed(of_counts, counts):
+    first, again, other = (of_counts.sample(9, s, like=counts) for s in (1, 1, 2))
+    assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_few_samples_like_rows_are_as_many_are(of_counts, counts):
+    few = [of_counts.sample(1, s, noise=True, like=counts)[0] for s in range(200)]
+    many = of_counts.sample(4000, 0, noise=True, like=counts)
+    assert_allclose(np.mean(few, axis=0), many.mean(axis=0), rtol=0.25)
+
+
+def test_rows_to_be_like_are_checked(of_counts, counts):
+    with pytest.raises(ValueError, match="2 features"):
+        of_counts.sample(like=counts[:, :2])
+    with pytest.raises(ValueError, match="NaN"):
+        of_counts.sample(like=np.full((3, 3), np.nan))
+
+
+@pytest.mark.parametrize("y", ["a", ["a", "a", "a"]])
+def test_samples_of_a_condition_are_like_its_rows(conditional, labelled, y):
+    X, labels = labelled
+    S = conditional.sample(3, 0, y=y, noise=True, like=X[labels == "a"])
+    low, high = X[labels == "a"].min(axis=0), X[labels == "a"].max(axis=0)
+    assert np.all((low <= S) & (high >= S))
