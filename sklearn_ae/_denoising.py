@@ -155,7 +155,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     n_features_in_ : int
         Number of columns seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int

@@ -164,7 +164,7 @@ class FaceSwapper(
     n_features_in_ : int
         Numbers in a face.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of X's columns, where they are all strings.
 
     n_iter_ : int

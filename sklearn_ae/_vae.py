@@ -188,7 +188,7 @@ class VAETransformer(BaseAutoencoder):
     n_features_in_ : int
         Number of columns seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
@@ -209,7 +209,7 @@ class VAETransformer(BaseAutoencoder):
         Mean loss between the training rows and their reconstructions, per feature and
         in the units of X.
 
-    noise_variance_ : float or ndarray of shape (n_features_in_,)
+    noise_variance_ : float or ndarray of shape (`n_features_in_`,)
         Learned variance of the likelihood around the decoder's output, in squared units
         of X, for each column where ``noise="per_column"``; nan with
         ``loss="log_loss"``.
@@ -791,9 +791,10 @@ class VAETransformer(BaseAutoencoder):
     ):
         """Return the log-density of each row under the model, in nats.
 
-        An importance-weighted estimate from draws of the posterior [3]_: in expectation
-        a lower bound on log p(x), which rises towards it with ``n_samples``. The same
-        noise serves every row, so a row's score does not depend on the others.
+        An importance-weighted estimate (Burda et al., 2016) from draws of the
+        posterior: in expectation a lower bound on log p(x), which rises towards it with
+        ``n_samples``. The same noise serves every row, so a row's score does not depend
+        on the others.
 
         Parameters
         ----------
