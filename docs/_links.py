@@ -60,7 +60,9 @@ def on_source_read(app: Sphinx, docname: str, source: list[str]) -> None:
 def copy_pages(app: Sphinx) -> None:
     for source, page in COPIES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
-        write(Path(app.srcdir, page), rewrite_links(text, os.path.dirname(source), page))
+        write(
+            Path(app.srcdir, page), rewrite_links(text, os.path.dirname(source), page)
+        )
 
 
 def write(path: Path, text: str) -> None:

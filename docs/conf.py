@@ -12,7 +12,7 @@ DOCS = Path(__file__).parent
 # The site describes the working tree, whether the package is installed or not.
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
-import sklearn_ae
+import sklearn_ae  # noqa: E402
 
 # The gallery shows what comes with scikit-learn and scikit-image, whatever data there
 # are on the machine: pictures of people are not published.
