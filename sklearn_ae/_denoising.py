@@ -204,6 +204,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     >>> clean = denoiser.reconstruct(noisy)
     >>> bool(np.mean((clean - X[1500:]) ** 2) < np.mean((noisy - X[1500:]) ** 2))
     True
+    >>> denoiser.transform(noisy).shape
+    (297, 16)
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {

@@ -253,13 +253,34 @@ class VAETransformer(BaseAutoencoder):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_ae import VAETransformer
     >>> X = load_iris().data
-    >>> vae = VAETransformer(2).fit(X)
+    >>> vae = VAETransformer(2, random_state=0).fit(X)
     >>> vae.transform(X).shape
     (150, 2)
     >>> vae.sample(3).shape
     (3, 4)
+    >>> vae.reconstruct(X).shape
+    (150, 4)
+
+    The log-density of each row, in nats, and the parts of its lower bound:
+
     >>> vae.score_samples(X).shape
     (150,)
+    >>> bound = vae.elbo(X)
+    >>> bound.reconstruction.shape, bound.kl.shape
+    ((150,), (150, 2))
+
+    Posteriors of rows, draws of them, and the way from one row to another:
+
+    >>> mean, std = vae.posterior(X)
+    >>> mean.shape, std.shape
+    ((150, 2), (150, 2))
+    >>> Z = vae.sample_posterior(X, n_samples=5)
+    >>> Z.shape
+    (5, 150, 2)
+    >>> vae.inverse_transform(Z[0]).shape
+    (150, 4)
+    >>> vae.interpolate(X[:1], X[-1:], n_steps=7).shape
+    (7, 1, 4)
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
