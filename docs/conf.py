@@ -30,6 +30,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     # in this folder
     "_benchmark_pages",
@@ -59,6 +60,10 @@ nitpick_ignore_regex = [
 
 myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 4  # as on GitHub, where the same files are read
+
+# What is copied can be run: without prompts and output.
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 intersphinx_mapping = {}
 if os.environ.get("SPHINX_INTERSPHINX"):
@@ -96,11 +101,13 @@ html_title = "sklearn_ae"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+toc_object_entries_show_parents = "hide"  # fit() in place of AutoencoderTransformer.fit()
 html_copy_source = False
 html_theme_options = {
     "footer_end": [],
     "footer_start": ["copyright"],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
     "navigation_depth": 2,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
