@@ -101,7 +101,7 @@ html_title = "sklearn_ae"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
-toc_object_entries_show_parents = "hide"  # fit() in place of AutoencoderTransformer.fit()
+toc_object_entries_show_parents = "hide"  # just fit()
 html_copy_source = False
 html_theme_options = {
     "footer_end": [],
