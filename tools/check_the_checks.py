@@ -204,7 +204,7 @@ FAULTS = [
     Fault(
         "docs-name",
         "sklearn_ae/plotting.py",
-        replace("They need matplotlib", "They need :class:`sklearn_ae.Planted`"),
+        replace("such as PCA or", "such as\n:class:`sklearn_ae.Planted` or"),
         {"docs"},
         "reference target not found: sklearn_ae.Planted",
         steps=[*STEPS, "docs"],
