@@ -233,7 +233,7 @@ def targets_page(targets: Sequence[Target], contents: Mapping[str, Any]) -> str:
     ]
     for group in dict.fromkeys(target.group for target in targets):
         lines = [target.cells(PAGES) for target in targets if target.group == group]
-        heading = ["target", "wanted", "measured", ""]
+        heading = ["target", "wanted", "measured"]
         parts += [f"### {group}\n", table(heading, lines)]
     lines = []
     for name, content in contents.items():

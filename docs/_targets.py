@@ -43,15 +43,15 @@ class Target:
         return "met" if is_met else "**not met**"
 
     def cells(self, pages: str) -> list[str]:
-        """What, wanted, measured, met or not; `pages` has one page per file."""
+        """What, wanted, and measured, met or not; `pages` has one page per file."""
         if self.tests:
-            return [self.what, "", "tested on every change", self.verdict]
+            return [self.what, "", f"tested on every change<br>{self.verdict}"]
         wanted = f"{BOUNDS[self.bound][1]} {self.number(self.limit)}"
-        measured = ""
+        measured = self.verdict
         if self.value is not None:
-            name = Path(self.file).stem
-            measured = f"[{self.number(self.value)}]({pages}/{name}.md)"
-        return [self.what, wanted, measured, self.verdict]
+            page = f"{pages}/{Path(self.file).stem}.md"
+            measured = f"[{self.number(self.value)}]({page})<br>{measured}"
+        return [self.what, wanted, measured]
 
     def number(self, value: float | None) -> str:
         """The bound or the value, as text; a bound may be a measured value too."""

@@ -29,12 +29,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     # in this folder
     "_benchmark_pages",
     "_links",
+    "_math",
     "_scikit_learn",
 ]
 root_doc = "index"
@@ -97,6 +97,7 @@ sphinx_gallery_conf = {
 # Theme --------------------------------------------------------------------------------
 
 html_theme = "pydata_sphinx_theme"
+html_math_renderer = "mathml"
 html_title = "sklearn_ae"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -112,4 +113,10 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "start": []}
+html_sidebars = {  # none where there are no pages below
+    page: []
+    for page in (
+        *("index", "start", "lectures", "alternatives", "default_recipe"),
+        *("contributing", "generated/changelog"),
+    )
+}
