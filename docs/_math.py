@@ -17,7 +17,7 @@ def write_mathml(translator: HTML5Translator, node: nodes.Element) -> None:
         logging.getLogger(__name__).warning(message, error, location=node)
         formula = translator.encode(node.astext())
     if is_block:
-        formula = f'<div class="math">{formula}</div>'
+        formula = f'<div class="formula">{formula}</div>'
     translator.body.append(formula)
     raise nodes.SkipNode
 
