@@ -243,8 +243,9 @@ def targets_page(targets: Sequence[Target], contents: Mapping[str, Any]) -> str:
         last = max(run["date"] for run in runs)
         lines.append([f"[{title}]({PAGES}/{name}.md)", code(modules), last])
     parts += ["## Measurements\n", table(["", "module", "last run"], lines)]
-    names = "\n".join(f"{PAGES}/{name}" for name in ["methods", *contents])
-    parts.append(f"```{{toctree}}\n:hidden:\n\n{names}\n```\n")
+    names = [f"How it is measured <{PAGES}/methods>"]
+    names += [f"{PAGES}/{name}" for name in contents]
+    parts.append("\n".join(["```{toctree}", ":hidden:", "", *names, "```\n"]))
     return "\n".join(parts)
 
 
