@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from sklearn.base import BaseEstimator
 from test_docstrings import public_objects
 
 ROOT = Path(__file__).parents[1]
@@ -403,6 +405,57 @@ def test_links_of_a_copy(docs_module):
         "[a](../../../benchmarks/results/x.json) [b](../../guide/images.md#networks) "
         "[c](/index.md)"
     )
+
+
+# Formulas, and names of scikit-learn ----------------------------------------------
+
+
+class Translator:
+    def __init__(self):
+        self.body = []
+
+    def encode(self, text):
+        return text.replace("<", "&lt;")
+
+
+@pytest.mark.parametrize(
+    ("node", "starts"),
+    [
+        (nodes.math("", r"\frac{1}{2}"), "<math"),
+        (nodes.math_block("", r"\frac{1}{2}"), '<div class="formula"><math'),
+    ],
+)
+def test_formulas_become_mathml(docs_module, node, starts):
+    translator = Translator()
+    with pytest.raises(nodes.SkipNode):
+        docs_module("_math").write_mathml(translator, node)
+    (written,) = translator.body
+    assert written.startswith(starts)
+    assert "<mfrac>" in written
+
+
+@pytest.mark.parametrize(
+    ("target", "page"),
+    [
+        ("sklearn.decomposition.PCA", "sklearn.decomposition.PCA.html"),
+        ("sklearn.datasets.fetch_openml", "sklearn.datasets.fetch_openml.html"),
+        ("sklearn", None),
+        ("sklearn_ae.AutoencoderTransformer", None),
+        ("numpy.ndarray", None),
+    ],
+)
+def test_links_to_scikit_learn(docs_module, target, page):
+    found = docs_module("_scikit_learn").resolve(
+        None, None, {"reftarget": target}, nodes.Text(target)
+    )
+    assert (found and found["refuri"].rpartition("/")[2]) == page
+
+
+def test_references_of_inherited_docstrings_become_text(docs_module):
+    lines = ["See :ref:`User Guide <metadata_routing>` and :ref:`glossary`."]
+    module = docs_module("_scikit_learn")
+    module.shorten(None, "method", "get_params", BaseEstimator.get_params, None, lines)
+    assert lines == ["See User Guide and glossary."]
 
 
 # What the site names ------------------------------------------------------------------
