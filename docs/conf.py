@@ -84,6 +84,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "backreferences_dir": "generated/gallery",
+    "capture_repr": (),  # what is printed, not the last value of each block
     "doc_module": ("sklearn_ae",),
     "prefer_full_module": {r"sklearn_ae\."},
     "reference_url": {"sklearn_ae": None},
