@@ -124,7 +124,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     n_features_in_ : int
         Number of columns seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
@@ -173,6 +173,30 @@ class AutoencoderTransformer(BaseAutoencoder):
     (150, 2)
     >>> autoencoder.inverse_transform(Z).shape
     (150, 4)
+
+    Rows unlike the others are given back badly, and score low:
+
+    >>> giants = X[:3] * [1.0, 1.0, 4.0, 1.0]
+    >>> scores = autoencoder.score_samples(X)
+    >>> bool(autoencoder.score_samples(giants).max() < scores.min())
+    True
+    >>> bool(autoencoder.score(X) == scores.mean())
+    True
+
+    New rows, and what is kept of rows that were not in the training:
+
+    >>> autoencoder.sample(3, random_state=0).shape
+    (3, 4)
+    >>> autoencoder.reconstruct([[5.0, 3.4, 1.5, 0.2]]).shape
+    (1, 4)
+
+    Rows that come in parts are learned with one call for each part:
+
+    >>> autoencoder = AutoencoderTransformer(2)
+    >>> for part in (X[::3], X[1::3], X[2::3]):
+    ...     autoencoder = autoencoder.partial_fit(part)
+    >>> autoencoder.transform(X).shape
+    (150, 2)
     """
 
     def __init__(

@@ -156,7 +156,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     n_features_in_ : int
         Number of columns seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
@@ -205,6 +205,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     >>> clean = denoiser.reconstruct(noisy)
     >>> bool(np.mean((clean - X[1500:]) ** 2) < np.mean((noisy - X[1500:]) ** 2))
     True
+    >>> denoiser.transform(noisy).shape
+    (297, 16)
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {

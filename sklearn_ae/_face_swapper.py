@@ -166,7 +166,7 @@ class FaceSwapper(
     n_features_in_ : int
         Numbers in a face.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of X's columns, where they are all strings.
 
     n_iter_ : int
@@ -223,6 +223,19 @@ class FaceSwapper(
     >>> swapped = swapper.swap(X[:30], "dark")
     >>> swapped.shape, bool(swapped.min() < 0.3)
     ((30, 16, 16), True)
+
+    Latents, shown as either; new latents; and a third kind, learned afterwards:
+
+    >>> Z = swapper.transform(X[:3])
+    >>> swapper.inverse_transform(Z, "bright").shape
+    (3, 16, 16)
+    >>> swapper.reconstruct(X[:3], y[:3]).shape  # each as what it is
+    (3, 16, 16)
+    >>> swapper.sample(2, "dark").shape
+    (2, 16, 16)
+    >>> swapper = swapper.add_identity(1.0 - X[:30], "inverse", max_iter=2)
+    >>> swapper.classes_.tolist()
+    ['bright', 'dark', 'inverse']
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {

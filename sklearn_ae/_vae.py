@@ -198,7 +198,7 @@ class VAETransformer(BaseAutoencoder):
     n_features_in_ : int
         Number of columns seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
@@ -219,7 +219,7 @@ class VAETransformer(BaseAutoencoder):
         Mean loss between the training rows and their reconstructions, per feature and
         in the units of X.
 
-    noise_variance_ : float or ndarray of shape (n_features_in_,)
+    noise_variance_ : float or ndarray of shape (`n_features_in_`,)
         Learned variance of the likelihood around the decoder's output, in squared units
         of X, for each column where ``noise="per_column"``; nan with
         ``loss="log_loss"``.
@@ -267,13 +267,34 @@ class VAETransformer(BaseAutoencoder):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_ae import VAETransformer
     >>> X = load_iris().data
-    >>> vae = VAETransformer(2).fit(X)
+    >>> vae = VAETransformer(2, random_state=0).fit(X)
     >>> vae.transform(X).shape
     (150, 2)
     >>> vae.sample(3).shape
     (3, 4)
+    >>> vae.reconstruct(X).shape
+    (150, 4)
+
+    The log-density of each row, in nats, and the parts of its lower bound:
+
     >>> vae.score_samples(X).shape
     (150,)
+    >>> bound = vae.elbo(X)
+    >>> bound.reconstruction.shape, bound.kl.shape
+    ((150,), (150, 2))
+
+    Posteriors of rows, draws of them, and the way from one row to another:
+
+    >>> mean, std = vae.posterior(X)
+    >>> mean.shape, std.shape
+    ((150, 2), (150, 2))
+    >>> Z = vae.sample_posterior(X, n_samples=5)
+    >>> Z.shape
+    (5, 150, 2)
+    >>> vae.inverse_transform(Z[0]).shape
+    (150, 4)
+    >>> vae.interpolate(X[:1], X[-1:], n_steps=7).shape
+    (7, 1, 4)
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
@@ -843,9 +864,10 @@ class VAETransformer(BaseAutoencoder):
     ):
         """Return the log-density of each row under the model, in nats.
 
-        An importance-weighted estimate from draws of the posterior [3]_: in expectation
-        a lower bound on log p(x), which rises towards it with ``n_samples``. The same
-        noise serves every row, so a row's score does not depend on the others.
+        An importance-weighted estimate (Burda et al., 2016) from draws of the
+        posterior: in expectation a lower bound on log p(x), which rises towards it with
+        ``n_samples``. The same noise serves every row, so a row's score does not depend
+        on the others.
 
         Parameters
         ----------

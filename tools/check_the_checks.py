@@ -4,8 +4,9 @@ python tools/check_the_checks.py            every fault
 python tools/check_the_checks.py mypy ...   the faults named
 
 The steps of ``.ci/run`` are run on the copy, in a virtual environment of its own. The
-tests are cut down to the docstrings, the examples and the planted test, and the
-comparison is run only for the faults that concern the installed package.
+tests are cut down to the docstrings, the examples and what the fault is planted for.
+The comparison is run only for the faults that concern the installed package, the site
+is built only for those that concern it, and without its gallery.
 """
 
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = ["README.md", "sklearn_ae", "tests/test_docstrings.py"]
 STEPS = ["tests", "ruff", "format", "mypy", "imports"]
+NO_GALLERY = "-D plot_gallery=0"
 PLANTED_TEST = "tests/test_planted.py"
 
 
@@ -33,6 +35,8 @@ class Fault:
     fails: set[str]  # exactly these steps
     says: str  # in the output of each step that fails
     steps: list[str] | None = None  # STEPS, in the environment shared by all faults
+    tests: str = PLANTED_TEST  # run beside TESTS, where it is there
+    sphinx_options: str = NO_GALLERY
 
 
 def append(text: str) -> Callable[[str], str]:
@@ -139,6 +143,82 @@ FAULTS = [
         "README.md::README.md",
     ),
     Fault(
+        "python-block",
+        "README.md",
+        append("\n```python\n1 + 1\n```\n"),
+        {"tests"},
+        "test_python_blocks_are_doctests[README.md]",
+        tests="tests/test_code_blocks.py",
+    ),
+    Fault(
+        "shell-block",
+        "README.md",
+        append("\n```sh\npython -m sklearn_ae compare digits --planted\n```\n"),
+        {"tests"},
+        "test_command_exists[README.md-python -m sklearn_ae compare digits --planted]",
+        tests="tests/test_code_blocks.py",
+    ),
+    Fault(
+        "reference",
+        "docs/api.rst",
+        replace("   to_npy\n", ""),
+        {"tests"},
+        "test_reference_has_every_public_object_once",
+        tests="tests/test_docs_site.py",
+    ),
+    Fault(
+        "target",
+        "docs/targets.toml",
+        append(
+            '\n[[targets]]\ngroup = "Speed"\nwhat = "Planted"\n'
+            'tests = ["tests/test_main.py::test_planted"]\n'
+        ),
+        {"tests"},
+        "test_target_says_where_it_is_measured[Planted]",
+        tests="tests/test_docs_site.py",
+    ),
+    Fault(
+        "docs-link",
+        "docs/default_recipe.md",
+        append("\n[planted](planted.md)\n"),
+        {"docs"},
+        "target not found: 'planted.md'",
+        steps=[*STEPS, "docs"],
+    ),
+    Fault(
+        "docs-anchor",
+        "docs/default_recipe.md",
+        append('\n<a href="#planted">planted</a>\n'),
+        {"docs"},
+        "#planted: there is no such anchor",
+        steps=[*STEPS, "docs"],
+    ),
+    Fault(
+        "docs-page",
+        "docs/guide/planted.md",
+        append("# Planted\n"),
+        {"docs"},
+        "planted.md: WARNING: document isn't included in any toctree",
+        steps=[*STEPS, "docs"],
+    ),
+    Fault(
+        "docs-name",
+        "sklearn_ae/plotting.py",
+        replace("such as PCA or", "such as\n:class:`sklearn_ae.Planted` or"),
+        {"docs"},
+        "reference target not found: sklearn_ae.Planted",
+        steps=[*STEPS, "docs"],
+    ),
+    Fault(
+        "gallery",
+        "docs/examples/plot_9_planted.py",
+        append('"""\nPlanted\n=======\n"""\n\nraise ValueError("planted")\n'),
+        {"docs"},
+        "ValueError: planted",
+        steps=[*STEPS, "docs"],
+        sphinx_options="-D sphinx_gallery_conf.filename_pattern=plot_9",
+    ),
+    Fault(
         "wheel",
         "pyproject.toml",
         replace(
@@ -174,15 +254,22 @@ def copy_repository(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def ci(folder: Path, bin_folder: Path, *steps: str) -> tuple[set[str], str]:
+def ci(
+    folder: Path,
+    bin_folder: Path,
+    *steps: str,
+    tests: str = PLANTED_TEST,
+    sphinx_options: str = NO_GALLERY,
+) -> tuple[set[str], str]:
     """Run steps on a copy; return the names of those that failed, and the output."""
-    tests = TESTS + [PLANTED_TEST] * (folder / PLANTED_TEST).exists()
+    run_tests = TESTS + [tests] * (folder / tests).exists()
     run = subprocess.run(
         [folder / ".ci" / "run", *steps],
         env={
             **os.environ,
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-            "PYTEST_ADDOPTS": " ".join(tests),
+            "PYTEST_ADDOPTS": " ".join(run_tests),
+            "SPHINXOPTS": sphinx_options,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -223,7 +310,7 @@ def main(names: list[str]) -> int:
 
         sound = Path(tmp) / "sound"
         copy_repository(sound)
-        failed, output = ci(sound, bin_folder, "tools", *STEPS)
+        failed, output = ci(sound, bin_folder, "tools", *STEPS, "docs")
         if failed:
             print(output)
             print(f"without any fault, these fail: {', '.join(sorted(failed))}")
@@ -241,7 +328,13 @@ def main(names: list[str]) -> int:
             assert new != old, f"{fault.name}: nothing planted"
             path.write_text(new)
             steps = STEPS if fault.steps is None else fault.steps
-            failed, output = ci(folder, bin_folder, *steps)
+            failed, output = ci(
+                folder,
+                bin_folder,
+                *steps,
+                tests=fault.tests,
+                sphinx_options=fault.sphinx_options,
+            )
             text = verdict(fault, failed, output)
             print(f"{fault.name:12} {text}", flush=True)
             if text.startswith("WRONG"):

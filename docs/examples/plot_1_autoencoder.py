@@ -56,6 +56,7 @@ print(f"{len(X_train)} images to learn from, {len(X_test)} to test on")
 # each other. The autoencoder bends the plane so that images which look alike come
 # together, and most digits have an area of their own.
 
+# sphinx_gallery_thumbnail_number = 2
 pca = PCA(2, random_state=0).fit(X_train)
 autoencoder = AutoencoderTransformer(2, random_state=0).fit(X_train)
 

@@ -87,5 +87,6 @@ _ = display.axes_[0].set_title("Decoded points of the latent plane")
 # written, softer than real ones: with two latents, what comes back is an average of all
 # images that lie close together. Some are halfway between two digits.
 
+# sphinx_gallery_thumbnail_number = 4
 SamplesDisplay.from_estimator(vae, X_test, image_shape=image_shape, random_state=0)
 plt.show()
