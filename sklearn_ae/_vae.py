@@ -258,10 +258,6 @@ class VAETransformer(BaseAutoencoder):
        M. Welling, "Improved variational inference with inverse autoregressive flow",
        NeurIPS 2016.
 
-    .. [6] R. L. Iman and W. J. Conover, "A distribution-free approach to inducing rank
-       correlation among input variables", Communications in Statistics - Simulation
-       and Computation 11, 311-334, 1982.
-
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -768,7 +764,7 @@ class VAETransformer(BaseAutoencoder):
 
         like : array-like of shape (n_rows, n_features), default=None
             Rows, as a rule those of `fit`, whose columns the new ones are to be like:
-            a value becomes the one that has its rank in that column [6]_. Numbers that
+            a value becomes the one that has its rank in that column [1]_. Numbers that
             are whole there are whole, none is beyond the least and the largest, and
             skewed columns are as skewed; how columns go together is the model's. The
             rows no longer have the density of `score_samples`. For a conditional model
@@ -783,6 +779,12 @@ class VAETransformer(BaseAutoencoder):
         X : ndarray of shape (n_samples, n_features)
             New rows in the units of the training rows. With ``loss="log_loss"`` they
             are probabilities between 0 and 1, and with ``noise=True`` 0 or 1.
+
+        References
+        ----------
+        .. [1] R. L. Iman and W. J. Conover, "A distribution-free approach to inducing
+           rank correlation among input variables", Communications in Statistics -
+           Simulation and Computation 11, 311-334, 1982.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
