@@ -27,6 +27,7 @@ from ._report import (
     wrap,
 )
 from ._tables import (
+    PARQUET_ENDINGS,
     TableError,
     is_table_path,
     names_look_like_values,
@@ -348,6 +349,9 @@ def _load_built_in(name: str, arguments: argparse.Namespace) -> _Input:
 
 def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     scaler = arguments.scaler or "standard"
+    is_csv = not path.lower().endswith(PARQUET_ENDINGS)
+    if arguments.no_header and not is_csv:
+        raise UsageError(f"--no-header is for CSV files; {path!r} has names of columns")
     frame = read_table(path, has_header=not arguments.no_header)
     table = prepare_table(
         frame,
@@ -361,7 +365,8 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     remarks = [f"  - {text}" for text in table.rows]
     remarks += format_columns(table.actions)
     remarks += wrap(f"scaling of all columns that are not one-hot: {scaler}")
-    if not arguments.no_header and names_look_like_values(frame.columns):
+    has_names = is_csv and not arguments.no_header
+    if has_names and names_look_like_values(frame.columns):
         remarks += wrap(
             "The first line, of numbers, was taken as the names of the columns; if it "
             "is a row like the others, add --no-header."

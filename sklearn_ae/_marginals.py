@@ -12,8 +12,9 @@ def match_columns(
     """Give each column of X (n, d) the distribution that it has in like (m, d).
 
     A value's rank is its rank in the reference (r, d), rows that come from where X
-    comes from, and it becomes the value of that rank in like. The order in a column,
-    and with it the dependence between columns, stays as it was.
+    comes from, and it becomes the value of that rank in like; where values hardly
+    repeat, one between two of them, but a whole number where all are. The order in a
+    column, and with it the dependence between columns, stays as it was.
     """
     result = np.empty_like(X)
     for j in range(X.shape[1]):
@@ -26,8 +27,10 @@ def match_columns(
         if _repeats(values):
             # Just below m is m after rounding.
             result[:, j] = values[np.minimum(place.astype(np.intp), len(values) - 1)]
-        else:
-            result[:, j] = np.interp(place - 0.5, np.arange(len(values)), values)
+            continue
+        between = np.interp(place - 0.5, np.arange(len(values)), values)
+        is_whole = np.array_equal(values, np.rint(values))
+        result[:, j] = np.rint(between) if is_whole else between
     return result
 
 

@@ -173,21 +173,34 @@ def _csv_dialect(path: Path) -> tuple[str, str, bool]:
         except UnicodeDecodeError:
             continue
         break
-    separator, n_names = _separator(header)
-    if n_names == 1 and _separator(second)[1] > 1:
+    separator = _separator(header, second)
+    n_names, n_values = _n_values(header, separator), _n_values(second, separator)
+    if n_names == 1 and n_values > 1:
         raise TableError(
             f"cannot read {path.name!r}: its first line, {header.strip()!r}, names one "
             "column, but the next line has several values. Remove what stands above "
             "the columns' names"
         )
-    return encoding, separator, _n_values(second, separator) > n_names
+    return encoding, separator, n_values > n_names
 
 
-def _separator(line: str) -> tuple[str, int]:
-    """Return what separates the most values of a line, and how many there are."""
-    counts = {separator: _n_values(line, separator) for separator in ",;\t|"}
-    best = max(counts, key=lambda separator: counts[separator])
-    return best, counts[best]
+def _separator(header: str, second: str) -> str:
+    """Return what separates the values of a file with these two lines."""
+    if _NUMBER.fullmatch(second.strip()) and "," not in header:
+        return ";"  # one column, of numbers
+    agreeing = [
+        separator
+        for separator in ";\t|"
+        if 1 < _n_values(header, separator) <= _n_values(second, separator)
+    ]
+    # A comma may stand in numbers and in texts.
+    candidates = agreeing or ",;\t|"
+    lines = [header, second] if _n_separated(header) == 1 else [header]
+    return max(candidates, key=lambda s: max(_n_values(line, s) for line in lines))
+
+
+def _n_separated(line: str) -> int:
+    return max(_n_values(line, separator) for separator in ",;\t|")
 
 
 def _n_values(line: str, separator: str) -> int:

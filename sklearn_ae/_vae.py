@@ -764,11 +764,13 @@ class VAETransformer(BaseAutoencoder):
 
         like : array-like of shape (n_rows, n_features), default=None
             Rows, as a rule those of `fit`, whose columns the new ones are to be like:
-            a value becomes the one that has its rank in that column [1]_. Numbers that
-            are whole there are whole, none is beyond the least and the largest, and
-            skewed columns are as skewed; how columns go together is the model's. The
-            rows no longer have the density of `score_samples`. For a conditional model
-            these should be rows with the conditions in y.
+            a value becomes the one that has its rank in that column [1]_, or where
+            values hardly repeat one between two of them. Numbers that are whole there
+            are whole, none is beyond the least and the largest, and skewed columns are
+            as skewed; how columns go together is the model's. The rows no longer have
+            the density of `score_samples`, and they hold values of those given: they
+            do not make them anonymous. For a conditional model these should be rows
+            with the conditions in y.
 
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             Conditions of the rows to be, where the model is conditional: one for each
@@ -792,7 +794,10 @@ class VAETransformer(BaseAutoencoder):
         seed = self.random_state if random_state is None else random_state
         random_state = make_random_state(seed)
         if like is not None:
-            like = self._validate_rows(like, False, self.module_.loss_function)
+            try:
+                like = self._validate_rows(like, False, self.module_.loss_function)
+            except ValueError as error:
+                raise ValueError(f"like must be rows as in fit: {error}") from error
             if isinstance(like, Table):
                 n_rows = sample_size(*like.shape)
                 like = like.take(np.linspace(0, len(like) - 1, n_rows).astype(np.intp))
@@ -802,7 +807,7 @@ class VAETransformer(BaseAutoencoder):
             return X
         # Ranks do not depend on how many rows were asked for, nor on their seed.
         fixed = np.random.RandomState(SEED_LIMIT)
-        if self._conditions is not None and np.ndim(y) == 1 + self._conditions.is_table:
+        if self._conditions is not None and np.ndim(y) > self._conditions.is_table:
             y = _safe_indexing(y, fixed.randint(len(y), size=_N_RANKED))
         return match_columns(X, draw(_N_RANKED, fixed, y=y), like, random_state)
 

@@ -34,6 +34,7 @@ def site(tmp_path):
         '<a href="/guide/index.html">from the root</a>',
         '<img src="picture.png">',
         '<img src="picture.png" srcset="picture.png, picture.png 2x">',
+        '<img src="picture.png" srcset="picture.png,">',
         '<a href="https://example.org/nowhere">another site</a>',
         '<a href="mailto:someone@example.org">mail</a>',
         '<a href="guide/index.html?highlight=x#top">with a query</a>',

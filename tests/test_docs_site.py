@@ -309,11 +309,20 @@ def test_page_of_digits_samples_and_anomalies(pages):
         place | {"section": "samples", "method": "Gaussian mixture", "auc": 0.875},
         place | {"section": "anomalies", "method": "PCA likelihood", "auroc": 0.5},
     ]
-    text = pages({"vae": {"runs": [RUN], "summary": {}, "results": rows}})["vae"]
-    assert "| t | 2 | VAETransformer | 90.5 |" in text
-    assert "| table | k | VAE | Gaussian mixture |" in text
-    assert "| t | 2 | 0.75 | 0.875 |" in text
-    assert "| table | k | PCA likelihood |" in text
+    sections = ("mnist", "samples", "anomalies")
+    contents = {
+        file: {
+            "runs": [RUN],
+            "summary": {},
+            "results": [row for row in rows if row["section"] == section],
+        }
+        for file, section in zip(("vae", "samples", "detection"), sections, strict=True)
+    }
+    texts = pages(contents)
+    assert "| t | 2 | VAETransformer | 90.5 |" in texts["vae"]
+    assert "| table | k | VAE | Gaussian mixture |" in texts["samples"]
+    assert "| t | 2 | 0.75 | 0.875 |" in texts["samples"]
+    assert "| table | k | PCA likelihood |" in texts["detection"]
 
 
 def test_page_of_faces(pages):

@@ -43,6 +43,15 @@ def test_values_of_a_grid_have_their_shares_and_nothing_is_between(draws):
         assert_allclose(counts / len(column), shares, atol=0.025)
 
 
+def test_whole_numbers_stay_whole_where_they_hardly_repeat(draws):
+    like = np.random.default_rng(1).permutation(5000)[:400].reshape(200, 2) * 1.0
+    result = match(*draws, like)
+    assert_array_equal(result, result.round())
+    for column, wanted in zip(result.T, like.T, strict=True):
+        assert ks_2samp(column, wanted).statistic < 0.08
+        assert set(column) > set(wanted) & set(column)  # and values between
+
+
 def test_equal_draws_are_spread_over_their_ranks():
     X = np.zeros((2000, 1))
     reference = np.repeat([0.0, 1.0], 500)[:, None]

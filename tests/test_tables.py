@@ -98,6 +98,17 @@ def test_file_without_a_header(tmp_path):
     assert frame.to_dict("list") == {"column 1": [1, 3], "column 2": ["x", "y"]}
 
 
+def test_file_without_a_header_may_have_commas_in_its_numbers(tmp_path):
+    path = write(tmp_path / "t.csv", "1,5;2,5;3,5\n4,5;5,5;6,5\n")
+    frame = read_table(path, has_header=False)
+    assert frame.to_numpy().tolist() == [["1,5", "2,5", "3,5"], ["4,5", "5,5", "6,5"]]
+
+
+def test_commas_in_the_numbers_of_a_single_column_separate_nothing(tmp_path):
+    path = write(tmp_path / "t.csv", "price\n1,5\n2,5\n")
+    assert read_table(path).to_dict("list") == {"price": ["1,5", "2,5"]}
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

@@ -847,13 +847,13 @@ def test_a_few_samples_like_rows_are_as_many_are(of_counts, counts):
 
 
 def test_rows_to_be_like_are_checked(of_counts, counts):
-    with pytest.raises(ValueError, match="2 features"):
+    with pytest.raises(ValueError, match=r"like must be rows as in fit: .* 2 features"):
         of_counts.sample(like=counts[:, :2])
     with pytest.raises(ValueError, match="NaN"):
         of_counts.sample(like=np.full((3, 3), np.nan))
 
 
-@pytest.mark.parametrize("y", ["a", ["a", "a", "a"]])
+@pytest.mark.parametrize("y", ["a", ["a", "a", "a"], [["a"], ["a"], ["a"]]])
 def test_samples_of_a_condition_are_like_its_rows(conditional, labelled, y):
     X, labels = labelled
     S = conditional.sample(3, 0, y=y, noise=True, like=X[labels == "a"])

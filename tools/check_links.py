@@ -29,7 +29,8 @@ class Page(HTMLParser):
             if value and name == LINKS.get(tag):
                 self.links.append(value)
             if value and name == "srcset":
-                self.links += [part.split()[0] for part in value.split(",")]
+                parts = map(str.split, value.split(","))
+                self.links += [part[0] for part in parts if part]
             if value and (name == "id" or (tag == "a" and name == "name")):
                 self.anchors.add(value)
 
@@ -56,7 +57,9 @@ def dead_links(site: Path) -> list[str]:
             if target.is_dir():
                 target /= "index.html"
             anchor = unquote(parts.fragment)
-            if not target.exists():
+            if not target.is_relative_to(site.resolve()):
+                fault = "it leads out of the site"
+            elif not target.exists():
                 fault = "there is no such file"
             elif anchor and target in pages and anchor not in pages[target].anchors:
                 fault = "there is no such anchor"
