@@ -240,7 +240,7 @@ def targets_page(targets: Sequence[Target], contents: Mapping[str, Any]) -> str:
         "## Targets\n",
         f"Of {len(targets)} targets {verdicts.count('met')} are met, "
         f"{verdicts.count('not met')} are not, and {verdicts.count('not measured')} "
-        "have not been measured yet. A value leads to the page of its measurement.\n",
+        "not measured yet. A value leads to the page of its measurement.\n",
     ]
     for group in dict.fromkeys(target.group for target in targets):
         lines = [target.cells(PAGES) for target in targets if target.group == group]
