@@ -188,19 +188,11 @@ def _separator(header: str, second: str) -> str:
     """Return what separates the values of a file with these two lines."""
     if _NUMBER.fullmatch(second.strip()) and "," not in header:
         return ";"  # one column, of numbers
-    agreeing = [
-        separator
-        for separator in ";\t|"
-        if 1 < _n_values(header, separator) <= _n_values(second, separator)
-    ]
+    # What the header says counts first; where it holds one value, the next line does.
+    counts = {s: (_n_values(header, s), _n_values(second, s)) for s in ",;\t|"}
     # A comma may stand in numbers and in texts.
-    candidates = agreeing or ",;\t|"
-    lines = [header, second] if _n_separated(header) == 1 else [header]
-    return max(candidates, key=lambda s: max(_n_values(line, s) for line in lines))
-
-
-def _n_separated(line: str) -> int:
-    return max(_n_values(line, separator) for separator in ",;\t|")
+    agreeing = [s for s in ";\t|" if 1 < counts[s][0] <= counts[s][1]]
+    return max(agreeing or counts, key=lambda s: counts[s])
 
 
 def _n_values(line: str, separator: str) -> int:

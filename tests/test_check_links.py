@@ -57,6 +57,7 @@ def test_links_that_lead_somewhere(check_links, site, link, capsys):
         ('<link href="nowhere.css" rel="stylesheet">', "nowhere.css: there is no such"),
         ('<script src="nowhere.js"></script>', "nowhere.js: there is no such file"),
         ('<a href="guide/nowhere%20there.html">', "there is no such file"),
+        ('<a href="..">', "it leads out of the site"),
     ],
 )
 def test_links_that_lead_nowhere(check_links, site, link, says, capsys):

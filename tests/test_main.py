@@ -227,6 +227,17 @@ def test_file_without_names_of_columns(tmp_path, capsys):
     assert "add --no-header" not in out
 
 
+def test_parquet_files_have_names_of_columns(tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame(load_iris().data[:40], columns=["1", "2", "3", "4"])
+    frame.to_parquet(path)
+    assert compare(path) == 0
+    assert "add --no-header" not in capsys.readouterr().out
+    assert compare(path, "--no-header") == 2
+    assert "--no-header is for CSV files" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("k", "said"), [(3, False), (4, True)])
 def test_as_many_latents_as_columns_are_remarked_on(capsys, k, said):
     assert compare("iris", "--n-components", k) == 0
