@@ -72,6 +72,7 @@ class VariationalAutoencoder(Autoencoder):
         kl_warmup: float = 0.0,
         free_bits: float = 0.0,
         n_importance_samples: int = 1,
+        path_gradient: bool = False,
     ):
         super().__init__(encoder, decoder, loss, center=center, scale=scale)
         self.n_conditions = n_conditions
@@ -79,6 +80,7 @@ class VariationalAutoencoder(Autoencoder):
         self.kl_warmup = kl_warmup  # epochs
         self.free_bits = free_bits  # nats per latent
         self.n_importance_samples = n_importance_samples
+        self.path_gradient = path_gradient
         log_noise = torch.full(
             (len(center),) if noise_per_column else (),
             math.log(noise_scale) / self.NOISE_SPEED,
@@ -143,13 +145,15 @@ class VariationalAutoencoder(Autoencoder):
         if self.training and self.epoch < self.kl_warmup:
             weight *= self.epoch / self.kl_warmup
         mean, log_var = self.posterior(x)
-        if self.n_importance_samples > 1:
+        along_path = self.path_gradient and self.training
+        if self.n_importance_samples > 1 or along_path:
             eps = torch.randn(
                 (self.n_importance_samples, *mean.shape),
                 dtype=mean.dtype,
                 device=mean.device,
             )  # (S, n, k)
-            return -_log_mean_exp(self._log_weights(x, mean, log_var, eps, weight))
+            log_weights = self._log_weights(x, mean, log_var, eps, weight, along_path)
+            return -_log_mean_exp(log_weights)
         q = torch.distributions.Normal(
             mean, torch.exp(0.5 * log_var), validate_args=False
         )
@@ -184,12 +188,33 @@ class VariationalAutoencoder(Autoencoder):
         log_var: Tensor,
         eps: Tensor,
         kl_weight: float = 1.0,
+        along_path: bool = False,
     ) -> Tensor:
-        """log p(x | z) + kl_weight * (log p(z) - log q(z | x)): (S, n)."""
-        z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
+        """log p(x | z) + kl_weight * (log p(z) - log q(z | x)): (S, n).
+
+        Along the path, the gradient of their log mean exp reaches the posterior through
+        z alone. Of the whole gradient with respect to mean and log_var that leaves out
+        the part through log q(z | x) at fixed z. For one draw that part is zero in the
+        mean (Roeder et al., 2017). For S draws, each with its share w of the weights,
+        it equals in the mean another gradient through z (Tucker et al., 2019), with
+        which a draw counts not w but w^2, or w (1 - kl_weight (1 - w)) where log q
+        itself is weighted.
+        """
+        std = torch.exp(0.5 * log_var)
+        z = mean + std * eps  # (S, n, k)
         # Of log p(z) - log q(z | x) the constants log(2 pi) cancel.
-        log_ratio = 0.5 * (eps.square() + log_var - z.square()).sum(dim=-1)
-        return self.log_likelihood(z, x) + kl_weight * log_ratio
+        if along_path:
+            # As below, with -log q a function of z: its value and its slope, eps / std.
+            entropy = 0.5 * (eps.square() + log_var).detach()
+            entropy = entropy + (eps / std).detach() * (z - z.detach())
+        else:
+            entropy = 0.5 * (eps.square() + log_var)
+        log_ratio = (entropy - 0.5 * z.square()).sum(dim=-1)
+        log_weights = self.log_likelihood(z, x) + kl_weight * log_ratio  # (S, n)
+        if along_path and z.requires_grad:
+            shares = torch.softmax(log_weights.detach(), dim=0)[..., None]  # (S, n, 1)
+            z.register_hook(lambda grad: grad * (1.0 - kl_weight * (1.0 - shares)))
+        return log_weights
 
     # In the data's units -----------------------------------------------------------
 

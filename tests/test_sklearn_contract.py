@@ -156,6 +156,7 @@ def regressors(Estimator, OfAnyRows):
             {"noise": "per_column"},
             {"kl_warmup": 5, "free_bits": 0.1, "init": "random"},
             {"n_importance_samples": 3},
+            {"path_gradient": True},
         ),
         VAETransformer(conditional=True, max_iter=2, hidden_layer_sizes=(8,)),
     ]

@@ -741,11 +741,16 @@ def test_free_bits_do_not_go_with_the_importance_weighted_bound(X):
         VAETransformer(free_bits=0.5, n_importance_samples=5).fit(X)
 
 
+def test_free_bits_do_not_go_with_a_gradient_along_the_path(X):
+    with pytest.raises(ValueError, match=r"path_gradient=True .* got free_bits=0.5"):
+        VAETransformer(free_bits=0.5, path_gradient=True).fit(X)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("noise", "both"), ("kl_warmup", -1), ("free_bits", -0.1)]
     + [("n_importance_samples", 0), ("n_importance_samples", 1.5)]
-    + [("conditional", "yes")],
+    + [("path_gradient", 2), ("conditional", "yes")],
 )
 def test_bad_value_of_a_parameter(name, value, X):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of VAETransformer"):

@@ -505,6 +505,98 @@ def test_importance_weighted_loss_is_minus_log_prob_with_the_same_draws(loss):
     )
 
 
+# What is left of a gradient that goes along the path of the draws alone.
+PATHS = {
+    "bound": {},
+    "warm-up": {"kl_warmup": 4},
+    "importance": {"n_importance_samples": 4},
+    "importance, warm-up, beta": {
+        "n_importance_samples": 4,
+        "kl_warmup": 4,
+        "beta": 1.6,
+    },
+}
+each_path = pytest.mark.parametrize("objective", PATHS.values(), ids=PATHS)
+
+
+def gradient(module, x, seed=1):
+    """Of the encoder's last bias, which every row adds to, and the decoder's."""
+    module.zero_grad()
+    loss_with_fixed_noise(module, x, seed).sum().backward()
+    return torch.cat([module.encoder[-1].bias.grad, module.decoder[-1].bias.grad])
+
+
+@each_path
+def test_gradient_along_the_path_is_the_gradient_in_the_mean(
+    objective, wrong_posterior
+):
+    module, x = wrong_posterior
+    for name, value in objective.items():
+        setattr(module, name, value)
+    module.epoch = 1  # in the middle of a warm-up
+    n_draws = 3000
+    x = x.repeat(n_draws, 1)
+    both = []
+    for module.path_gradient in (False, True):
+        seeds = range(30)
+        draws = torch.stack([gradient(module, x, seed) for seed in seeds]) / n_draws
+        both.append((draws.mean(dim=0), draws.std(dim=0) / math.sqrt(len(draws))))
+    (whole, whole_error), (path, path_error) = both
+    error = (whole_error.square() + path_error.square()).sqrt()
+    assert (error < 0.02 * whole.abs().max()).all()
+    assert ((whole - path) / error).abs().max() < 5
+
+
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_gradient_along_the_path_has_no_noise_where_q_is_the_posterior(n_samples):
+    x = linear_data()
+    module = linear_vae(x, n_importance_samples=n_samples)
+    gradient(module, x)
+    assert module.encoder[0].weight.grad.abs().max() > 1
+    module.path_gradient = True
+    gradient(module, x)
+    for parameter in module.encoder.parameters():
+        assert parameter.grad.abs().max() < 1e-3
+
+
+@each_path
+def test_gradient_along_the_path_differs_in_the_posterior_alone(objective):
+    module, x = vae(**objective), rows()
+    module.epoch = 1
+    whole = gradient(module, x)
+    module.path_gradient = True
+    path = gradient(module, x)
+    torch.testing.assert_close(path[2 * K :], whole[2 * K :])
+    assert not torch.isclose(path[: 2 * K], whole[: 2 * K]).any()
+
+
+@pytest.mark.parametrize("n_samples", [1, 6])
+def test_loss_with_a_gradient_along_the_path_is_minus_log_prob_with_the_same_draws(
+    n_samples,
+):
+    module, x = vae(n_importance_samples=n_samples, path_gradient=True), rows()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        eps = torch.randn(n_samples, len(x), K, dtype=torch.float64)
+    torch.testing.assert_close(
+        loss_with_fixed_noise(module, x), -module.log_prob(x, eps)
+    )
+
+
+def test_path_gradient_is_of_the_training_alone():
+    module, x = vae().eval(), rows()
+    whole = loss_with_fixed_noise(module, x)
+    module.path_gradient = True
+    torch.testing.assert_close(loss_with_fixed_noise(module, x), whole)
+
+
+def test_encoder_without_parameters_to_learn_takes_a_gradient_along_the_path():
+    module, x = vae(path_gradient=True), rows()
+    module.encoder.requires_grad_(False)
+    module.loss(x).sum().backward()
+    assert all(p.grad is not None for p in module.decoder.parameters())
+
+
 def test_importance_weighted_loss_falls_with_the_number_of_samples(wrong_posterior):
     module, x = wrong_posterior
     x = x.repeat(2000, 1)
