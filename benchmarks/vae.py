@@ -58,6 +58,7 @@ MIXTURE_SIZES = (1, 2, 4, 8, 16, 32)
 LATENTS = (2, 4, 8, 16)
 CLIP = 20.0  # standard deviations
 WARMUP_EPOCHS = 3
+FEW_DRAWS = 5
 
 
 # MNIST --------------------------------------------------------------------------------
@@ -147,6 +148,9 @@ def measure_digits(
             "kl_warmup": args.kl_warmup,
             "alpha": args.alpha,
             "learning_rate": args.learning_rate,
+            "batch_size": args.batch_size,
+            "path_gradient": method == "VAETransformer" and args.path_gradient,
+            "few_draws": args.few_draws,
             "importance_samples": args.importance_samples,
             "nll": finite(-scores.mean(dtype=np.float64), 3),
             "std_error": finite(
@@ -185,6 +189,7 @@ def train_ours(
         loss="log_loss",
         n_importance_samples=digits.n_importance_samples,
         kl_warmup=args.kl_warmup,
+        path_gradient=args.path_gradient,
         learning_rate_init=args.learning_rate,
         batch_size=args.batch_size,
         max_iter=args.epochs,
@@ -198,7 +203,11 @@ def train_ours(
         return vae.set_params(alpha=args.alpha).fit(X_binary)
     for epoch, X_binary in enumerate(binary_epochs(X, digits, rng, args.epochs)):
         rate = learning_rate(args.learning_rate, epoch, args.epochs)
-        vae.set_params(learning_rate_init=rate).partial_fit(X_binary)
+        n_draws = digits.n_importance_samples
+        if epoch < args.few_draws:
+            n_draws = min(FEW_DRAWS, n_draws)
+        vae.set_params(learning_rate_init=rate, n_importance_samples=n_draws)
+        vae.partial_fit(X_binary)
     return vae
 
 
@@ -510,6 +519,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--epochs", type=int, default=200, help="on MNIST (%(default)s)")
     add("--batch-size", type=int, default=200, help="on MNIST (%(default)s)")
     add("--kl-warmup", type=float, default=0, help="epochs, on MNIST (%(default)s)")
+    add("--path-gradient", action="store_true", help="on MNIST, train with it")
+    about = f"epochs with {FEW_DRAWS} importance samples before those with more, where "
+    about += "every epoch draws pixels anew (%(default)s)"
+    add("--few-draws", type=int, default=0, help=about)
     add("--no-pythae", action="store_true", help="leave pythae out")
     add("--learning-rate", type=float, default=4e-3, help="on MNIST (%(default)s)")
     about = "on MNIST, where every epoch has the same rows (%(default)s)"

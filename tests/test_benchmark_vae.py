@@ -169,6 +169,24 @@ def test_command_measures_densities(run):
     assert "-log p(x)" in text
 
 
+def test_few_draws_come_before_those_with_more(run, monkeypatch):
+    n_draws, learn = [], vae.VAETransformer.partial_fit
+
+    def partial_fit(estimator, X):
+        n_draws.append(estimator.n_importance_samples)
+        assert estimator.path_gradient
+        return learn(estimator, X)
+
+    monkeypatch.setattr(vae.VAETransformer, "partial_fit", partial_fit)
+    content, _ = run(
+        *("--sections", "mnist", "--digits", "new draws, 50 importance samples"),
+        *("--epochs", "3", "--few-draws", "2", "--importance-samples", "3"),
+        "--path-gradient",
+    )
+    assert n_draws == [5, 5, 50]
+    assert content["results"][0]["few_draws"] == 2
+
+
 def test_command_measures_samples(run):
     content, text = run("--sections", "samples", "--sets", "iris")
     methods = [row["method"] for row in content["results"]]
