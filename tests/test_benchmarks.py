@@ -576,8 +576,8 @@ def untrained(monkeypatch):
     def autoencoder(k, loss="squared_error", random_state=0, max_iter=0):
         return AutoencoderTransformer(k, random_state=random_state, max_iter=0)
 
-    def vae(k, random_state):
-        return VAETransformer(k, random_state=random_state, max_iter=0)
+    def vae(k, random_state, **params):
+        return VAETransformer(k, random_state=random_state, max_iter=0, **params)
 
     monkeypatch.setattr(reconstruction, "AutoencoderTransformer", autoencoder)
     monkeypatch.setattr(likelihood, "VAETransformer", vae)
@@ -709,12 +709,15 @@ def test_likelihood_command(untrained, tmp_path, capsys):
     path = tmp_path / "l.json"
     likelihood.main([*OPTIONS, "--output", str(path)])
     content = json.loads(path.read_text())
-    assert len(content["results"]) == 3 * 2 * 3
+    assert len(content["results"]) == 3 * 2 * 4
     gain = content["summary"]["gain_over_pca"]
     # Before the first step the VAE is probabilistic PCA.
     assert gain["worst_run"][0][-1] == pytest.approx(0.0, abs=1e-3)
     assert gain["median_of_cells"] == pytest.approx(0.0, abs=1e-3)
-    assert "Gain over factor analysis" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Gain over factor analysis" in text
+    assert "Gain over VAETransformer(path_gradient=True)" in text
+    assert content["summary"]["gain_over_path_gradient"]["median_of_cells"] == 0
     assert "Gain over probabilistic PCA" not in path.read_text()
 
     table = one(None, "wine")
