@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from . import _recipe
 from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state, over_blocks
 from ._conditions import Conditions
 from ._latents import PATHS, n_principal_components, signed_order
@@ -134,8 +135,8 @@ class VAETransformer(BaseAutoencoder):
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
-        random one, less from PCA where a layer is wider than 256, and a tenth of that
-        where a training diverges.
+        random one or with ``image_shape``, less from PCA where a layer is wider than
+        256, and a tenth of that where a training diverges.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a
@@ -521,6 +522,11 @@ class VAETransformer(BaseAutoencoder):
     def _update_module(self, module: Autoencoder) -> None:
         for name, value in self._objective().items():
             setattr(module, name, value)
+
+    def _auto_learning_rate(self) -> float:
+        if self.image_shape is not None:
+            return _recipe.VARIATIONAL_PIXEL_LEARNING_RATE
+        return super()._auto_learning_rate()
 
     def _training_options(self, *args: Any, **kwargs: Any) -> TrainingOptions:
         options = super()._training_options(*args, **kwargs)

@@ -733,6 +733,17 @@ def test_conditional_model_learns_in_passes(labelled):
     assert vae.score(X, y) > first
 
 
+@pytest.mark.parametrize(
+    ("image_shape", "rate"), [(None, 6e-3), ((2, 4), 1e-3)], ids=["table", "images"]
+)
+def test_images_are_learned_at_a_lower_rate(image_shape, rate):
+    X = np.random.default_rng(0).random((60, 8))
+    params = {"image_shape": image_shape, "max_iter": 2, "early_stopping": False}
+    usual = VAETransformer(2, **params).fit_transform(X)
+    given = VAETransformer(2, **params, learning_rate_init=rate).fit_transform(X)
+    assert_array_equal(usual, given)
+
+
 # Parameters that do not go together ---------------------------------------------------
 
 
