@@ -21,7 +21,7 @@ LENGTHENING = 1.4
 SMALL_TABLE = 1000
 N_FOLDS = 5
 
-# The posteriors of images are narrow, and an encoder that steps past them learns nothing.
+# Posteriors of images are narrow: an encoder that steps past them learns nothing.
 VARIATIONAL_PIXEL_LEARNING_RATE = 1e-3
 
 # Up to so many latents, networks are deeper.

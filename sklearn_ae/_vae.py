@@ -516,7 +516,13 @@ class VAETransformer(BaseAutoencoder):
         )
 
     def _objective(self) -> dict[str, Any]:
-        names = "beta kl_warmup free_bits n_importance_samples path_gradient".split()
+        names = (
+            "beta",
+            "kl_warmup",
+            "free_bits",
+            "n_importance_samples",
+            "path_gradient",
+        )
         return {name: getattr(self, name) for name in names}
 
     def _update_module(self, module: Autoencoder) -> None:

@@ -201,7 +201,7 @@ MODULES = {
     "VAE": vae,
     "VAE, warm-up and free bits": vae_with(kl_warmup=3, free_bits=1.0),
     "VAE, importance weighted": vae_with(n_importance_samples=3, kl_warmup=3),
-    "VAE, gradient along the path": vae_with(n_importance_samples=3, path_gradient=True),
+    "VAE, path gradient": vae_with(n_importance_samples=3, path_gradient=True),
     "VAE, noise of each column": vae_with(noise_per_column=True),
     "VAE, conditional": vae_with(n_conditions=2),
     "own": own,
