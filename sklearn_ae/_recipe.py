@@ -22,7 +22,7 @@ SMALL_TABLE = 1000
 N_FOLDS = 5
 
 # Posteriors of images are narrow: an encoder that steps past them learns nothing.
-VARIATIONAL_PIXEL_LEARNING_RATE = 1e-3
+VARIATIONAL_PIXEL_LEARNING_RATE = 2e-3
 
 # Up to so many latents, networks are deeper.
 FEW_LATENTS = 4

@@ -134,9 +134,9 @@ class VAETransformer(BaseAutoencoder):
         False y is ignored.
 
     learning_rate_init : float or "auto", default="auto"
-        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
-        random one or with ``image_shape``, less from PCA where a layer is wider than
-        256, and a tenth of that where a training diverges.
+        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start (with
+        ``image_shape`` 2e-3, and less where a layer is wider than 256), 1e-3 from a
+        random one, and a tenth of that where a training diverges.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a
@@ -530,9 +530,10 @@ class VAETransformer(BaseAutoencoder):
             setattr(module, name, value)
 
     def _auto_learning_rate(self) -> float:
+        rate = super()._auto_learning_rate()
         if self.image_shape is not None:
-            return _recipe.VARIATIONAL_PIXEL_LEARNING_RATE
-        return super()._auto_learning_rate()
+            rate = min(rate, _recipe.VARIATIONAL_PIXEL_LEARNING_RATE)
+        return rate
 
     def _training_options(self, *args: Any, **kwargs: Any) -> TrainingOptions:
         options = super()._training_options(*args, **kwargs)
