@@ -129,7 +129,8 @@ def measure_digits(
         X_test = (X_test >= 0.5).astype(np.float32)
     else:
         X_test = draw_binary(X_test, np.random.default_rng(1000 + seed))
-    trainings = {"VAETransformer": train_ours}
+    ours = "VAETransformer" + "(path_gradient=True)" * args.path_gradient
+    trainings = {ours: train_ours}
     is_plain = digits.binarisation != "dynamic" and digits.n_importance_samples == 1
     if is_plain and find_spec("pythae") and not args.no_pythae:
         trainings["pythae"] = train_theirs
@@ -149,7 +150,6 @@ def measure_digits(
             "alpha": args.alpha,
             "learning_rate": args.learning_rate,
             "batch_size": args.batch_size,
-            "path_gradient": method == "VAETransformer" and args.path_gradient,
             "few_draws": args.few_draws,
             "importance_samples": args.importance_samples,
             "nll": finite(-scores.mean(dtype=np.float64), 3),

@@ -185,6 +185,7 @@ def test_few_draws_come_before_those_with_more(run, monkeypatch):
     )
     assert n_draws == [5, 5, 50]
     assert content["results"][0]["few_draws"] == 2
+    assert content["results"][0]["method"] == "VAETransformer(path_gradient=True)"
 
 
 def test_command_measures_samples(run):
