@@ -129,8 +129,8 @@ def measure_digits(
         X_test = (X_test >= 0.5).astype(np.float32)
     else:
         X_test = draw_binary(X_test, np.random.default_rng(1000 + seed))
-    ours = "VAETransformer" + "(path_gradient=True)" * args.path_gradient
-    trainings = {ours: train_ours}
+    params = "(path_gradient=True)" if args.path_gradient else ""
+    trainings = {f"VAETransformer{params}": train_ours}
     is_plain = digits.binarisation != "dynamic" and digits.n_importance_samples == 1
     if is_plain and find_spec("pythae") and not args.no_pythae:
         trainings["pythae"] = train_theirs
