@@ -862,12 +862,12 @@ class BaseAutoencoder(BaseEncoderDecoder):
         self._latent_density = self._density_of(Z, random_state)
 
     def _density_of(
-        self, Z: np.ndarray, random_state: np.random.RandomState
+        self, Z: np.ndarray, random_state: np.random.RandomState, **options: Any
     ) -> LatentDensity:
         """A density of the latents (n, k) of a fit, or of all passes up to this one."""
         density = LatentDensity(Z)
         if self._moments is None:
-            density.fit_mixture(Z, random_state)
+            density.fit_mixture(Z, random_state, **options)
         elif self.n_iter_ > 1:
             density = self._latent_density.pooled_with(density)
         return density
@@ -1047,10 +1047,14 @@ def _as_tensor(X: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def over_blocks(
-    module: Autoencoder, function: Callable[[Tensor], Tensor], x: Tensor
+    module: Autoencoder,
+    function: Callable[[Tensor], Tensor],
+    x: Tensor,
+    n_block: int | None = None,
 ) -> Tensor:
     """A function of rows, which goes through the module, in bounded memory."""
-    return torch.cat([function(part) for part in x.split(block_rows(module.row_size))])
+    n_block = n_block or block_rows(module.row_size)
+    return torch.cat([function(part) for part in x.split(n_block)])
 
 
 def _is_anchored(module: Autoencoder) -> bool:

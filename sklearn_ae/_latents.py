@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,8 +11,11 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 # More rows would sharpen a mixture of a few components no further.
-_MIXTURE_ROWS = 2000
+MIXTURE_ROWS = 2000
 _MIXTURE_SIZES = (1, 2, 4, 8, 16)
+# Beyond those, for as long as rows that were held out gain by it.
+_LARGE_MIXTURE_SIZES = (*_MIXTURE_SIZES, 32, 64, 128)
+_HELD_OUT = 0.1
 
 
 def principal_axes(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +73,7 @@ def _signs(z: Tensor, x: Tensor) -> Tensor:
 class LatentDensity:
     """A density of the training latents (n, k): Gaussian mixture or one Gaussian.
 
-    The mixture's size is chosen by BIC. Latents that come chunk by chunk are pooled
+    Latents that come chunk by chunk are pooled
     into one Gaussian, whose moments are all that has to be kept.
     """
 
@@ -79,41 +83,44 @@ class LatentDensity:
         centred = Z - self.mean
         self.covariance = centred.T @ centred / len(Z)  # (k, k)
         self.mixture: GaussianMixture | None = None
+        self.axes = np.arange(Z.shape[1])  # the latents that the mixture is of
 
     @property
     def scale(self) -> np.ndarray:
         std = np.sqrt(np.diag(self.covariance))  # (k,)
         return np.where(std > 0, std, 1.0)
 
-    def fit_mixture(self, Z: np.ndarray, random_state: np.random.RandomState) -> None:
-        if not self.covariance.any():
+    def fit_mixture(
+        self,
+        Z: np.ndarray,
+        random_state: np.random.RandomState,
+        *,
+        max_rows: int = MIXTURE_ROWS,
+        axes: np.ndarray | None = None,
+    ) -> None:
+        """Fit a mixture to at most max_rows of the latents (n, k).
+
+        Its size is the one with the lowest BIC, and of more than 2000 rows the one
+        that gives rows held out the highest density. With axes, these latents alone
+        are in the mixture, and the others are standard normal.
+        """
+        axes = np.arange(Z.shape[1]) if axes is None else axes
+        if not self.covariance[np.ix_(axes, axes)].any():
             return
-        if len(Z) > _MIXTURE_ROWS:
-            Z = Z[random_state.choice(len(Z), _MIXTURE_ROWS, replace=False)]
-        Z = (Z - self.mean) / self.scale
-        best_bic = np.inf
-        for n_mixture in _MIXTURE_SIZES:
-            # Twice the rows of a full covariance, or the components are guesses.
-            if n_mixture > 1 and len(Z) < 2 * n_mixture * Z.shape[1]:
-                break
-            if len(Z) < 2:
-                break
-            mixture = GaussianMixture(
-                n_mixture, random_state=random_state, reg_covar=1e-5
-            )
-            with warnings.catch_warnings():
-                # An unfinished mixture is a candidate like any other for the BIC.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                mixture.fit(Z)
-            bic = mixture.bic(Z)
-            if bic >= best_bic:
-                break
-            best_bic, self.mixture = bic, mixture
+        if len(Z) > max_rows:
+            Z = Z[random_state.choice(len(Z), max_rows, replace=False)]
+        Z = ((Z - self.mean) / self.scale)[:, axes]
+        if len(Z) > MIXTURE_ROWS:
+            self.mixture = _likeliest_mixture(Z, random_state)
+        elif len(Z) > 1:
+            self.mixture = _mixture_by_bic(Z, random_state)
+        self.axes = axes
 
     def pooled_with(self, other: "LatentDensity") -> "LatentDensity":
         """The Gaussian of both sets of latents."""
         pooled = copy.copy(self)
         pooled.mixture = None
+        pooled.axes = np.arange(len(self.mean))
         pooled.n_samples = self.n_samples + other.n_samples
         share = other.n_samples / pooled.n_samples
         step = other.mean - self.mean
@@ -125,18 +132,21 @@ class LatentDensity:
         )
         return pooled
 
-    def gaussians(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log-weights (c,), means (c, k) and whitening matrices (c, k, k)."""
+    def gaussians(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Log-weights (c,), means (c, a), whitening matrices (c, a, a) and axes (a,).
+
+        Latents that are not among the axes are standard normal beside them.
+        """
         if self.mixture is None:
             # What did not vary is given the width of rounding errors.
             floor = 1e-6 * max(np.trace(self.covariance) / len(self.mean), 1e-12)
             covariance = self.covariance + floor * np.eye(len(self.mean))
             lower = np.linalg.cholesky(np.linalg.inv(covariance))
-            return np.zeros(1), self.mean[None], lower[None]
-        mixture = self.mixture
-        means = mixture.means_ * self.scale + self.mean
-        whitening = mixture.precisions_cholesky_ / self.scale[:, None]
-        return np.log(mixture.weights_), means, whitening
+            return np.zeros(1), self.mean[None], lower[None], self.axes
+        mixture, scale = self.mixture, self.scale[self.axes]
+        means = mixture.means_ * scale + self.mean[self.axes]
+        whitening = mixture.precisions_cholesky_ / scale[:, None]
+        return np.log(mixture.weights_), means, whitening, self.axes
 
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw latents (n_samples, k)."""
@@ -146,9 +156,57 @@ class LatentDensity:
             )
         mixture = copy.copy(self.mixture)
         mixture.random_state = random_state
-        Z, _ = mixture.sample(n_samples)
         # scikit-learn gives the draws sorted by component.
-        return random_state.permutation(Z) * self.scale + self.mean
+        drawn = random_state.permutation(mixture.sample(n_samples)[0])
+        drawn = drawn * self.scale[self.axes] + self.mean[self.axes]
+        if len(self.axes) == len(self.mean):
+            return drawn
+        Z = random_state.standard_normal((n_samples, len(self.mean)))
+        Z[:, self.axes] = drawn
+        return Z
+
+
+def _mixture_by_bic(
+    Z: np.ndarray, random_state: np.random.RandomState
+) -> GaussianMixture:
+    """The first mixture after which the BIC rises."""
+    best, best_bic = None, np.inf
+    for mixture in _mixtures(Z, _MIXTURE_SIZES, random_state):
+        bic = mixture.bic(Z)
+        if bic >= best_bic:
+            break
+        best, best_bic = mixture, bic
+    return best
+
+
+def _likeliest_mixture(
+    Z: np.ndarray, random_state: np.random.RandomState
+) -> GaussianMixture:
+    """The first mixture after which the density of rows held out falls."""
+    held_out, kept = np.split(random_state.permutation(Z), [int(_HELD_OUT * len(Z))])
+    best, best_score = None, -np.inf
+    for mixture in _mixtures(kept, _LARGE_MIXTURE_SIZES, random_state):
+        score = mixture.score(held_out)
+        if score <= best_score:
+            break
+        best, best_score = mixture, score
+    return best
+
+
+def _mixtures(
+    Z: np.ndarray, sizes: tuple[int, ...], random_state: np.random.RandomState
+) -> Iterator[GaussianMixture]:
+    """Mixtures of these sizes, one after the other, fitted to the rows of Z."""
+    for size in sizes:
+        # Twice the rows of a full covariance, or the components are guesses.
+        if size > 1 and len(Z) < 2 * size * Z.shape[1]:
+            return
+        mixture = GaussianMixture(size, random_state=random_state, reg_covar=1e-5)
+        with warnings.catch_warnings():
+            # An unfinished mixture is a candidate like any other.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit(Z)
+        yield mixture
 
 
 # Ways from one set of latents (n, k) to another, as (n_steps, n, k) -------------------

@@ -28,8 +28,8 @@ from ._losses import NoiseScale
 from ._marginals import match_columns
 from ._modules import Autoencoder
 from ._networks import Layer, LinearStart
-from ._rows import Table, TableWithConditions, sample_size
-from ._training import TrainingOptions
+from ._rows import Table, TableWithConditions, block_rows, sample_size
+from ._training import TrainingOptions, enough_threads
 from ._variational import VariationalAutoencoder, kl_per_latent
 from ._warnings import warn
 
@@ -39,6 +39,9 @@ _SCORE_BLOCK = 2**22
 _DRAWS_AT_ONCE = 128
 # Draws among which a value of a new row is ranked.
 _N_RANKED = 10_000
+
+# Rows that the mixture for prior="aggregated" is fitted to.
+_AGGREGATED_ROWS = 30_000
 
 # A latent with less than this, in nats on average, says nothing about the rows.
 ACTIVE_KL = 0.01
@@ -124,6 +127,12 @@ class VAETransformer(BaseAutoencoder):
         exact, and long trainings of a density end higher. On tables with rows far out,
         where the posterior stays far from exact, it is the less steady of the two. Not
         with ``free_bits``.
+
+    binarize : bool, default=False
+        Read values of X in training as probabilities of binary ones, and draw these
+        anew in every step ("dynamic binarisation" of images [3]_): networks then
+        cannot learn one draw by heart. Goes with ``loss="log_loss"``. Rows to be
+        scored are taken as they are, so they should be binary.
 
     conditional : bool, default=False
         Whether to learn the density of X given y: labels, numbers or a table of both.
@@ -316,6 +325,7 @@ class VAETransformer(BaseAutoencoder):
         "free_bits": [Interval(Real, 0, None, closed="left")],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "path_gradient": ["boolean"],
+        "binarize": ["boolean"],
         "conditional": ["boolean"],
     }
 
@@ -336,6 +346,7 @@ class VAETransformer(BaseAutoencoder):
         free_bits=0.0,
         n_importance_samples=1,
         path_gradient=False,
+        binarize=False,
         conditional=False,
         learning_rate_init="auto",
         alpha="auto",
@@ -366,6 +377,7 @@ class VAETransformer(BaseAutoencoder):
         self.free_bits = free_bits
         self.n_importance_samples = n_importance_samples
         self.path_gradient = path_gradient
+        self.binarize = binarize
         self.conditional = conditional
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
@@ -453,6 +465,11 @@ class VAETransformer(BaseAutoencoder):
                 f"path_gradient=True does without; got free_bits={self.free_bits!r}. "
                 "Set one of the two."
             )
+        if self.binarize and self.loss != "log_loss":
+            raise ValueError(
+                "binarize=True draws binary values, of which the log loss is the "
+                f'likelihood; got loss={self.loss!r}. Use loss="log_loss".'
+            )
         if self.conditional and self.image_shape is not None:
             raise ValueError(
                 "conditional=True needs networks that take the conditions beside a "
@@ -522,6 +539,7 @@ class VAETransformer(BaseAutoencoder):
             "free_bits",
             "n_importance_samples",
             "path_gradient",
+            "binarize",
         )
         return {name: getattr(self, name) for name in names}
 
@@ -566,8 +584,10 @@ class VAETransformer(BaseAutoencoder):
     def _mean_kl(self, module: VariationalAutoencoder, x: Tensor) -> Tensor:
         """Mean KL divergence of each latent over standardised rows: (k,)."""
 
+        generator = _diagnostic_generator(x)
+
         def kl_of_rows(rows: Tensor) -> Tensor:
-            return kl_per_latent(*module.posterior(rows))
+            return kl_per_latent(*module.posterior(module.drawn(rows, generator)))
 
         return over_blocks(module, kl_of_rows, x).double().mean(dim=0)
 
@@ -579,10 +599,9 @@ class VAETransformer(BaseAutoencoder):
         random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
-        kl = self._mean_kl(module, x).cpu().numpy()
+        self.kl_per_component_ = self._mean_kl(module, x).cpu().numpy()
+        self.n_active_components_ = int(np.sum(self.kl_per_component_ > ACTIVE_KL))
         super()._set_fitted(module, x, order, random_state)
-        self.kl_per_component_ = kl
-        self.n_active_components_ = int(np.sum(kl > ACTIVE_KL))
         self.noise_variance_: Any = float("nan")
         if module.loss_function.has_noise:
             self.noise_variance_ = module.loss_function.noise_variance(
@@ -628,15 +647,21 @@ class VAETransformer(BaseAutoencoder):
     ) -> None:
         """The aggregated posterior: a mixture fitted to one draw for each row."""
         module = cast(VariationalAutoencoder, module)
+        generator = _diagnostic_generator(x)
 
-        def moments(rows: Tensor) -> Tensor:
-            mean, log_var = module.posterior(rows)
-            return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
+        def draw(rows: Tensor) -> Tensor:
+            return module.draw_posterior(module.drawn(rows, generator), generator)
 
-        both = over_blocks(module, moments, x).cpu().numpy().astype(np.float64)
-        mean, std = np.split(both, 2, axis=1)  # (n, k)
-        Z = mean + std * random_state.standard_normal(mean.shape)
-        self._latent_density = self._density_of(Z, random_state)
+        n_block = block_rows(module.loss_size)
+        with enough_threads(module, n_block):
+            Z = over_blocks(module, draw, x, n_block).cpu().numpy().astype(np.float64)
+        self._latent_density = self._density_of(
+            Z,
+            random_state,
+            max_rows=_AGGREGATED_ROWS,
+            # Of latents that say nothing the prior knows all there is to know.
+            axes=np.flatnonzero(self.kl_per_component_ > ACTIVE_KL),
+        )
 
     # Using a fitted estimator ---------------------------------------------------------
 
@@ -1025,6 +1050,11 @@ class VAETransformer(BaseAutoencoder):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = bool(self.conditional)
         return tags
+
+
+def _diagnostic_generator(x: Tensor) -> torch.Generator:
+    """A generator whose draws for the rows are the same on every call."""
+    return torch.Generator(x.device).manual_seed(0)
 
 
 def _check_prior(prior: Any) -> None:

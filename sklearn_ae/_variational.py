@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ._losses import LOG_2PI, SquaredError
+from ._losses import SquaredError
 from ._modules import Autoencoder, map_inputs, map_outputs
 
 
@@ -19,25 +19,26 @@ def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var)
 
 
-def mixture_log_prob(
-    z: Tensor, log_weights: Tensor, means: Tensor, whitening: Tensor
+def mixture_log_ratio(
+    z: Tensor, log_weights: Tensor, means: Tensor, whitening: Tensor, axes: Tensor
 ) -> Tensor:
-    """Log-density of z (..., k) under a mixture of c Gaussians: (...,).
+    """Log-density of z (..., k) under a mixture, less that under N(0, I): (...,).
 
-    With log-weights (c,), means (c, k), and for each Gaussian a triangular matrix
-    (c, k, k) that makes z minus the mean, times it, standard normal.
+    A mixture of c Gaussians of the latents at axes (a,), with the others standard
+    normal: log-weights (c,), means (c, a), and for each Gaussian a triangular matrix
+    (c, a, a) that makes z minus the mean, times it, standard normal.
     """
-    log_determinants = whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (c,)
+    z = z[..., axes]  # (..., a)
+    log_scales = whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (c,)
     # One Gaussian after the other: all at once would take c times the memory.
     parts = [
-        log_weight
-        + log_determinant
-        - 0.5 * (((z - mean) @ matrix).square() + LOG_2PI).sum(dim=-1)
-        for log_weight, log_determinant, mean, matrix in zip(
-            log_weights, log_determinants, means, whitening, strict=True
+        constant - 0.5 * ((z - mean) @ matrix).square().sum(dim=-1)
+        for constant, mean, matrix in zip(
+            log_weights + log_scales, means, whitening, strict=True
         )
     ]
-    return torch.logsumexp(torch.stack(parts), dim=0)
+    # The constants log(2 pi) cancel.
+    return torch.logsumexp(torch.stack(parts), dim=0) + 0.5 * z.square().sum(dim=-1)
 
 
 class VariationalAutoencoder(Autoencoder):
@@ -73,6 +74,7 @@ class VariationalAutoencoder(Autoencoder):
         free_bits: float = 0.0,
         n_importance_samples: int = 1,
         path_gradient: bool = False,
+        binarize: bool = False,
     ):
         super().__init__(encoder, decoder, loss, center=center, scale=scale)
         self.n_conditions = n_conditions
@@ -81,6 +83,7 @@ class VariationalAutoencoder(Autoencoder):
         self.free_bits = free_bits  # nats per latent
         self.n_importance_samples = n_importance_samples
         self.path_gradient = path_gradient
+        self.binarize = binarize
         log_noise = torch.full(
             (len(center),) if noise_per_column else (),
             math.log(noise_scale) / self.NOISE_SPEED,
@@ -141,6 +144,7 @@ class VariationalAutoencoder(Autoencoder):
         Warm-up and free bits are ways to get there, and of the training mode only: what
         validation watches is the same bound in every epoch.
         """
+        x = self.drawn(x)
         weight = self.beta
         if self.training and self.epoch < self.kl_warmup:
             weight *= self.epoch / self.kl_warmup
@@ -165,20 +169,51 @@ class VariationalAutoencoder(Autoencoder):
             kl = torch.where(is_free, self.free_bits, kl)
         return weight * kl.sum(dim=-1) - self.log_likelihood(z, x)  # (n,)
 
+    def drawn(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The rows, or where they are probabilities a draw of the binary ones."""
+        if not self.binarize:
+            return x
+        probabilities, conditions = self._parts(x)
+        uniform = torch.rand(
+            probabilities.shape, dtype=x.dtype, device=x.device, generator=generator
+        )
+        return _beside((uniform < probabilities).to(x.dtype), conditions)
+
+    def draw_posterior(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw of each row's latents, from the posterior of the objective: (n, k).
+
+        That of the importance-weighted bound is q(z | x) drawn from S times, and one of
+        the draws taken by its share of the weights (Cremer et al., 2017).
+        """
+        mean, log_var = self.posterior(x)
+        eps = torch.randn(
+            (self.n_importance_samples, *mean.shape),
+            dtype=mean.dtype,
+            device=mean.device,
+            generator=generator,
+        )
+        z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
+        if len(z) == 1:
+            return z[0]
+        shares = torch.softmax(
+            self._log_weights(x, mean, log_var, eps), dim=0
+        )  # (S, n)
+        chosen = torch.multinomial(shares.T, 1, generator=generator)[:, 0]  # (n,)
+        return z[chosen, torch.arange(len(x), device=x.device)]
+
     def log_prob(self, x: Tensor, eps: Tensor, *mixture: Tensor) -> Tensor:
         """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
 
         log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
         in expectation that rises to log p(x) with S, and that is exact for any S
         where q is the true posterior. The prior p(z) is N(0, I), or a mixture of
-        Gaussians as `mixture_log_prob` takes it.
+        Gaussians as `mixture_log_ratio` takes it.
         """
         mean, log_var = self.posterior(x)
         log_weights = self._log_weights(x, mean, log_var, eps)  # (S, n)
         if mixture:
             z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
-            log_normal = -0.5 * (z.square() + LOG_2PI).sum(dim=-1)
-            log_weights = log_weights + mixture_log_prob(z, *mixture) - log_normal
+            log_weights = log_weights + mixture_log_ratio(z, *mixture)
         return _log_mean_exp(log_weights)  # (n,)
 
     def _log_weights(
@@ -237,7 +272,10 @@ class VariationalAutoencoder(Autoencoder):
 
     def log_density(self, X: Tensor, eps: Tensor, *mixture: Tensor) -> Tensor:
         """log_prob of rows in the data's units, with their volume: (n,) in nats."""
-        draws, *mixture_of_type = (part.to(self.dtype) for part in (eps, *mixture))
+        draws, *mixture_of_type = (
+            part.to(self.dtype) if part.is_floating_point() else part  # axes
+            for part in (eps, *mixture)
+        )
         log_prob = self.log_prob(self.standardize(X), draws, *mixture_of_type)
         return log_prob + self.log_volume
 

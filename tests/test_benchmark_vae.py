@@ -20,37 +20,22 @@ def no_folder(monkeypatch):
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
 
 
-def epochs(binarisation, n_epochs=2):
+def binary(binarisation):
     digits = vae.Digits(binarisation, **vae.LARGE)
-    return list(vae.binary_epochs(GREY, digits, np.random.default_rng(0), n_epochs))
+    return vae.binary_rows(GREY, digits, np.random.default_rng(0))
 
 
 # MNIST --------------------------------------------------------------------------------
 
 
 def test_threshold_is_half_the_brightness():
-    first, second = epochs("threshold")
-    assert_array_equal(first[0], [0, 0, 1, 1])
-    assert_array_equal(second, first)
+    assert_array_equal(binary("threshold"), np.tile([0, 0, 1, 1], (len(GREY), 1)))
 
 
-def test_fixed_draw_is_the_same_in_every_epoch():
-    first, second = epochs("fixed")
-    assert_allclose(first.mean(axis=0), GREY[0], atol=0.04)
-    assert_array_equal(second, first)
-
-
-def test_dynamic_draws_are_new_in_every_epoch():
-    first, second = epochs("dynamic")
-    assert_allclose(second.mean(axis=0), GREY[0], atol=0.04)
-    assert np.any(first != second)
-
-
-def test_learning_rate_goes_up_and_then_down_to_nothing():
-    rates = [vae.learning_rate(1.0, epoch, 50) for epoch in range(50)]
-    assert np.argmax(rates) == vae.WARMUP_EPOCHS - 1
-    assert np.all(np.diff(rates[vae.WARMUP_EPOCHS :]) < 0)
-    assert rates[-1] < 1e-3
+def test_draws_are_one_as_often_as_a_pixel_is_bright():
+    X = binary("fixed")
+    assert set(np.unique(X)) == {0.0, 1.0}
+    assert_allclose(X.mean(axis=0), GREY[0], atol=0.04)
 
 
 # Samples ------------------------------------------------------------------------------
@@ -170,22 +155,27 @@ def test_command_measures_densities(run):
 
 
 def test_few_draws_come_before_those_with_more(run, monkeypatch):
-    n_draws, learn = [], vae.VAETransformer.partial_fit
+    trainings, fit = [], vae.VAETransformer.fit
 
-    def partial_fit(estimator, X):
-        n_draws.append(estimator.n_importance_samples)
+    def record_fit(estimator, X):
+        trainings.append((estimator.n_importance_samples, estimator.max_iter))
         assert estimator.path_gradient
-        return learn(estimator, X)
+        assert estimator.binarize
+        assert 0 < X[0, 0] < 1  # still grey: every step draws anew
+        return fit(estimator, X)
 
-    monkeypatch.setattr(vae.VAETransformer, "partial_fit", partial_fit)
-    content, _ = run(
+    monkeypatch.setattr(vae.VAETransformer, "fit", record_fit)
+    content, text = run(
         *("--sections", "mnist", "--digits", "new draws, 50 importance samples"),
         *("--epochs", "3", "--few-draws", "2", "--importance-samples", "3"),
         "--path-gradient",
     )
-    assert n_draws == [5, 5, 50]
-    assert content["results"][0]["few_draws"] == 2
-    assert content["results"][0]["method"] == "VAETransformer(path_gradient=True)"
+    assert trainings == [(5, 2), (50, 3)]
+    row = content["results"][0]
+    assert row["few_draws"] == 2
+    assert row["method"] == "VAETransformer(path_gradient=True)"
+    assert row["nll_aggregated"] == pytest.approx(row["nll"], rel=0.1)
+    assert "with the aggregated prior" in text
 
 
 def test_command_measures_samples(run):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal, ortho_group
+from scipy.stats import multivariate_normal, norm, ortho_group
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
@@ -266,6 +266,52 @@ def test_draws_depend_on_the_seed_given_alone():
     np.testing.assert_array_equal(first, second)
 
 
+def many_clusters(n, seed):
+    """As many rows in each of 24 groups, which do not touch."""
+    group = np.arange(n) % 24
+    noise = np.random.default_rng(seed).normal(size=(n, 2))
+    return 10.0 * np.stack([group % 6, group // 6], axis=1) + noise
+
+
+def large_mixture(Z):
+    density = LatentDensity(Z)
+    density.fit_mixture(Z, np.random.RandomState(0), max_rows=len(Z))
+    return density
+
+
+def test_many_rows_have_as_many_gaussians_as_rows_held_out_gain_by():
+    Z, Z_new = many_clusters(6000, 0), many_clusters(6000, 1)
+    large, small = large_mixture(Z), fitted_density(Z, np.random.RandomState(0))
+    assert large.mixture.n_components > small.mixture.n_components
+    assert log_density(large, Z_new).mean() > log_density(small, Z_new).mean() + 0.2
+
+
+def test_many_rows_of_one_gaussian_have_one():
+    assert large_mixture(correlated(5000)).mixture.n_components == 1
+
+
+def test_latents_beside_the_axes_are_drawn_from_a_standard_normal():
+    Z = np.insert(two_clusters(), 1, 7.0, axis=1)
+    density = LatentDensity(Z)
+    density.fit_mixture(Z, np.random.RandomState(0), axes=np.array([0, 2]))
+    drawn = density.sample(5000, np.random.RandomState(0))
+    np.testing.assert_allclose(abs(drawn[:, [0, 2]]), 5.0, atol=1.0)
+    # 6 standard errors of 5000 rows' mean and standard deviation.
+    assert abs(drawn[:, 1].mean()) < 0.09
+    assert abs(drawn[:, 1].std() - 1.0) < 0.06
+
+
+def test_density_of_latents_beside_the_axes_is_a_standard_normals():
+    Z = two_clusters()
+    wide = np.insert(Z, 1, 7.0, axis=1)
+    density, of_axes = LatentDensity(wide), LatentDensity(Z)
+    density.fit_mixture(wide, np.random.RandomState(0), axes=np.array([0, 2]))
+    of_axes.fit_mixture(Z, np.random.RandomState(0))
+    np.testing.assert_allclose(
+        log_density(density, wide), log_density(of_axes, Z) + norm.logpdf(7.0)
+    )
+
+
 def test_numpys_global_generator_is_untouched():
     before = np.random.get_state()  # noqa: NPY002
     draw(correlated(3000), 20)
@@ -306,12 +352,14 @@ def test_pooling_leaves_its_parts_alone():
 
 
 def log_density(density, Z):
-    log_weights, means, whitening = density.gaussians()
+    log_weights, means, whitening, axes = density.gaussians()
+    beside = np.delete(Z, axes, axis=1)
+    Z = Z[:, axes]
     parts = [
         log_weight + multivariate_normal(mean, np.linalg.inv(m @ m.T)).logpdf(Z)
         for log_weight, mean, m in zip(log_weights, means, whitening, strict=True)
     ]
-    return logsumexp(parts, axis=0)
+    return logsumexp(parts, axis=0) + norm.logpdf(beside).sum(axis=1)
 
 
 def test_gaussians_are_those_of_the_mixture():

@@ -158,6 +158,9 @@ def regressors(Estimator, OfAnyRows):
             {"n_importance_samples": 3},
             {"path_gradient": True},
         ),
+        VAETransformer(
+            loss="log_loss", binarize=True, max_iter=2, hidden_layer_sizes=(8,)
+        ),
         VAETransformer(conditional=True, max_iter=2, hidden_layer_sizes=(8,)),
     ]
 )

@@ -1,6 +1,7 @@
 """VAETransformer: probabilistic PCA at the start, a density, samples of the prior."""
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -328,6 +329,51 @@ def test_samples_with_noise_of_a_bernoulli_are_binary(vae, X_unit):
     draws = estimator.sample(20_000, random_state=0, noise=True)
     assert set(np.unique(draws)) == {0.0, 1.0}
     assert_allclose(draws.mean(axis=0), means.mean(axis=0), atol=0.02)
+
+
+# Grey rows as probabilities of binary ones ----------------------------------------
+
+
+def grey(n=400):
+    """Two groups of rows: their pixels are one with these probabilities."""
+    return np.repeat([[0.9, 0.8, 0.1, 0.2], [0.2, 0.1, 0.9, 0.8]], n // 2, axis=0)
+
+
+def test_binarized_training_learns_the_density_of_binary_rows():
+    X = grey()
+    params = {"loss": "log_loss", "max_iter": 60, "learning_rate_init": 1e-2}
+    estimator = VAETransformer(1, binarize=True, **params).fit(X)
+    B = (np.random.default_rng(0).random(X.shape) < X).astype(float)
+    # All 16 binary rows, by the mixture of two groups that they come from.
+    states = np.array(list(itertools.product([0.0, 1.0], repeat=4)))
+    groups = [np.prod(np.where(states, p, 1 - p), axis=1) for p in (X[0], X[-1])]
+    truth = np.mean(groups, axis=0)
+    learned = np.exp(estimator.score_samples(states, n_samples=5000))
+    assert learned.sum() == pytest.approx(1.0, abs=0.02)
+    assert_allclose(learned, truth, atol=0.03)
+    # Grey rows that are learned as they are tell how binary ones fall less well.
+    with_grey = VAETransformer(1, **params).fit(X)
+    assert estimator.score(B) > with_grey.score(B)
+
+
+def test_binarized_training_has_its_latents_in_falling_order():
+    estimator = VAETransformer(
+        3, loss="log_loss", binarize=True, max_iter=5, hidden_layer_sizes=(8,)
+    )
+    with pytest.warns(ConvergenceWarning):
+        kl = estimator.fit(grey()).kl_per_component_
+    assert np.all(np.diff(kl) <= 0)
+
+
+def test_binarized_training_gives_the_same_bits_again(quick):
+    vaes = [quick(VAETransformer, loss="log_loss", binarize=True) for _ in range(2)]
+    first, second = (vae.fit(grey(100)).transform(grey(100)) for vae in vaes)
+    assert_array_equal(first, second)
+
+
+def test_binarize_goes_with_the_log_loss():
+    with pytest.raises(ValueError, match=r"binarize=True .* got loss='squared_error'"):
+        VAETransformer(binarize=True).fit(grey())
 
 
 def test_aggregated_prior_is_where_the_training_rows_are():

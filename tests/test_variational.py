@@ -14,7 +14,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from sklearn_ae._losses import LOSSES, AbsoluteError, LogLoss, SquaredError
 from sklearn_ae._networks import LinearStart
-from sklearn_ae._variational import VariationalAutoencoder, mixture_log_prob
+from sklearn_ae._variational import VariationalAutoencoder, mixture_log_ratio
 
 each_loss = pytest.mark.parametrize("loss", [loss() for loss in LOSSES.values()])
 
@@ -698,6 +698,65 @@ def test_decoder_sees_the_conditions():
     assert module(X).shape == (len(X), D)
 
 
+# Draws ----------------------------------------------------------------------------
+
+
+def test_rows_are_taken_as_they_are_unless_drawn():
+    x = unit_rows()
+    assert vae(LogLoss()).drawn(x) is x
+
+
+def test_drawn_rows_are_one_as_often_as_they_say():
+    x = unit_rows(1).expand(20_000, D)
+    drawn = vae(LogLoss(), binarize=True).drawn(x)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    # 6 standard errors of a share of 20,000.
+    torch.testing.assert_close(drawn.mean(dim=0), x[0], atol=6 * 0.0036, rtol=0)
+
+
+def test_conditions_are_not_drawn():
+    module = vae(LogLoss(), n_conditions=2, binarize=True)
+    x = torch.cat([unit_rows(), rows(d=2)], dim=1)
+    torch.testing.assert_close(module.drawn(x)[:, D:], x[:, D:])
+
+
+def test_loss_of_drawn_rows_is_that_of_binary_ones():
+    module, x = vae(LogLoss(), binarize=True), unit_rows()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        drawn = module.drawn(x)
+        module.binarize = False
+        wanted = module.loss(drawn)
+    module.binarize = True
+    torch.testing.assert_close(loss_with_fixed_noise(module, x), wanted)
+
+
+def test_draws_of_the_posterior_have_its_mean_and_spread():
+    module, x = vae(), rows(1)
+    z = module.draw_posterior(x.expand(40_000, D), torch.Generator().manual_seed(0))
+    mean, log_var = module.posterior(x)
+    std = torch.exp(0.5 * log_var)[0]
+    assert ((z.mean(dim=0) - mean[0]) / std).abs().max() < 6 / math.sqrt(40_000)
+    torch.testing.assert_close(z.std(dim=0), std, rtol=0.03, atol=0)
+
+
+def test_draws_taken_by_their_weights_come_from_the_true_posterior():
+    x = linear_data()
+    module = linear_vae(x, n_importance_samples=100)
+    # An encoder that is wrong about the spread, as one that was not trained for it.
+    with torch.no_grad():
+        module.encoder[-1].bias[K:] += 2.0 * math.log(2.0)
+    one = x[:1].expand(20_000, D)
+    with torch.no_grad():
+        z = module.draw_posterior(one, torch.Generator().manual_seed(0))
+    exact = exact_posterior(module, x[:1])
+    q_std = torch.exp(0.5 * module.posterior(x[:1])[1])[0]
+    std = exact.variance[0].sqrt()
+    assert (q_std / std).min() > 1.8
+    assert ((z.mean(dim=0) - exact.mean[0]) / std).abs().max() < 0.05
+    torch.testing.assert_close(z.std(dim=0), std, rtol=0.05, atol=0)
+
+
 # A mixture as the prior ---------------------------------------------------------------
 
 
@@ -716,15 +775,28 @@ def gaussians():
         )
 
     whitening = np.linalg.cholesky(np.linalg.inv(covariances))
-    mixture = [torch.from_numpy(a) for a in (np.log(weights), means, whitening)]
-    return mixture, logpdf
+    mixture = (np.log(weights), means, whitening, np.arange(K))
+    return [torch.from_numpy(part) for part in mixture], logpdf
+
+
+def standard_normal(z):
+    return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=-1)
 
 
 def test_log_density_of_a_mixture_is_that_of_scipy():
     mixture, logpdf = gaussians()
     z = torch.randn(4, 3, K, dtype=torch.float64)
-    expected = torch.from_numpy(logpdf(z.numpy()))
-    torch.testing.assert_close(mixture_log_prob(z, *mixture), expected)
+    expected = torch.from_numpy(logpdf(z.numpy())) - standard_normal(z)
+    torch.testing.assert_close(mixture_log_ratio(z, *mixture), expected)
+
+
+def test_latents_beside_those_of_the_mixture_are_standard_normal():
+    (*parts, _), logpdf = gaussians()
+    axes = torch.tensor([3, 1])
+    z = torch.randn(4, 3, 5, dtype=torch.float64)
+    of_mixture = torch.from_numpy(logpdf(z[..., axes].numpy()))
+    expected = of_mixture + standard_normal(z[..., [0, 2, 4]]) - standard_normal(z)
+    torch.testing.assert_close(mixture_log_ratio(z, *parts, axes), expected)
 
 
 def test_standard_normal_as_a_mixture_changes_nothing():
@@ -733,7 +805,7 @@ def test_standard_normal_as_a_mixture_changes_nothing():
     normal = torch.zeros(1), torch.zeros(1, K), torch.eye(K)[None]
     normal = [part.double() for part in normal]
     torch.testing.assert_close(
-        module.log_prob(x, eps, *normal), module.log_prob(x, eps)
+        module.log_prob(x, eps, *normal, torch.arange(K)), module.log_prob(x, eps)
     )
 
 
@@ -745,7 +817,7 @@ def test_estimate_is_unbiased_with_a_mixture_as_the_prior():
     weight = module.decoder[-1].weight.detach().numpy()
     bias = module.decoder[-1].bias.detach().numpy()
     noise = module.log_noise.exp().item() ** 2 * np.eye(D)
-    log_weights, means, whitening = (part.numpy() for part in mixture)
+    log_weights, means, whitening, _ = (part.numpy() for part in mixture)
     density = 0.0
     for log_weight, mean, matrix in zip(log_weights, means, whitening, strict=True):
         covariance = weight @ np.linalg.inv(matrix @ matrix.T) @ weight.T + noise
