@@ -352,14 +352,15 @@ def abnormality(
         lambda: -AutoencoderTransformer(random_state=seed).fit(X).score_samples(X_test),
     )
     # A density has a use for every latent that stands out of the noise.
-    for k in (2, 8):
-        vae = VAETransformer(k, random_state=seed)
+    for k in (2, 8, 16):
+        vae = VAETransformer(min(k, X.shape[1]), random_state=seed)
         name = "VAETransformer" if k == 2 else f"VAETransformer({k})"
         yield name, lambda vae=vae: -vae.fit(X).score_samples(X_test)
-        yield (
-            f"{name}, aggregated prior",  # the fit is that of the line before
-            lambda vae=vae: -vae.score_samples(X_test, prior="aggregated"),
-        )
+        for prior in ("aggregated", "exemplars"):  # the fit is that of the line before
+            yield (
+                f"{name}, {prior}",
+                lambda vae=vae, prior=prior: -vae.score_samples(X_test, prior=prior),
+            )
     forest = IsolationForest(random_state=seed)
     yield "isolation forest", lambda: -forest.fit(X).score_samples(X_test)
     yield "5-NN distance", lambda: neighbour_distance(X, X_test)

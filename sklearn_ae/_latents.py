@@ -3,6 +3,8 @@
 import copy
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -164,6 +166,38 @@ class LatentDensity:
         Z = random_state.standard_normal((n_samples, len(self.mean)))
         Z[:, self.axes] = drawn
         return Z
+
+
+@dataclass(frozen=True)
+class Exemplars:
+    """Posteriors N(mean, std^2) of training rows, whose average is a density."""
+
+    LIMIT: ClassVar[int] = 2000
+
+    n_rows: int  # that they stand for
+    mean: np.ndarray  # (m, k)
+    std: np.ndarray  # (m, k)
+
+    def pooled_with(
+        self, other: "Exemplars", random_state: np.random.RandomState
+    ) -> "Exemplars":
+        """Exemplars of both sets of rows, as many of each as its share of the rows."""
+        n_rows = self.n_rows + other.n_rows
+        n_all = min(self.LIMIT, len(self.mean) + len(other.mean))
+        n_own = min(len(self.mean), round(n_all * self.n_rows / n_rows))
+        own = random_state.permutation(len(self.mean))[:n_own]
+        new = random_state.permutation(len(other.mean))[: n_all - n_own]
+        return Exemplars(
+            n_rows,
+            np.concatenate([self.mean[own], other.mean[new]]),
+            np.concatenate([self.std[own], other.std[new]]),
+        )
+
+    def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+        """Draw latents (n_samples, k)."""
+        chosen = random_state.randint(len(self.mean), size=n_samples)
+        mean, std = self.mean[chosen], self.std[chosen]
+        return mean + std * random_state.standard_normal(mean.shape)
 
 
 def _mixture_by_bic(

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from . import _recipe
 from ._base import SEED_LIMIT, BaseAutoencoder, make_random_state, over_blocks
 from ._conditions import Conditions
-from ._latents import PATHS, n_principal_components, signed_order
+from ._latents import PATHS, Exemplars, n_principal_components, signed_order
 from ._losses import NoiseScale
 from ._marginals import match_columns
 from ._modules import Autoencoder
@@ -648,9 +648,14 @@ class VAETransformer(BaseAutoencoder):
         """The aggregated posterior: a mixture fitted to one draw for each row."""
         module = cast(VariationalAutoencoder, module)
         generator = _diagnostic_generator(x)
+        known: Exemplars | None = getattr(self, "_exemplars", None)
 
         def draw(rows: Tensor) -> Tensor:
             return module.draw_posterior(module.drawn(rows, generator), generator)
+
+        def moments(rows: Tensor) -> Tensor:
+            mean, log_var = module.posterior(module.drawn(rows, generator))
+            return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
 
         n_block = block_rows(module.loss_size)
         with enough_threads(module, n_block):
@@ -662,6 +667,11 @@ class VAETransformer(BaseAutoencoder):
             # Of latents that say nothing the prior knows all there is to know.
             axes=np.flatnonzero(self.kl_per_component_ > ACTIVE_KL),
         )
+        chosen = torch.from_numpy(random_state.permutation(len(x))[: Exemplars.LIMIT])
+        both = over_blocks(module, moments, x[chosen.to(x.device)]).cpu().numpy()
+        self._exemplars = Exemplars(len(x), *np.split(both, 2, axis=1))
+        if known is not None and self._moments is not None and self.n_iter_ > 1:
+            self._exemplars = known.pooled_with(self._exemplars, random_state)
 
     # Using a fitted estimator ---------------------------------------------------------
 
@@ -811,11 +821,13 @@ class VAETransformer(BaseAutoencoder):
         random_state : int, RandomState instance or None, default=None
             Seed of the draw; None takes the estimator's own ``random_state``.
 
-        prior : {"standard", "aggregated"}, default="standard"
+        prior : {"standard", "aggregated", "exemplars"}, default="standard"
             Where latents come from: "standard" is N(0, I), the prior that the model
             was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
             training rows' posteriors: where these do not fill N(0, I), rows are more
-            like the training rows.
+            like the training rows. "exemplars" takes the posterior of one training
+            row, of up to 2000 that the model remembers [2]_: rows are then variations
+            of training rows.
 
         noise : bool, default=False
             Whether to draw from the likelihood around the decoder's output too. Rows
@@ -848,6 +860,9 @@ class VAETransformer(BaseAutoencoder):
         .. [1] R. L. Iman and W. J. Conover, "A distribution-free approach to inducing
            rank correlation among input variables", Communications in Statistics -
            Simulation and Computation 11, 311-334, 1982.
+
+        .. [2] S. Norouzi, D. J. Fleet and M. Norouzi, "Exemplar VAE: linking generative
+           models, nearest neighbor retrieval, and data augmentation", NeurIPS 2020.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
@@ -882,6 +897,8 @@ class VAETransformer(BaseAutoencoder):
     ) -> np.ndarray:
         if prior == "aggregated":
             Z = self._latent_density.sample(n_samples, random_state)
+        elif prior == "exemplars":
+            Z = self._exemplars.sample(n_samples, random_state)
         else:
             Z = random_state.standard_normal((n_samples, self.n_components_))
         X = self.inverse_transform(Z, y)
@@ -952,9 +969,11 @@ class VAETransformer(BaseAutoencoder):
         random_state : int, RandomState instance or None, default=0
             Seed of the draws.
 
-        prior : {"standard", "aggregated"}, default="standard"
-            The density of latents: that of N(0, I), or that of the mixture which
-            ``sample(prior="aggregated")`` draws from.
+        prior : {"standard", "aggregated", "exemplars"}, default="standard"
+            The density of latents: that of N(0, I), or that which `sample` draws from
+            with the same prior. "aggregated" is the one for a density of many rows as
+            high as it can be, "exemplars" the one to find anomalies with: it is high
+            only near training rows. Both take longer than "standard".
 
         Returns
         -------
@@ -964,12 +983,19 @@ class VAETransformer(BaseAutoencoder):
         """
         X = self._validate_new_rows(X, y)
         _check_prior(prior)
-        mixture: list[Tensor] = []
+        method = "log_density"
+        parts: tuple[np.ndarray, ...] = ()
         if prior == "aggregated":
-            mixture = [torch.from_numpy(a) for a in self._latent_density.gaussians()]
+            method = "log_density_of_mixture"
+            parts = self._latent_density.gaussians()
+        elif prior == "exemplars":
+            method = "log_density_of_exemplars"
+            parts = self._exemplars.mean, self._exemplars.std
+        width = len(parts[0]) if prior == "exemplars" else 0
+        tensors = [torch.from_numpy(array) for array in parts]
         scores = np.full(len(X), -np.inf)
-        for eps, n_block in self._draws(n_samples, random_state):
-            part = self._compute("log_density", X, eps, *mixture, n_block=n_block)
+        for eps, n_block in self._draws(n_samples, random_state, width):
+            part = self._compute(method, X, eps, *tensors, n_block=n_block)
             np.logaddexp(scores, part + math.log(len(eps)), out=scores)
         return (scores - math.log(n_samples)).astype(X.dtype)
 
@@ -1034,8 +1060,13 @@ class VAETransformer(BaseAutoencoder):
             elbo=reconstruction - kl.sum(axis=1), reconstruction=reconstruction, kl=kl
         )
 
-    def _draws(self, n_samples: int, random_state: Any) -> Iterator[tuple[Tensor, int]]:
-        """Standard normal noise (S, 1, k) in parts, each with rows to take at once."""
+    def _draws(
+        self, n_samples: int, random_state: Any, width: int = 0
+    ) -> Iterator[tuple[Tensor, int]]:
+        """Standard normal noise (S, 1, k) in parts, each with rows to take at once.
+
+        For a row and a draw there are numbers as a row has, or of the width given.
+        """
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = int(make_random_state(random_state).randint(SEED_LIMIT))
         generator = torch.Generator().manual_seed(seed)
@@ -1044,7 +1075,8 @@ class VAETransformer(BaseAutoencoder):
             eps = torch.randn(
                 n_draws, 1, self.n_components_, generator=generator, dtype=torch.float64
             )
-            yield eps, max(1, _SCORE_BLOCK // (n_draws * self.module_.row_size))
+            n_numbers = n_draws * max(width, self.module_.row_size)
+            yield eps, max(1, _SCORE_BLOCK // n_numbers)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -1058,5 +1090,7 @@ def _diagnostic_generator(x: Tensor) -> torch.Generator:
 
 
 def _check_prior(prior: Any) -> None:
-    if prior not in ("standard", "aggregated"):
-        raise ValueError(f"prior must be 'standard' or 'aggregated'; got {prior!r}.")
+    if prior not in ("standard", "aggregated", "exemplars"):
+        raise ValueError(
+            f"prior must be 'standard', 'aggregated' or 'exemplars'; got {prior!r}."
+        )

@@ -6,12 +6,15 @@ features, and a latent vector behind its k latents: the engine sees rows of d + 
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from ._losses import SquaredError
 from ._modules import Autoencoder, map_inputs, map_outputs
+
+LogRatio = Callable[[Tensor], Tensor]  # (..., k) -> (...)
 
 
 def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -39,6 +42,24 @@ def mixture_log_ratio(
     ]
     # The constants log(2 pi) cancel.
     return torch.logsumexp(torch.stack(parts), dim=0) + 0.5 * z.square().sum(dim=-1)
+
+
+def exemplar_log_ratio(z: Tensor, means: Tensor, stds: Tensor) -> Tensor:
+    """Log-density of z (..., k) under the average of Gaussians, less that of N(0, I).
+
+    Each of the m Gaussians has means and standard deviations (m, k) of its own.
+    """
+    # The squares are multiplied out: an array (..., m, k) of differences would take k
+    # times the memory. What cancels then needs the digits of double precision.
+    z, means, precisions = z.double(), means.double(), stds.double() ** -2
+    squares = (
+        z.square() @ precisions.T
+        - 2.0 * (z @ (means * precisions).T)
+        + (means.square() * precisions).sum(dim=1)
+    )  # (..., m)
+    log_densities = 0.5 * (precisions.log().sum(dim=1) - squares)
+    average = torch.logsumexp(log_densities, dim=-1) - math.log(len(means))
+    return average + 0.5 * z.square().sum(dim=-1)
 
 
 class VariationalAutoencoder(Autoencoder):
@@ -201,19 +222,21 @@ class VariationalAutoencoder(Autoencoder):
         chosen = torch.multinomial(shares.T, 1, generator=generator)[:, 0]  # (n,)
         return z[chosen, torch.arange(len(x), device=x.device)]
 
-    def log_prob(self, x: Tensor, eps: Tensor, *mixture: Tensor) -> Tensor:
+    def log_prob(
+        self, x: Tensor, eps: Tensor, log_ratio: LogRatio | None = None
+    ) -> Tensor:
         """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
 
         log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
         in expectation that rises to log p(x) with S, and that is exact for any S
-        where q is the true posterior. The prior p(z) is N(0, I), or a mixture of
-        Gaussians as `mixture_log_ratio` takes it.
+        where q is the true posterior. The prior p(z) is N(0, I), or one of which
+        log_ratio gives the log-density less that of N(0, I).
         """
         mean, log_var = self.posterior(x)
         log_weights = self._log_weights(x, mean, log_var, eps)  # (S, n)
-        if mixture:
+        if log_ratio is not None:
             z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
-            log_weights = log_weights + mixture_log_ratio(z, *mixture)
+            log_weights = log_weights + log_ratio(z)
         return _log_mean_exp(log_weights)  # (n,)
 
     def _log_weights(
@@ -270,14 +293,35 @@ class VariationalAutoencoder(Autoencoder):
         """The bound on each row's log-density in the data's units: (n,) in nats."""
         return self.log_volume - self.loss(self.standardize(X))
 
-    def log_density(self, X: Tensor, eps: Tensor, *mixture: Tensor) -> Tensor:
+    def log_density(
+        self, X: Tensor, eps: Tensor, log_ratio: LogRatio | None = None
+    ) -> Tensor:
         """log_prob of rows in the data's units, with their volume: (n,) in nats."""
-        draws, *mixture_of_type = (
-            part.to(self.dtype) if part.is_floating_point() else part  # axes
-            for part in (eps, *mixture)
+        x = self.standardize(X)
+        return self.log_prob(x, eps.to(self.dtype), log_ratio) + self.log_volume
+
+    def log_density_of_mixture(
+        self,
+        X: Tensor,
+        eps: Tensor,
+        log_weights: Tensor,
+        means: Tensor,
+        whitening: Tensor,
+        axes: Tensor,
+    ) -> Tensor:
+        """log_density with a mixture, as `mixture_log_ratio` takes it, as the prior."""
+        log_weights, means, whitening = (
+            part.to(self.dtype) for part in (log_weights, means, whitening)
         )
-        log_prob = self.log_prob(self.standardize(X), draws, *mixture_of_type)
-        return log_prob + self.log_volume
+        return self.log_density(
+            X, eps, lambda z: mixture_log_ratio(z, log_weights, means, whitening, axes)
+        )
+
+    def log_density_of_exemplars(
+        self, X: Tensor, eps: Tensor, means: Tensor, stds: Tensor
+    ) -> Tensor:
+        """log_density with the average of Gaussians as the prior."""
+        return self.log_density(X, eps, lambda z: exemplar_log_ratio(z, means, stds))
 
     def posterior_moments(self, X: Tensor) -> Tensor:
         """Means and standard deviations of the posterior side by side: (n, 2k)."""

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from sklearn_ae._latents import (
+    Exemplars,
     LatentDensity,
     n_principal_components,
     principal_axes,
@@ -346,6 +347,36 @@ def test_pooling_leaves_its_parts_alone():
     density.pooled_with(LatentDensity(Z[200:]))
     np.testing.assert_array_equal(density.mean, mean)
     assert density.mixture is mixture
+
+
+# Exemplars ----------------------------------------------------------------------------
+
+
+def exemplars(n_rows, n_kept, at):
+    return Exemplars(n_rows, np.full((n_kept, 2), at), np.full((n_kept, 2), 0.1))
+
+
+def test_draws_of_exemplars_are_those_of_their_average():
+    both = Exemplars(2, np.array([[-5.0, 0.0], [5.0, 0.0]]), np.array([[1, 2], [1, 2]]))
+    drawn = both.sample(20_000, np.random.RandomState(0))
+    # 6 standard errors; the two differ by 10 and have a variance of 1 each.
+    np.testing.assert_allclose(drawn.mean(axis=0), 0.0, atol=0.22)
+    np.testing.assert_allclose(drawn.std(axis=0), [np.sqrt(26.0), 2.0], rtol=0.03)
+
+
+def test_few_exemplars_are_all_kept():
+    first, second = exemplars(30, 30, 0.0), exemplars(50, 50, 1.0)
+    pooled = first.pooled_with(second, np.random.RandomState(0))
+    assert pooled.n_rows == len(pooled.mean) == len(pooled.std) == 80
+    assert pooled.mean[:, 0].sum() == 50
+
+
+def test_many_exemplars_are_kept_by_their_shares_of_the_rows():
+    limit = Exemplars.LIMIT
+    first, second = exemplars(9 * limit, limit, 0.0), exemplars(limit, limit, 1.0)
+    pooled = first.pooled_with(second, np.random.RandomState(0))
+    assert len(pooled.mean) == limit
+    assert pooled.mean[:, 0].mean() == pytest.approx(0.1)
 
 
 # As Gaussians -------------------------------------------------------------------------

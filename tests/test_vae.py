@@ -376,22 +376,23 @@ def test_binarize_goes_with_the_log_loss():
         VAETransformer(binarize=True).fit(grey())
 
 
-def test_aggregated_prior_is_where_the_training_rows_are():
-    # Two far groups: N(0, I) draws from the gap between them, the mixture does not.
+@pytest.mark.parametrize("prior", ["aggregated", "exemplars"])
+def test_prior_is_where_the_training_rows_are(prior):
+    # Two far groups: N(0, I) draws from the gap between them, the others do not.
     rng = np.random.default_rng(0)
     X = np.repeat([[-5.0, 0.0, 1.0], [5.0, 1.0, 0.0]], 150, axis=0)
     X += 0.3 * rng.standard_normal(X.shape)
     estimator = VAETransformer(1, max_iter=0).fit(X)
     in_gap = [
-        np.mean(np.abs(estimator.sample(2000, 0, prior=prior)[:, 0]) < 2.5)
-        for prior in ("standard", "aggregated")
+        np.mean(np.abs(estimator.sample(2000, 0, prior=name)[:, 0]) < 2.5)
+        for name in ("standard", prior)
     ]
     assert in_gap[0] > 0.2
     assert in_gap[1] < 0.02
 
 
 def test_unknown_prior_is_told(trained):
-    with pytest.raises(ValueError, match="'standard' or 'aggregated'; got 'flat'"):
+    with pytest.raises(ValueError, match="'aggregated' or 'exemplars'; got 'flat'"):
         trained.sample(prior="flat")
 
 
@@ -471,18 +472,20 @@ def test_scores_and_bounds_take_any_number_of_draws_part_by_part(
     assert_allclose(trained.elbo(X, n_samples=48).elbo, bound, rtol=1e-9)
 
 
-def test_scores_hold_few_numbers_at_a_time(trained, X, monkeypatch):
+@pytest.mark.parametrize(("prior", "width"), [("standard", 5), ("exemplars", 60)])
+def test_scores_hold_few_numbers_at_a_time(trained, X, monkeypatch, prior, width):
     sizes = []
     log_prob = type(trained.module_).log_prob
+    assert X.shape == (60, 5)
 
-    def spy(self, x, eps):
-        sizes.append(len(eps) * x.numel())
-        return log_prob(self, x, eps)
+    def spy(self, x, eps, *args):
+        sizes.append(len(eps) * len(x) * width)
+        return log_prob(self, x, eps, *args)
 
     monkeypatch.setattr(type(trained.module_), "log_prob", spy)
-    monkeypatch.setattr("sklearn_ae._vae._SCORE_BLOCK", 2000)
-    trained.score_samples(X, n_samples=1000)
-    assert max(sizes) <= 2000
+    monkeypatch.setattr("sklearn_ae._vae._SCORE_BLOCK", 20_000)
+    trained.score_samples(X, n_samples=1000, prior=prior)
+    assert max(sizes) <= 20_000
 
 
 def test_scores_do_not_depend_on_the_other_rows_nor_on_their_order(trained, X):
@@ -837,18 +840,19 @@ def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
         estimator.partial_fit(chunk)
     assert estimator._latent_density.n_samples == 120
     assert estimator.sample(4, prior="aggregated").shape == (4, 3)
+    assert estimator._exemplars.n_rows == len(estimator._exemplars.mean) == 120
+    assert estimator.sample(4, prior="exemplars").shape == (4, 3)
 
 
-def test_density_with_the_aggregated_prior_is_that_of_its_samples():
+@pytest.mark.parametrize("prior", ["aggregated", "exemplars"])
+def test_density_is_that_of_samples_with_the_same_prior(prior):
     rng = np.random.default_rng(0)
     X = np.repeat([-5.0, 5.0], 150)[:, None] + 0.5 * rng.standard_normal((300, 1))
     estimator = VAETransformer(1, max_iter=0).fit(np.hstack([X, X[::-1]]))
-    S = estimator.sample(100_000, 0, noise=True, prior="aggregated")
+    S = estimator.sample(100_000, 0, noise=True, prior=prior)
     grid = np.stack(np.meshgrid(*[np.linspace(-1.0, 1.0, 9)] * 2), -1).reshape(-1, 2)
     corner = np.array([5.0, -5.0])
-    density = np.exp(
-        estimator.score_samples(grid + corner, n_samples=500, prior="aggregated")
-    )
+    density = np.exp(estimator.score_samples(grid + corner, n_samples=500, prior=prior))
     inside = np.all(np.abs(S - corner) < 1.0 + 0.125, axis=1).mean()
     assert density.sum() * 0.25**2 == pytest.approx(inside, rel=0.1)
 
@@ -860,7 +864,7 @@ def test_training_rows_are_likelier_under_the_aggregated_prior():
     estimator = VAETransformer(1, max_iter=0).fit(X)
     aggregated = estimator.score_samples(X, prior="aggregated")
     assert aggregated.mean() > estimator.score_samples(X).mean() + 0.3
-    with pytest.raises(ValueError, match="'standard' or 'aggregated'; got 'flat'"):
+    with pytest.raises(ValueError, match="'aggregated' or 'exemplars'; got 'flat'"):
         estimator.score_samples(X, prior="flat")
 
 

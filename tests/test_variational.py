@@ -14,7 +14,11 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from sklearn_ae._losses import LOSSES, AbsoluteError, LogLoss, SquaredError
 from sklearn_ae._networks import LinearStart
-from sklearn_ae._variational import VariationalAutoencoder, mixture_log_ratio
+from sklearn_ae._variational import (
+    VariationalAutoencoder,
+    exemplar_log_ratio,
+    mixture_log_ratio,
+)
 
 each_loss = pytest.mark.parametrize("loss", [loss() for loss in LOSSES.values()])
 
@@ -779,6 +783,10 @@ def gaussians():
     return [torch.from_numpy(part) for part in mixture], logpdf
 
 
+def as_prior(*mixture):
+    return lambda z: mixture_log_ratio(z, *mixture)
+
+
 def standard_normal(z):
     return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=-1)
 
@@ -805,7 +813,8 @@ def test_standard_normal_as_a_mixture_changes_nothing():
     normal = torch.zeros(1), torch.zeros(1, K), torch.eye(K)[None]
     normal = [part.double() for part in normal]
     torch.testing.assert_close(
-        module.log_prob(x, eps, *normal, torch.arange(K)), module.log_prob(x, eps)
+        module.log_prob(x, eps, as_prior(*normal, torch.arange(K))),
+        module.log_prob(x, eps),
     )
 
 
@@ -824,9 +833,38 @@ def test_estimate_is_unbiased_with_a_mixture_as_the_prior():
         of_rows = multivariate_normal(weight @ mean + bias, covariance)
         density = density + np.exp(log_weight) * of_rows.pdf(x[:6].numpy())
     parts = torch.randn(200, 500, 1, K, dtype=torch.float64)
+    prior = as_prior(*mixture)
     with torch.no_grad():
-        log_probs = torch.stack([module.log_prob(x[:6], e, *mixture) for e in parts])
+        log_probs = torch.stack([module.log_prob(x[:6], e, prior) for e in parts])
     ratios = (log_probs - torch.from_numpy(np.log(density))).exp()
     std_error = ratios.std(dim=0) / math.sqrt(len(parts))
     assert std_error.max() < 0.02
     assert ((ratios.mean(dim=0) - 1) / std_error).abs().max() < 6
+
+
+# Exemplars as the prior ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("least_std", [0.5, 1e-5])
+def test_density_of_exemplars_is_the_mean_of_their_gaussians(least_std):
+    means, z = torch.randn(9, K), torch.randn(4, 3, K)
+    stds = least_std + torch.rand(9, K) * (1.0 - least_std)
+    stds[0] = least_std
+    z[0, 0] = means[0] + 2.0 * least_std
+    of_each = Independent(Normal(means.double(), stds.double()), 1)
+    log_probs = of_each.log_prob(z.double()[..., None, :])  # (4, 3, 9)
+    wanted = torch.logsumexp(log_probs, dim=-1) - math.log(9)
+    ratio = exemplar_log_ratio(z, means, stds)
+    torch.testing.assert_close(
+        ratio, wanted - standard_normal(z.double()), rtol=1e-6, atol=1e-4
+    )
+
+
+def test_standard_normal_exemplars_change_nothing():
+    module, x = vae(), rows()
+    eps = torch.randn(5, 1, K, dtype=torch.float64)
+    zeros = torch.zeros(3, K)
+    torch.testing.assert_close(
+        module.log_density_of_exemplars(x, eps, zeros, zeros + 1.0),
+        module.log_density(x, eps),
+    )
