@@ -519,7 +519,10 @@ def train_one_pass(
         enough_threads(module, options.batch_size),
         fast_step(module, net.optimizer_, options.precision, is_fast(net)) as step,
     ):
-        initial = train_loss = row_losses(module, x, seed).mean().item()
+        # What a divergence is measured by: a few batches tell, all rows would take a
+        # good part of the pass.
+        watched = x[: 16 * options.batch_size]
+        initial = train_loss = row_losses(module, watched, seed).mean().item()
         try:
             net.notify("on_train_begin", X=x, y=None)
             net.notify("on_epoch_begin", dataset_train=x, dataset_valid=None)
