@@ -134,9 +134,8 @@ class LogLoss(SquaredError):
         return loss, output.sigmoid_().sub_(x).div_(output.numel())
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
-        x = x.expand_as(output)
-        losses = F.binary_cross_entropy_with_logits(output, x, reduction="none")
-        return -losses.sum(dim=-1)  # (..., d) -> (...)
+        # In half the time that binary_cross_entropy_with_logits takes.
+        return (output * x - F.softplus(output)).sum(dim=-1)  # (..., d) -> (...)
 
     def draw(
         self,

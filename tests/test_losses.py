@@ -88,6 +88,16 @@ def test_log_loss_reads_data_between_0_and_1_as_probabilities():
     )
 
 
+@pytest.mark.parametrize("logit", [-1e4, -50.0, 50.0, 1e4])
+@pytest.mark.parametrize("x", [0.0, 0.25, 1.0])
+def test_log_likelihood_of_a_sure_logit_is_linear_in_it(logit, x):
+    # log p = x log sigmoid(l) + (1 - x) log sigmoid(-l); the larger one of both is 0.
+    wanted = logit * x if logit < 0 else -logit * (1.0 - x)
+    output = torch.tensor([[logit]], dtype=torch.float32)
+    log_likelihood = LogLoss().log_likelihood(output, torch.tensor([[x]]), LOG_SCALE)
+    torch.testing.assert_close(log_likelihood, torch.tensor([wanted]))
+
+
 def test_log_loss_knows_no_noise():
     output, x = output_and_rows("log_loss")
     log_likelihood = LogLoss().log_likelihood
