@@ -57,6 +57,7 @@ N_SAMPLES = 2000
 N_RANKED = 10_000
 MIXTURE_SIZES = (1, 2, 4, 8, 16, 32)
 LATENTS = (2, 4, 8, 16)
+N_EXEMPLARS = 2000
 CLIP = 20.0  # standard deviations
 FEW_DRAWS = 5
 SECOND_RATE = 0.25  # of a training that goes on with more draws
@@ -353,7 +354,9 @@ def abnormality(
     )
     # A density has a use for every latent that stands out of the noise.
     for k in (2, 8, 16):
-        vae = VAETransformer(min(k, X.shape[1]), random_state=seed)
+        vae = VAETransformer(
+            min(k, X.shape[1]), n_exemplars=N_EXEMPLARS, random_state=seed
+        )
         name = "VAETransformer" if k == 2 else f"VAETransformer({k})"
         yield name, lambda vae=vae: -vae.fit(X).score_samples(X_test)
         for prior in ("aggregated", "exemplars"):  # the fit is that of the line before

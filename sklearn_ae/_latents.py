@@ -4,7 +4,6 @@ import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -172,18 +171,16 @@ class LatentDensity:
 class Exemplars:
     """Posteriors N(mean, std^2) of training rows, whose average is a density."""
 
-    LIMIT: ClassVar[int] = 2000
-
     n_rows: int  # that they stand for
     mean: np.ndarray  # (m, k)
     std: np.ndarray  # (m, k)
 
     def pooled_with(
-        self, other: "Exemplars", random_state: np.random.RandomState
+        self, other: "Exemplars", limit: int, random_state: np.random.RandomState
     ) -> "Exemplars":
-        """Exemplars of both sets of rows, as many of each as its share of the rows."""
+        """At most so many of both sets' rows, of each set by its share of the rows."""
         n_rows = self.n_rows + other.n_rows
-        n_all = min(self.LIMIT, len(self.mean) + len(other.mean))
+        n_all = min(limit, len(self.mean) + len(other.mean))
         n_own = min(len(self.mean), round(n_all * self.n_rows / n_rows))
         own = random_state.permutation(len(self.mean))[:n_own]
         new = random_state.permutation(len(other.mean))[: n_all - n_own]

@@ -134,6 +134,11 @@ class VAETransformer(BaseAutoencoder):
         cannot learn one draw by heart. Goes with ``loss="log_loss"``. Rows to be
         scored are taken as they are, so they should be binary.
 
+    n_exemplars : int, default=0
+        Training rows, at most, whose posteriors the fitted model remembers for
+        ``prior="exemplars"`` of `sample` and `score_samples`. The decoder gives much of
+        such rows back, so a model that is passed on tells of them.
+
     conditional : bool, default=False
         Whether to learn the density of X given y: labels, numbers or a table of both.
         y then goes to every method that takes or gives rows. A column of labels
@@ -326,6 +331,7 @@ class VAETransformer(BaseAutoencoder):
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "path_gradient": ["boolean"],
         "binarize": ["boolean"],
+        "n_exemplars": [Interval(Integral, 0, None, closed="left")],
         "conditional": ["boolean"],
     }
 
@@ -347,6 +353,7 @@ class VAETransformer(BaseAutoencoder):
         n_importance_samples=1,
         path_gradient=False,
         binarize=False,
+        n_exemplars=0,
         conditional=False,
         learning_rate_init="auto",
         alpha="auto",
@@ -378,6 +385,7 @@ class VAETransformer(BaseAutoencoder):
         self.n_importance_samples = n_importance_samples
         self.path_gradient = path_gradient
         self.binarize = binarize
+        self.n_exemplars = n_exemplars
         self.conditional = conditional
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
@@ -404,6 +412,7 @@ class VAETransformer(BaseAutoencoder):
     )
 
     _conditions: Conditions | None
+    _exemplars: Exemplars | None
 
     # Fitting --------------------------------------------------------------------------
 
@@ -648,14 +657,9 @@ class VAETransformer(BaseAutoencoder):
         """The aggregated posterior: a mixture fitted to one draw for each row."""
         module = cast(VariationalAutoencoder, module)
         generator = _diagnostic_generator(x)
-        known: Exemplars | None = getattr(self, "_exemplars", None)
 
         def draw(rows: Tensor) -> Tensor:
             return module.draw_posterior(module.drawn(rows, generator), generator)
-
-        def moments(rows: Tensor) -> Tensor:
-            mean, log_var = module.posterior(module.drawn(rows, generator))
-            return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
 
         n_block = block_rows(module.loss_size)
         with enough_threads(module, n_block):
@@ -667,11 +671,31 @@ class VAETransformer(BaseAutoencoder):
             # Of latents that say nothing the prior knows all there is to know.
             axes=np.flatnonzero(self.kl_per_component_ > ACTIVE_KL),
         )
-        chosen = torch.from_numpy(random_state.permutation(len(x))[: Exemplars.LIMIT])
+        self._exemplars = self._exemplars_of(module, x, random_state)
+
+    def _exemplars_of(
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        random_state: np.random.RandomState,
+    ) -> Exemplars | None:
+        """Posteriors of some rows of a fit, or of all passes up to this one."""
+        if not self.n_exemplars:
+            return None
+        chosen = torch.from_numpy(random_state.permutation(len(x))[: self.n_exemplars])
+        generator = _diagnostic_generator(x)
+
+        def moments(rows: Tensor) -> Tensor:
+            mean, log_var = module.posterior(module.drawn(rows, generator))
+            return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
+
         both = over_blocks(module, moments, x[chosen.to(x.device)]).cpu().numpy()
-        self._exemplars = Exemplars(len(x), *np.split(both, 2, axis=1))
-        if known is not None and self._moments is not None and self.n_iter_ > 1:
-            self._exemplars = known.pooled_with(self._exemplars, random_state)
+        exemplars = Exemplars(len(x), *np.split(both, 2, axis=1))
+        known: Exemplars | None = getattr(self, "_exemplars", None)
+        is_first = self._moments is None or self.n_iter_ == 1
+        if is_first or known is None:
+            return exemplars
+        return known.pooled_with(exemplars, self.n_exemplars, random_state)
 
     # Using a fitted estimator ---------------------------------------------------------
 
@@ -826,8 +850,8 @@ class VAETransformer(BaseAutoencoder):
             was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
             training rows' posteriors: where these do not fill N(0, I), rows are more
             like the training rows. "exemplars" takes the posterior of one training
-            row, of up to 2000 that the model remembers [2]_: rows are then variations
-            of training rows.
+            row, of those that the model remembers by ``n_exemplars`` [2]_: rows are
+            then variations of training rows.
 
         noise : bool, default=False
             Whether to draw from the likelihood around the decoder's output too. Rows
@@ -898,7 +922,7 @@ class VAETransformer(BaseAutoencoder):
         if prior == "aggregated":
             Z = self._latent_density.sample(n_samples, random_state)
         elif prior == "exemplars":
-            Z = self._exemplars.sample(n_samples, random_state)
+            Z = self._known_exemplars().sample(n_samples, random_state)
         else:
             Z = random_state.standard_normal((n_samples, self.n_components_))
         X = self.inverse_transform(Z, y)
@@ -990,7 +1014,7 @@ class VAETransformer(BaseAutoencoder):
             parts = self._latent_density.gaussians()
         elif prior == "exemplars":
             method = "log_density_of_exemplars"
-            parts = self._exemplars.mean, self._exemplars.std
+            parts = self._known_exemplars().mean, self._known_exemplars().std
         width = len(parts[0]) if prior == "exemplars" else 0
         tensors = [torch.from_numpy(array) for array in parts]
         scores = np.full(len(X), -np.inf)
@@ -998,6 +1022,14 @@ class VAETransformer(BaseAutoencoder):
             part = self._compute(method, X, eps, *tensors, n_block=n_block)
             np.logaddexp(scores, part + math.log(len(eps)), out=scores)
         return (scores - math.log(n_samples)).astype(X.dtype)
+
+    def _known_exemplars(self) -> Exemplars:
+        if self._exemplars is None:
+            raise ValueError(
+                'prior="exemplars" needs training rows that the model remembers: fit '
+                "with n_exemplars, for instance n_exemplars=2000; it was 0."
+            )
+        return self._exemplars
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`: higher is better, for model selection.

@@ -366,15 +366,15 @@ def test_draws_of_exemplars_are_those_of_their_average():
 
 def test_few_exemplars_are_all_kept():
     first, second = exemplars(30, 30, 0.0), exemplars(50, 50, 1.0)
-    pooled = first.pooled_with(second, np.random.RandomState(0))
+    pooled = first.pooled_with(second, 100, np.random.RandomState(0))
     assert pooled.n_rows == len(pooled.mean) == len(pooled.std) == 80
     assert pooled.mean[:, 0].sum() == 50
 
 
 def test_many_exemplars_are_kept_by_their_shares_of_the_rows():
-    limit = Exemplars.LIMIT
+    limit = 200
     first, second = exemplars(9 * limit, limit, 0.0), exemplars(limit, limit, 1.0)
-    pooled = first.pooled_with(second, np.random.RandomState(0))
+    pooled = first.pooled_with(second, limit, np.random.RandomState(0))
     assert len(pooled.mean) == limit
     assert pooled.mean[:, 0].mean() == pytest.approx(0.1)
 

@@ -159,7 +159,11 @@ def regressors(Estimator, OfAnyRows):
             {"path_gradient": True},
         ),
         VAETransformer(
-            loss="log_loss", binarize=True, max_iter=2, hidden_layer_sizes=(8,)
+            loss="log_loss",
+            binarize=True,
+            n_exemplars=5,
+            max_iter=2,
+            hidden_layer_sizes=(8,),
         ),
         VAETransformer(conditional=True, max_iter=2, hidden_layer_sizes=(8,)),
     ]

@@ -382,13 +382,31 @@ def test_prior_is_where_the_training_rows_are(prior):
     rng = np.random.default_rng(0)
     X = np.repeat([[-5.0, 0.0, 1.0], [5.0, 1.0, 0.0]], 150, axis=0)
     X += 0.3 * rng.standard_normal(X.shape)
-    estimator = VAETransformer(1, max_iter=0).fit(X)
+    estimator = VAETransformer(1, n_exemplars=300, max_iter=0).fit(X)
     in_gap = [
         np.mean(np.abs(estimator.sample(2000, 0, prior=name)[:, 0]) < 2.5)
         for name in ("standard", prior)
     ]
     assert in_gap[0] > 0.2
     assert in_gap[1] < 0.02
+
+
+@pytest.mark.parametrize("method", ["sample", "score_samples"])
+def test_exemplars_have_to_be_asked_for(trained, X, method):
+    rows = [X] if method == "score_samples" else []
+    with pytest.raises(ValueError, match=r"fit with n_exemplars.* it was 0"):
+        getattr(trained, method)(*rows, prior="exemplars")
+
+
+def test_as_many_exemplars_are_kept_as_were_asked_for(vae, X):
+    estimator = vae(n_exemplars=7).fit(X)
+    mean, std = estimator.posterior(X.astype(np.float32))
+    for kept, all_rows in zip(
+        (estimator._exemplars.mean, estimator._exemplars.std), (mean, std), strict=True
+    ):
+        assert kept.shape == (7, estimator.n_components_)
+        gaps = np.abs(kept[:, None] - all_rows[None]).max(axis=2).min(axis=1)
+        assert_allclose(gaps, 0.0, atol=1e-4)
 
 
 def test_unknown_prior_is_told(trained):
@@ -473,8 +491,9 @@ def test_scores_and_bounds_take_any_number_of_draws_part_by_part(
 
 
 @pytest.mark.parametrize("prior", ["standard", "exemplars"])
-def test_scores_hold_few_numbers_at_a_time(trained, X, monkeypatch, prior):
+def test_scores_hold_few_numbers_at_a_time(vae, X, monkeypatch, prior):
     sizes = []
+    trained = vae(n_exemplars=len(X)).fit(X)
     log_prob = type(trained.module_).log_prob
     # For a row and a draw: the row's own numbers, or one for each exemplar.
     width = X.shape[1] if prior == "standard" else len(X)
@@ -812,7 +831,12 @@ def test_free_bits_do_not_go_with_a_gradient_along_the_path(X):
     ("name", "value"),
     [("noise", "both"), ("kl_warmup", -1), ("free_bits", -0.1)]
     + [("n_importance_samples", 0), ("n_importance_samples", 1.5)]
-    + [("path_gradient", 2), ("conditional", "yes")],
+    + [
+        ("path_gradient", 2),
+        ("n_exemplars", -1),
+        ("binarize", 2),
+        ("conditional", "yes"),
+    ],
 )
 def test_bad_value_of_a_parameter(name, value, X):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of VAETransformer"):
@@ -837,7 +861,7 @@ def test_conditional_model_is_scored_by_a_grid_search(labelled):
 def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
     rng = np.random.default_rng(0)
     chunks = [rng.normal(size=(60, 3)) + shift for shift in (0.0, 5.0)]
-    estimator = vae(n_components=1)
+    estimator = vae(n_components=1, n_exemplars=1000)
     for chunk in chunks:
         estimator.partial_fit(chunk)
     assert estimator._latent_density.n_samples == 120
@@ -850,7 +874,8 @@ def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
 def test_density_is_that_of_samples_with_the_same_prior(prior):
     rng = np.random.default_rng(0)
     X = np.repeat([-5.0, 5.0], 150)[:, None] + 0.5 * rng.standard_normal((300, 1))
-    estimator = VAETransformer(1, max_iter=0).fit(np.hstack([X, X[::-1]]))
+    estimator = VAETransformer(1, n_exemplars=300, max_iter=0)
+    estimator.fit(np.hstack([X, X[::-1]]))
     S = estimator.sample(100_000, 0, noise=True, prior=prior)
     grid = np.stack(np.meshgrid(*[np.linspace(-1.0, 1.0, 9)] * 2), -1).reshape(-1, 2)
     corner = np.array([5.0, -5.0])
