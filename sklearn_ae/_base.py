@@ -862,10 +862,14 @@ class BaseAutoencoder(BaseEncoderDecoder):
         self._latent_density = self._density_of(Z, random_state)
 
     def _density_of(
-        self, Z: np.ndarray, random_state: np.random.RandomState, **options: Any
+        self,
+        Z: np.ndarray,
+        random_state: np.random.RandomState,
+        n_samples: int | None = None,
+        **options: Any,
     ) -> LatentDensity:
         """A density of the latents (n, k) of a fit, or of all passes up to this one."""
-        density = LatentDensity(Z)
+        density = LatentDensity(Z, n_samples)
         if self._moments is None:
             density.fit_mixture(Z, random_state, **options)
         elif self.n_iter_ > 1:

@@ -78,8 +78,8 @@ class LatentDensity:
     into one Gaussian, whose moments are all that has to be kept.
     """
 
-    def __init__(self, Z: np.ndarray):
-        self.n_samples = len(Z)
+    def __init__(self, Z: np.ndarray, n_samples: int | None = None):
+        self.n_samples = n_samples or len(Z)  # that the latents stand for
         self.mean = Z.mean(axis=0)  # (k,)
         centred = Z - self.mean
         self.covariance = centred.T @ centred / len(Z)  # (k, k)
@@ -106,6 +106,8 @@ class LatentDensity:
         are in the mixture, and the others are standard normal.
         """
         axes = np.arange(Z.shape[1]) if axes is None else axes
+        if len(axes) == 0:
+            self.axes = axes
         if not self.covariance[np.ix_(axes, axes)].any():
             return
         if len(Z) > max_rows:
@@ -138,6 +140,8 @@ class LatentDensity:
 
         Latents that are not among the axes are standard normal beside them.
         """
+        if self.mixture is None and len(self.axes) == 0:
+            return np.zeros(1), np.zeros((1, 0)), np.zeros((1, 0, 0)), self.axes
         if self.mixture is None:
             # What did not vary is given the width of rounding errors.
             floor = 1e-6 * max(np.trace(self.covariance) / len(self.mean), 1e-12)
@@ -151,6 +155,8 @@ class LatentDensity:
 
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw latents (n_samples, k)."""
+        if self.mixture is None and len(self.axes) == 0:
+            return random_state.standard_normal((n_samples, len(self.mean)))
         if self.mixture is None:
             return random_state.multivariate_normal(
                 self.mean, self.covariance, n_samples, check_valid="ignore"
@@ -181,7 +187,9 @@ class Exemplars:
         """At most so many of both sets' rows, of each set by its share of the rows."""
         n_rows = self.n_rows + other.n_rows
         n_all = min(limit, len(self.mean) + len(other.mean))
-        n_own = min(len(self.mean), round(n_all * self.n_rows / n_rows))
+        # By chance: rounded shares would leave out passes that are due less than one.
+        n_own = random_state.hypergeometric(self.n_rows, other.n_rows, n_all)
+        n_own = min(max(n_own, n_all - len(other.mean)), len(self.mean))
         own = random_state.permutation(len(self.mean))[:n_own]
         new = random_state.permutation(len(other.mean))[: n_all - n_own]
         return Exemplars(

@@ -131,13 +131,14 @@ class VAETransformer(BaseAutoencoder):
     binarize : bool, default=False
         Read values of X in training as probabilities of binary ones, and draw these
         anew in every step ("dynamic binarisation" of images [3]_): networks then
-        cannot learn one draw by heart. Goes with ``loss="log_loss"``. Rows to be
-        scored are taken as they are, so they should be binary.
+        cannot learn one draw by heart. Goes with ``loss="log_loss"``. After `fit` all
+        methods take rows as they are, so these should be binary.
 
     n_exemplars : int, default=0
         Training rows, at most, whose posteriors the fitted model remembers for
         ``prior="exemplars"`` of `sample` and `score_samples`. The decoder gives much of
-        such rows back, so a model that is passed on tells of them.
+        such rows back, so a model that is passed on tells of them. After `partial_fit`
+        they are of all passes, each as the networks of its pass saw it.
 
     conditional : bool, default=False
         Whether to learn the density of X given y: labels, numbers or a table of both.
@@ -636,7 +637,8 @@ class VAETransformer(BaseAutoencoder):
         is_trained = self._moments is None and self.best_iter_ > 0
         if self._starts_linear() or not is_trained or 2 * self.n_active_components_ > k:
             return
-        rows = x[:_COLLAPSE_ROWS].tensor_split([len(module.center)], dim=1)
+        some = module.drawn(x[:_COLLAPSE_ROWS], _diagnostic_generator(x))
+        rows = some.tensor_split([len(module.center)], dim=1)
         n_wanted = min(k, n_principal_components(*rows))
         if n_wanted == 0 or 2 * self.n_active_components_ > n_wanted:
             return
@@ -656,40 +658,45 @@ class VAETransformer(BaseAutoencoder):
     ) -> None:
         """The aggregated posterior: a mixture fitted to one draw for each row."""
         module = cast(VariationalAutoencoder, module)
-        generator = _diagnostic_generator(x)
+        # Another seed on every pass, or chunk after chunk would meet the same noise.
+        seed = (random_state.randint(SEED_LIMIT) + self.n_iter_) % SEED_LIMIT
+        random_state = np.random.RandomState(seed)
+        generator = torch.Generator(x.device).manual_seed(seed)
 
         def draw(rows: Tensor) -> Tensor:
             return module.draw_posterior(module.drawn(rows, generator), generator)
 
         n_block = block_rows(module.loss_size)
+        rows = _some_rows(x, _AGGREGATED_ROWS, random_state)
         with enough_threads(module, n_block):
-            Z = over_blocks(module, draw, x, n_block).cpu().numpy().astype(np.float64)
+            Z = over_blocks(module, draw, rows, n_block).cpu().numpy()
         self._latent_density = self._density_of(
-            Z,
+            Z.astype(np.float64),
             random_state,
+            n_samples=len(x),
             max_rows=_AGGREGATED_ROWS,
             # Of latents that say nothing the prior knows all there is to know.
             axes=np.flatnonzero(self.kl_per_component_ > ACTIVE_KL),
         )
-        self._exemplars = self._exemplars_of(module, x, random_state)
+        self._exemplars = self._exemplars_of(module, x, random_state, generator)
 
     def _exemplars_of(
         self,
         module: VariationalAutoencoder,
         x: Tensor,
         random_state: np.random.RandomState,
+        generator: torch.Generator,
     ) -> Exemplars | None:
         """Posteriors of some rows of a fit, or of all passes up to this one."""
         if not self.n_exemplars:
             return None
-        chosen = torch.from_numpy(random_state.permutation(len(x))[: self.n_exemplars])
-        generator = _diagnostic_generator(x)
 
         def moments(rows: Tensor) -> Tensor:
             mean, log_var = module.posterior(module.drawn(rows, generator))
             return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
 
-        both = over_blocks(module, moments, x[chosen.to(x.device)]).cpu().numpy()
+        rows = _some_rows(x, self.n_exemplars, random_state)
+        both = over_blocks(module, moments, rows).cpu().numpy()
         exemplars = Exemplars(len(x), *np.split(both, 2, axis=1))
         known: Exemplars | None = getattr(self, "_exemplars", None)
         is_first = self._moments is None or self.n_iter_ == 1
@@ -997,7 +1004,9 @@ class VAETransformer(BaseAutoencoder):
             The density of latents: that of N(0, I), or that which `sample` draws from
             with the same prior. "aggregated" is the one for a density of many rows as
             high as it can be, "exemplars" the one to find anomalies with: it is high
-            only near training rows. Both take longer than "standard".
+            only near training rows, and too high for the remembered ones themselves.
+            Its estimates are less tight, and rise further with ``n_samples``. Both
+            take longer than "standard".
 
         Returns
         -------
@@ -1014,7 +1023,8 @@ class VAETransformer(BaseAutoencoder):
             parts = self._latent_density.gaussians()
         elif prior == "exemplars":
             method = "log_density_of_exemplars"
-            parts = self._known_exemplars().mean, self._known_exemplars().std
+            exemplars = self._known_exemplars()
+            parts = exemplars.mean, exemplars.std
         width = len(parts[0]) if prior == "exemplars" else 0
         tensors = [torch.from_numpy(array) for array in parts]
         scores = np.full(len(X), -np.inf)
@@ -1097,23 +1107,32 @@ class VAETransformer(BaseAutoencoder):
     ) -> Iterator[tuple[Tensor, int]]:
         """Standard normal noise (S, 1, k) in parts, each with rows to take at once.
 
-        For a row and a draw there are numbers as a row has, or of the width given.
+        A row and a draw take as many numbers as a row has columns, or the width given.
         """
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = int(make_random_state(random_state).randint(SEED_LIMIT))
         generator = torch.Generator().manual_seed(seed)
-        for first in range(0, n_samples, _DRAWS_AT_ONCE):
-            n_draws = min(_DRAWS_AT_ONCE, n_samples - first)
+        width = max(width, self.module_.row_size)
+        at_once = max(1, min(_DRAWS_AT_ONCE, _SCORE_BLOCK // width))
+        for first in range(0, n_samples, at_once):
+            n_draws = min(at_once, n_samples - first)
             eps = torch.randn(
                 n_draws, 1, self.n_components_, generator=generator, dtype=torch.float64
             )
-            n_numbers = n_draws * max(width, self.module_.row_size)
-            yield eps, max(1, _SCORE_BLOCK // n_numbers)
+            yield eps, max(1, _SCORE_BLOCK // (n_draws * width))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = bool(self.conditional)
         return tags
+
+
+def _some_rows(x: Tensor, n_rows: int, random_state: np.random.RandomState) -> Tensor:
+    """At most n_rows of the rows of x, by chance."""
+    if len(x) <= n_rows:
+        return x
+    chosen = random_state.choice(len(x), n_rows, replace=False)
+    return x[torch.from_numpy(chosen).to(x.device)]
 
 
 def _diagnostic_generator(x: Tensor) -> torch.Generator:

@@ -33,15 +33,15 @@ def mixture_log_ratio(
     """
     z = z[..., axes]  # (..., a)
     log_scales = whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (c,)
+    total = z.new_full(z.shape[:-1], -math.inf)
     # One Gaussian after the other: all at once would take c times the memory.
-    parts = [
-        constant - 0.5 * ((z - mean) @ matrix).square().sum(dim=-1)
-        for constant, mean, matrix in zip(
-            log_weights + log_scales, means, whitening, strict=True
-        )
-    ]
+    for constant, mean, matrix in zip(
+        log_weights + log_scales, means, whitening, strict=True
+    ):
+        part = constant - 0.5 * ((z - mean) @ matrix).square().sum(dim=-1)
+        total = torch.logaddexp(total, part)
     # The constants log(2 pi) cancel.
-    return torch.logsumexp(torch.stack(parts), dim=0) + 0.5 * z.square().sum(dim=-1)
+    return total + 0.5 * z.square().sum(dim=-1)
 
 
 def exemplar_log_ratio(z: Tensor, means: Tensor, stds: Tensor) -> Tensor:
@@ -201,10 +201,10 @@ class VariationalAutoencoder(Autoencoder):
         return _beside((uniform < probabilities).to(x.dtype), conditions)
 
     def draw_posterior(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """A draw of each row's latents, from the posterior of the objective: (n, k).
+        """A draw of each row's latents, from the posterior of its bound: (n, k).
 
-        That of the importance-weighted bound is q(z | x) drawn from S times, and one of
-        the draws taken by its share of the weights (Cremer et al., 2017).
+        That of the ELBO is q(z | x). That of the importance-weighted bound is one of S
+        draws of q, taken by its share of the weights (Cremer et al., 2017).
         """
         mean, log_var = self.posterior(x)
         eps = torch.randn(

@@ -175,6 +175,7 @@ def test_few_draws_come_before_those_with_more(run, monkeypatch):
     assert row["few_draws"] == 2
     assert row["method"] == "VAETransformer(path_gradient=True)"
     assert row["nll_aggregated"] == pytest.approx(row["nll"], rel=0.1)
+    assert row["nll_aggregated"] != row["nll"]
     assert "with the aggregated prior" in text
 
 

@@ -376,7 +376,32 @@ def test_many_exemplars_are_kept_by_their_shares_of_the_rows():
     first, second = exemplars(9 * limit, limit, 0.0), exemplars(limit, limit, 1.0)
     pooled = first.pooled_with(second, limit, np.random.RandomState(0))
     assert len(pooled.mean) == limit
-    assert pooled.mean[:, 0].mean() == pytest.approx(0.1)
+    # 6 standard errors of a share of 200.
+    assert pooled.mean[:, 0].mean() == pytest.approx(0.1, abs=0.13)
+
+
+def test_late_exemplars_are_kept_too():
+    pooled = exemplars(20, 20, 0.0)
+    for i in range(1, 400):
+        random_state = np.random.RandomState(i)
+        pooled = pooled.pooled_with(exemplars(20, 20, float(i)), 50, random_state)
+    assert pooled.n_rows == 8000
+    assert len(pooled.mean) == 50
+    # Of 50 even shares of 400 passes, 25 are of the later half.
+    assert (pooled.mean[:, 0] >= 200).sum() == pytest.approx(25, abs=6 * 3.6)
+
+
+def test_without_axes_all_latents_are_standard_normal():
+    density = LatentDensity(np.full((30, 3), 0.2))
+    density.fit_mixture(
+        np.full((30, 3), 0.2), np.random.RandomState(0), axes=np.array([], dtype=int)
+    )
+    log_weights, means, whitening, axes = density.gaussians()
+    assert (len(log_weights), means.shape, whitening.shape) == (1, (1, 0), (1, 0, 0))
+    assert len(axes) == 0
+    drawn = density.sample(5000, np.random.RandomState(0))
+    np.testing.assert_allclose(drawn.std(axis=0), 1.0, atol=0.06)
+    assert drawn.shape == (5000, 3)
 
 
 # As Gaussians -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from sklearn_ae import VAETransformer
+from sklearn_ae._variational import VariationalAutoencoder
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -400,13 +401,44 @@ def test_exemplars_have_to_be_asked_for(trained, X, method):
 
 def test_as_many_exemplars_are_kept_as_were_asked_for(vae, X):
     estimator = vae(n_exemplars=7).fit(X)
-    mean, std = estimator.posterior(X.astype(np.float32))
-    for kept, all_rows in zip(
-        (estimator._exemplars.mean, estimator._exemplars.std), (mean, std), strict=True
-    ):
-        assert kept.shape == (7, estimator.n_components_)
-        gaps = np.abs(kept[:, None] - all_rows[None]).max(axis=2).min(axis=1)
-        assert_allclose(gaps, 0.0, atol=1e-4)
+    kept = np.hstack([estimator._exemplars.mean, estimator._exemplars.std])
+    of_rows = np.hstack(estimator.posterior(X.astype(np.float32)))
+    assert kept.shape == (7, 2 * estimator.n_components_)
+    gaps = np.abs(kept[:, None] - of_rows[None]).max(axis=2).min(axis=1)
+    assert_allclose(gaps, 0.0, atol=1e-4)
+
+
+def test_mixture_is_of_the_active_latents_alone(vae, X, monkeypatch):
+    kl = vae(n_components=3).fit(X).kl_per_component_
+    monkeypatch.setattr("sklearn_ae._vae.ACTIVE_KL", (kl[1] + kl[2]) / 2)
+    estimator = vae(n_components=3).fit(X)
+    assert_array_equal(estimator._latent_density.axes, [0, 1])
+    assert np.isfinite(estimator.score_samples(X, prior="aggregated")).all()
+
+
+def test_mixture_of_many_rows_is_large():
+    rng = np.random.default_rng(0)
+    group = np.arange(6000) % 24
+    X = 10.0 * np.stack([group % 6, group // 6, 0 * group], axis=1)
+    X += rng.normal(size=X.shape)
+    estimator = VAETransformer(2, max_iter=0).fit(X)
+    assert estimator._latent_density.mixture.n_components > 16
+
+
+@pytest.mark.parametrize("n_importance_samples", [1, 4])
+def test_mixture_is_fitted_to_draws_of_the_bounds_posterior(
+    vae, X, monkeypatch, n_importance_samples
+):
+    n_draws = []
+    draw_posterior = VariationalAutoencoder.draw_posterior
+
+    def spy(self, x, generator):
+        n_draws.append(self.n_importance_samples)
+        return draw_posterior(self, x, generator)
+
+    monkeypatch.setattr(VariationalAutoencoder, "draw_posterior", spy)
+    vae(n_importance_samples=n_importance_samples).fit(X)
+    assert set(n_draws) == {n_importance_samples}
 
 
 def test_unknown_prior_is_told(trained):
