@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 # More rows would sharpen a mixture of a few components no further.
-MIXTURE_ROWS = 2000
+_MIXTURE_ROWS = 2000
 _MIXTURE_SIZES = (1, 2, 4, 8, 16)
 # Beyond those, for as long as rows that were held out gain by it.
 _LARGE_MIXTURE_SIZES = (*_MIXTURE_SIZES, 32, 64, 128)
@@ -74,8 +74,8 @@ def _signs(z: Tensor, x: Tensor) -> Tensor:
 class LatentDensity:
     """A density of the training latents (n, k): Gaussian mixture or one Gaussian.
 
-    Latents that come chunk by chunk are pooled
-    into one Gaussian, whose moments are all that has to be kept.
+    Latents that come chunk by chunk are pooled into one Gaussian, whose moments are all
+    that has to be kept.
     """
 
     def __init__(self, Z: np.ndarray, n_samples: int | None = None):
@@ -96,7 +96,7 @@ class LatentDensity:
         Z: np.ndarray,
         random_state: np.random.RandomState,
         *,
-        max_rows: int = MIXTURE_ROWS,
+        max_rows: int = _MIXTURE_ROWS,
         axes: np.ndarray | None = None,
     ) -> None:
         """Fit a mixture to at most max_rows of the latents (n, k).
@@ -113,10 +113,19 @@ class LatentDensity:
         if len(Z) > max_rows:
             Z = Z[random_state.choice(len(Z), max_rows, replace=False)]
         Z = ((Z - self.mean) / self.scale)[:, axes]
-        if len(Z) > MIXTURE_ROWS:
-            self.mixture = _likeliest_mixture(Z, random_state)
+        if len(Z) > _MIXTURE_ROWS:
+            Z = random_state.permutation(Z)
+            held_out, kept = np.split(Z, [int(_HELD_OUT * len(Z))])
+            self.mixture = _best_mixture(
+                kept,
+                _LARGE_MIXTURE_SIZES,
+                lambda mixture: mixture.score(held_out),
+                random_state,
+            )
         elif len(Z) > 1:
-            self.mixture = _mixture_by_bic(Z, random_state)
+            self.mixture = _best_mixture(
+                Z, _MIXTURE_SIZES, lambda mixture: -mixture.bic(Z), random_state
+            )
         self.axes = axes
 
     def pooled_with(self, other: "LatentDensity") -> "LatentDensity":
@@ -205,47 +214,28 @@ class Exemplars:
         return mean + std * random_state.standard_normal(mean.shape)
 
 
-def _mixture_by_bic(
-    Z: np.ndarray, random_state: np.random.RandomState
+def _best_mixture(
+    Z: np.ndarray,
+    sizes: tuple[int, ...],
+    score: Callable[[GaussianMixture], float],
+    random_state: np.random.RandomState,
 ) -> GaussianMixture:
-    """The first mixture after which the BIC rises."""
-    best, best_bic = None, np.inf
-    for mixture in _mixtures(Z, _MIXTURE_SIZES, random_state):
-        bic = mixture.bic(Z)
-        if bic >= best_bic:
-            break
-        best, best_bic = mixture, bic
-    return best
-
-
-def _likeliest_mixture(
-    Z: np.ndarray, random_state: np.random.RandomState
-) -> GaussianMixture:
-    """The first mixture after which the density of rows held out falls."""
-    held_out, kept = np.split(random_state.permutation(Z), [int(_HELD_OUT * len(Z))])
+    """A mixture fitted to Z, of the first size after which the score falls."""
     best, best_score = None, -np.inf
-    for mixture in _mixtures(kept, _LARGE_MIXTURE_SIZES, random_state):
-        score = mixture.score(held_out)
-        if score <= best_score:
-            break
-        best, best_score = mixture, score
-    return best
-
-
-def _mixtures(
-    Z: np.ndarray, sizes: tuple[int, ...], random_state: np.random.RandomState
-) -> Iterator[GaussianMixture]:
-    """Mixtures of these sizes, one after the other, fitted to the rows of Z."""
     for size in sizes:
         # Twice the rows of a full covariance, or the components are guesses.
         if size > 1 and len(Z) < 2 * size * Z.shape[1]:
-            return
+            break
         mixture = GaussianMixture(size, random_state=random_state, reg_covar=1e-5)
         with warnings.catch_warnings():
             # An unfinished mixture is a candidate like any other.
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(Z)
-        yield mixture
+        value = score(mixture)
+        if value <= best_score:
+            break
+        best, best_score = mixture, value
+    return best
 
 
 # Ways from one set of latents (n, k) to another, as (n_steps, n, k) -------------------

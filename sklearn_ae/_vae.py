@@ -692,8 +692,7 @@ class VAETransformer(BaseAutoencoder):
             return None
 
         def moments(rows: Tensor) -> Tensor:
-            mean, log_var = module.posterior(module.drawn(rows, generator))
-            return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
+            return module.moments(module.drawn(rows, generator))
 
         rows = _some_rows(x, self.n_exemplars, random_state)
         both = over_blocks(module, moments, rows).cpu().numpy()

@@ -145,6 +145,11 @@ class VariationalAutoencoder(Autoencoder):
         mean, log_var = self.encoder(x).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
         return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
 
+    def moments(self, x: Tensor) -> Tensor:
+        """Means and standard deviations of the posterior side by side: (n, 2k)."""
+        mean, log_var = self.posterior(x)
+        return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
+
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]  # (n, d) -> (n, k)
 
@@ -216,9 +221,8 @@ class VariationalAutoencoder(Autoencoder):
         z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
         if len(z) == 1:
             return z[0]
-        shares = torch.softmax(
-            self._log_weights(x, mean, log_var, eps), dim=0
-        )  # (S, n)
+        log_weights = self._log_weights(x, mean, log_var, eps)  # (S, n)
+        shares = torch.softmax(log_weights, dim=0)
         chosen = torch.multinomial(shares.T, 1, generator=generator)[:, 0]  # (n,)
         return z[chosen, torch.arange(len(x), device=x.device)]
 
@@ -324,9 +328,8 @@ class VariationalAutoencoder(Autoencoder):
         return self.log_density(X, eps, lambda z: exemplar_log_ratio(z, means, stds))
 
     def posterior_moments(self, X: Tensor) -> Tensor:
-        """Means and standard deviations of the posterior side by side: (n, 2k)."""
-        mean, log_var = self.posterior(self.standardize(X))
-        return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
+        """As moments, of rows in the data's units."""
+        return self.moments(self.standardize(X))
 
     def expected_log_likelihood(self, X: Tensor, eps: Tensor) -> Tensor:
         """E_q log p(x | z) from draws eps (S, 1, k), in the data's units: (n,)."""

@@ -366,6 +366,13 @@ def test_binarized_training_has_its_latents_in_falling_order():
     assert np.all(np.diff(kl) <= 0)
 
 
+def test_divergence_of_drawn_rows_is_the_same_on_every_look(vae):
+    estimator = vae(loss="log_loss", binarize=True).fit(grey(100))
+    x = torch.from_numpy(grey(100)).float()
+    looks = [estimator._mean_kl(estimator.module_, x) for _ in range(2)]
+    assert_array_equal(*looks)
+
+
 def test_binarized_training_gives_the_same_bits_again(quick):
     vaes = [quick(VAETransformer, loss="log_loss", binarize=True) for _ in range(2)]
     first, second = (vae.fit(grey(100)).transform(grey(100)) for vae in vaes)
