@@ -116,6 +116,16 @@ def test_gradients_of_the_log_likelihood(name):
     )
 
 
+@each_loss
+def test_gradients_reach_rows_that_several_draws_share(name):
+    output, x = output_and_rows(name)
+    outputs = torch.stack([output, output.flip(0)])  # (2, n, d)
+    assert torch.autograd.gradcheck(
+        lambda outputs, x: LOSSES[name]().log_likelihood(outputs, x, LOG_SCALE),
+        (outputs.requires_grad_(), x.requires_grad_()),
+    )
+
+
 # The errors ---------------------------------------------------------------------------
 
 
