@@ -210,7 +210,8 @@ class BaseEncoderDecoder(
         self.loss_curve_ = result.loss_curve
         self.validation_loss_curve_ = result.validation_loss_curve
         self._moments = None
-        self._set_fitted(module, rows.x, rows.order, random_state)
+        with steady_convolutions(device):
+            self._set_fitted(module, rows.x, rows.order, random_state)
         self._warn_if_cut_short(result, self._n_epochs(len(X)), goes_on)
 
     def _ends_on_all_rows(self, n_samples: int, goes_on: bool, rows: _Rows) -> bool:
@@ -263,7 +264,8 @@ class BaseEncoderDecoder(
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
         self._moments = net.optimizer_.state_dict(), rows.order
-        self._set_fitted(module, rows.x, rows.order, random_state)
+        with steady_convolutions(device):
+            self._set_fitted(module, rows.x, rows.order, random_state)
 
     def _start(
         self,
