@@ -60,7 +60,7 @@ LATENTS = (2, 4, 8, 16)
 N_EXEMPLARS = 2000
 CLIP = 20.0  # standard deviations
 FEW_DRAWS = 5
-SECOND_RATE = 0.25  # of a training that goes on with more draws
+SECOND_RATE = 0.5  # of a training that goes on with more draws
 
 
 # MNIST --------------------------------------------------------------------------------
