@@ -20,6 +20,8 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.manifold import TSNE, trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from benchmarks._common import (
     RESULTS,
@@ -53,7 +55,10 @@ METHODS = {
     "vae": "VAETransformer(k, image_shape=(28, 28))",
     "faster_vae": "vae, learning_rate_init=6e-3",
     "bernoulli_vae": 'VAETransformer, convolutional, loss="log_loss"',
+    "wider_of_roots": "wider, roots of pixels",
+    "denoising_of_roots": "denoising, dense, (2048,), roots of pixels",
     "pca": "PCA",
+    "pca_of_roots": "PCA, roots of pixels",
     "umap": "UMAP",
     "tsne": "t-SNE",
     "pixels": "pixels",
@@ -61,7 +66,10 @@ METHODS = {
     "denoising": "DenoisingAutoencoderTransformer",
 }
 VAES = ("vae", "faster_vae", "bernoulli_vae")
-OURS = ("convolutional", "slower", "wider", "dense", *VAES)
+# What learns from the square roots of pixels, which spread what is dark.
+OF_ROOTS = "_of_roots"
+OURS_OF_ROOTS = ("wider_of_roots", "denoising_of_roots")
+OURS = ("convolutional", "slower", "wider", "dense", *VAES, *OURS_OF_ROOTS)
 # Latents that neighbours keep are checked on so many rows, as those who published did.
 TRUSTED_ROWS = 10_000
 # t-SNE has no transform: this many training images are laid out with the test images.
@@ -181,7 +189,8 @@ def measure(method: str, k: int, seed: int, images: Images, boots: Any) -> Row:
         X_back = model.inverse_transform(Z_test)
         row["mse"] = float(np.mean((images.X_test - X_back) ** 2))
     if method in OURS:
-        row |= {"n_epochs": model.n_iter_, "best_epoch": model.best_iter_}
+        fitted = model[-1] if method in OURS_OF_ROOTS else model
+        row |= {"n_epochs": fitted.n_iter_, "best_epoch": fitted.best_iter_}
     if k == 2:
         row["trustworthiness"] = trusted(images.X_train, Z_train)
     return row | measure_neighbors(images, Z_train, Z_test)
@@ -201,6 +210,18 @@ def timed_fit(model: Any, X: NDArray[Any]) -> Row:
 
 
 def make_model(method: str, k: int, seed: int) -> Any:
+    if method == "denoising_of_roots":
+        return of_roots(
+            DenoisingAutoencoderTransformer(
+                k,
+                hidden_layer_sizes=(2048,),
+                init="random",
+                corruption_level=0.15,
+                random_state=seed,
+            )
+        )
+    if method.endswith(OF_ROOTS):
+        return of_roots(make_model(method.removesuffix(OF_ROOTS), k, seed))
     if method == "convolutional":
         return AutoencoderTransformer(k, image_shape=IMAGE_SHAPE, random_state=seed)
     if method in ("slower", "wider"):
@@ -228,6 +249,13 @@ def make_model(method: str, k: int, seed: int) -> Any:
 
         return UMAP(n_components=k, random_state=seed, n_jobs=1)
     raise ValueError(f"Unknown method {method!r}; there are {', '.join(METHODS)}.")
+
+
+def of_roots(model: Any) -> Any:
+    """A model of the square roots of pixels, whose way back ends in pixels."""
+    # The check would mind that single precision squares roots to within 1e-7.
+    roots = FunctionTransformer(np.sqrt, np.square, check_inverse=False)
+    return make_pipeline(roots, model)
 
 
 def trusted(X: NDArray[Any], Z: NDArray[Any]) -> float:

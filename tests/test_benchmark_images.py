@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.decomposition import PCA
 
 from benchmarks import images
 from sklearn_ae import AutoencoderTransformer, _recipe
@@ -77,6 +78,22 @@ def test_error_is_that_of_pixels(few):
     row = images.measure("pca", 64 - 8, 0, few["mnist"], None)
     assert 0 < row["mse"] < few["mnist"].X_test.var()
     assert row["knn5"] == 1.0  # the sides are far apart
+
+
+def test_of_roots_comes_back_to_pixels(few):
+    X = few["mnist"].X_train
+    model = images.make_model("pca_of_roots", 5, 0).fit(X)
+    pca = PCA(5, random_state=0).fit(np.sqrt(X))
+    roots = pca.inverse_transform(pca.transform(np.sqrt(X)))
+    assert_allclose(model.transform(X), pca.transform(np.sqrt(X)), atol=1e-6)
+    assert_allclose(model.inverse_transform(model.transform(X)), roots**2, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", images.OURS_OF_ROOTS)
+def test_our_models_of_roots_are_measured(few, method):
+    row = images.measure(method, 2, 0, few["mnist"], None)
+    assert 0 < row["mse"] < 2 * few["mnist"].X_test.var()
+    assert row["n_epochs"] >= row["best_epoch"] >= 0
 
 
 def test_a_boot_unlike_any_digit_comes_first(few):
