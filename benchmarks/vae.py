@@ -24,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import cross_val_score
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._common import (
@@ -337,6 +337,12 @@ def neighbour_distance(X: Array, X_test: Array) -> Array:
     return NearestNeighbors(n_neighbors=5).fit(X).kneighbors(X_test)[0][:, -1]
 
 
+def mean_neighbour_distance(X: Array, X_test: Array) -> Array:
+    """Distance to the mean of the five nearest training rows."""
+    middle = KNeighborsRegressor(n_neighbors=5).fit(X, X).predict(X_test)
+    return np.linalg.norm(X_test - middle, axis=1)
+
+
 def pyod_scores(X: Array, X_test: Array, seed: int) -> Array:
     from pyod.models.auto_encoder import AutoEncoder
 
@@ -367,6 +373,7 @@ def abnormality(
     forest = IsolationForest(random_state=seed)
     yield "isolation forest", lambda: -forest.fit(X).score_samples(X_test)
     yield "5-NN distance", lambda: neighbour_distance(X, X_test)
+    yield "distance to 5-NN mean", lambda: mean_neighbour_distance(X, X_test)
     # As many components as the autoencoders have latents.
     yield "PCA likelihood", lambda: -PCA(2).fit(X).score_samples(X_test)
     if find_spec("pyod"):

@@ -113,6 +113,12 @@ def test_neighbour_distance_is_that_to_the_fifth():
     assert_allclose(vae.neighbour_distance(X, np.array([[0.0], [10.0]])), [4.0, 7.0])
 
 
+def test_mean_neighbour_distance_is_that_to_the_mean_of_five():
+    X = np.arange(8.0)[:, None]
+    X_test = np.array([[0.0], [10.0]])
+    assert_allclose(vae.mean_neighbour_distance(X, X_test), [2.0, 5.0])
+
+
 # The command --------------------------------------------------------------------------
 
 
