@@ -52,11 +52,12 @@ METHODS = {
     "slower": "convolutional, learning_rate_init=3e-3",
     "wider": "convolutional, 3e-3, (32, 64, 64) channels",
     "dense": "AutoencoderTransformer(k)",
+    "denoising_dense": "denoising, dense, (2048,)",
     "vae": "VAETransformer(k, image_shape=(28, 28))",
     "faster_vae": "vae, learning_rate_init=6e-3",
     "bernoulli_vae": 'VAETransformer, convolutional, loss="log_loss"',
     "wider_of_roots": "wider, roots of pixels",
-    "denoising_of_roots": "denoising, dense, (2048,), roots of pixels",
+    "denoising_dense_of_roots": "denoising, dense, (2048,), roots of pixels",
     "pca": "PCA",
     "pca_of_roots": "PCA, roots of pixels",
     "umap": "UMAP",
@@ -68,8 +69,9 @@ METHODS = {
 VAES = ("vae", "faster_vae", "bernoulli_vae")
 # What learns from the square roots of pixels, which spread what is dark.
 OF_ROOTS = "_of_roots"
-OURS_OF_ROOTS = ("wider_of_roots", "denoising_of_roots")
-OURS = ("convolutional", "slower", "wider", "dense", *VAES, *OURS_OF_ROOTS)
+OURS_OF_ROOTS = ("wider_of_roots", "denoising_dense_of_roots")
+PLAIN = ("convolutional", "slower", "wider", "dense", "denoising_dense")
+OURS = (*PLAIN, *VAES, *OURS_OF_ROOTS)
 # Latents that neighbours keep are checked on so many rows, as those who published did.
 TRUSTED_ROWS = 10_000
 # t-SNE has no transform: this many training images are laid out with the test images.
@@ -210,16 +212,6 @@ def timed_fit(model: Any, X: NDArray[Any]) -> Row:
 
 
 def make_model(method: str, k: int, seed: int) -> Any:
-    if method == "denoising_of_roots":
-        return of_roots(
-            DenoisingAutoencoderTransformer(
-                k,
-                hidden_layer_sizes=(2048,),
-                init="random",
-                corruption_level=0.15,
-                random_state=seed,
-            )
-        )
     if method.endswith(OF_ROOTS):
         return of_roots(make_model(method.removesuffix(OF_ROOTS), k, seed))
     if method == "convolutional":
@@ -234,6 +226,14 @@ def make_model(method: str, k: int, seed: int) -> Any:
         )
     if method == "dense":
         return AutoencoderTransformer(k, random_state=seed)
+    if method == "denoising_dense":
+        return DenoisingAutoencoderTransformer(
+            k,
+            hidden_layer_sizes=(2048,),
+            init="random",
+            corruption_level=0.15,
+            random_state=seed,
+        )
     if method in VAES:
         return VAETransformer(
             k,
