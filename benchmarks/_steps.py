@@ -20,8 +20,7 @@ from skorch import NeuralNet
 from torch import Tensor, nn
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._fast import fast_step
-from sklearn_ae._training import (
+from sklearn_ae._training.engine import (
     Batches,
     Schedule,
     TrainingOptions,
@@ -29,6 +28,7 @@ from sklearn_ae._training import (
     is_fast,
     make_net,
 )
+from sklearn_ae._training.fast import fast_step
 
 LEARNING_RATE = 1e-3
 HAS_PYOD = importlib.util.find_spec("pyod") is not None

@@ -25,8 +25,8 @@ from sklearn.pipeline import make_pipeline
 
 from benchmarks._common import RESULTS, describe_run
 from sklearn_ae import FaceSwapper
-from sklearn_ae._face_files import save_face_swapper
-from sklearn_ae._face_pictures import (
+from sklearn_ae.faces._files import save_face_swapper
+from sklearn_ae.faces._pictures import (
     list_pictures,
     read_picture,
     write_picture,

@@ -31,8 +31,11 @@ from benchmarks._common import (
     start,
     total_seconds,
 )
-from sklearn_ae import AutoencoderTransformer, _recipe, _selection, _training
-from sklearn_ae._base import BaseAutoencoder
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._estimators.base import BaseAutoencoder
+from sklearn_ae._training import engine as _training
+from sklearn_ae._training import recipe as _recipe
+from sklearn_ae._training import selection as _selection
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,11 @@ from benchmarks._steps import (
     make_regressor,
     our_epoch,
 )
-from sklearn_ae import AutoencoderTransformer, _recipe, _rows
-from sklearn_ae._recipe import n_validation_rows
-from sklearn_ae._rows import block_rows
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._tables import rows as _rows
+from sklearn_ae._tables.rows import block_rows
+from sklearn_ae._training import recipe as _recipe
+from sklearn_ae._training.recipe import n_validation_rows
 
 MB = 1e6
 BLOCK_ROWS = 8192  # of tables as they are made

@@ -4,11 +4,11 @@ Replace ``PCA(k)`` by ``AutoencoderTransformer(k)`` in a Pipeline and change not
 else.
 """
 
-from ._autoencoder import AutoencoderTransformer
-from ._denoising import DenoisingAutoencoderTransformer
-from ._face_swapper import FaceSwapper
-from ._regressor import EncoderDecoderRegressor
-from ._vae import VAETransformer
+from ._estimators.autoencoder import AutoencoderTransformer
+from ._estimators.denoising import DenoisingAutoencoderTransformer
+from ._estimators.regressor import EncoderDecoderRegressor
+from ._estimators.vae import VAETransformer
+from .faces._swapper import FaceSwapper
 
 __version__ = "0.1.0"
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sklearn import datasets
 from sklearn.exceptions import FitFailedWarning
 
-from ._extras import has_extra, import_extra
-from ._faces_command import add_faces_parser, run_faces
-from ._figures import comparison_figure, save_png
-from ._report import (
+from ._utils.extras import has_extra, import_extra
+from .comparison import DEFAULT_REDUCERS, compare_reducers, find_reducer
+from .comparison._figures import comparison_figure, save_png
+from .comparison._report import (
     format_best,
     format_columns,
     format_legend,
@@ -26,7 +26,7 @@ from ._report import (
     to_json,
     wrap,
 )
-from ._tables import (
+from .comparison._tables import (
     PARQUET_ENDINGS,
     TableError,
     is_table_path,
@@ -34,7 +34,7 @@ from ._tables import (
     prepare_table,
     read_table,
 )
-from .comparison import DEFAULT_REDUCERS, compare_reducers, find_reducer
+from .faces._command import add_faces_parser, run_faces
 
 PROGRAM = "python -m sklearn_ae"
 BUILT_IN = {

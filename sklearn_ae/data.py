@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ._extras import import_extra
-from ._rows import block_rows
+from ._tables.rows import block_rows
+from ._utils.extras import import_extra
 
 __all__ = ["ParquetTable", "to_npy"]
 

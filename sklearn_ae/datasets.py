@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml
 
-from ._extras import has_extra
+from ._utils.extras import has_extra
 
 __all__ = ["load_fashion_mnist", "load_mnist", "read_idx"]
 

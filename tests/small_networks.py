@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sklearn_ae._modules import MLP, Anchored
+from sklearn_ae._networks.modules import MLP, Anchored
 
 D, K = 5, 2  # columns and latents
 

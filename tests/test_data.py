@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_ae import AutoencoderTransformer, _rows
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._tables import rows as _rows
 from sklearn_ae.data import ParquetTable, to_npy
 
 N_ROWS = 250
@@ -103,7 +104,7 @@ def test_large_row_groups_are_warned_of(folder, monkeypatch):
 
 
 def test_without_pyarrow_the_extra_is_named(monkeypatch, folder):
-    monkeypatch.setattr("sklearn_ae._extras.has_extra", lambda package: False)
+    monkeypatch.setattr("sklearn_ae._utils.extras.has_extra", lambda package: False)
     with pytest.raises(ImportError, match=r"sklearn_ae\[parquet\]"):
         ParquetTable(folder)
 

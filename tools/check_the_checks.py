@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TESTS = ["README.md", "sklearn_ae", "tests/test_docstrings.py"]
+TESTS = ["README.md", "sklearn_ae", "tests/docs/test_docstrings.py"]
 STEPS = ["tests", "ruff", "format", "mypy", "imports"]
 NO_GALLERY = "-D plot_gallery=0"
 PLANTED_TEST = "tests/test_planted.py"
@@ -57,35 +57,35 @@ FAULTS = [
     Fault("format", "tools/planted.py", append("x = 'a'\n"), {"format"}, "planted.py"),
     Fault(
         "mypy",
-        "sklearn_ae/_losses.py",
+        "sklearn_ae/_networks/losses.py",
         append('\n\ndef planted() -> int:\n    return "one"\n'),
         {"mypy"},
         "Incompatible return value",
     ),
     Fault(
         "layers",
-        "sklearn_ae/_losses.py",
-        append("\n\ndef planted():\n    from . import _base\n\n    return _base\n"),
+        "sklearn_ae/_networks/losses.py",
+        append("\n\ndef planted():\n    from .._estimators import base\n\n    return base\n"),
         {"imports"},
-        "layers below its own BROKEN",
+        "floors below its own BROKEN",
     ),
     Fault(
         "no-layer",
         "sklearn_ae/_planted.py",
-        append('"""A file without a place in the layers."""\n'),
+        append('"""A room without a place in the layers."""\n'),
         {"imports"},
-        "layers below its own BROKEN",
+        "floors below its own BROKEN",
     ),
     Fault(
         "skorch",
-        "sklearn_ae/_modules.py",
+        "sklearn_ae/_networks/modules.py",
         append("\n\ndef planted():\n    import skorch\n\n    return skorch\n"),
         {"imports"},
         "imports skorch BROKEN",
     ),
     Fault(
         "extras",
-        "sklearn_ae/_modules.py",
+        "sklearn_ae/_networks/modules.py",
         append("\n\ndef planted():\n    import pandas\n\n    return pandas\n"),
         {"imports"},
         "installs BROKEN",
@@ -128,12 +128,12 @@ FAULTS = [
     ),
     Fault(
         "example",
-        "sklearn_ae/_losses.py",
+        "sklearn_ae/_networks/losses.py",
         append(
             '\n\ndef planted():\n    """Do nothing.\n\n    >>> 1 + 1\n    3\n    """\n'
         ),
         {"tests"},
-        "sklearn_ae._losses.planted",
+        "sklearn_ae._networks.losses.planted",
     ),
     Fault(
         "readme",
@@ -148,7 +148,7 @@ FAULTS = [
         append("\n```python\n1 + 1\n```\n"),
         {"tests"},
         "test_python_blocks_are_doctests[README.md]",
-        tests="tests/test_code_blocks.py",
+        tests="tests/docs/test_code_blocks.py",
     ),
     Fault(
         "shell-block",
@@ -156,7 +156,7 @@ FAULTS = [
         append("\n```sh\npython -m sklearn_ae compare digits --planted\n```\n"),
         {"tests"},
         "test_command_exists[README.md-python -m sklearn_ae compare digits --planted]",
-        tests="tests/test_code_blocks.py",
+        tests="tests/docs/test_code_blocks.py",
     ),
     Fault(
         "reference",
@@ -164,7 +164,7 @@ FAULTS = [
         replace("   to_npy\n", ""),
         {"tests"},
         "test_reference_has_every_public_object_once",
-        tests="tests/test_docs_site.py",
+        tests="tests/docs/test_docs_site.py",
     ),
     Fault(
         "target",
@@ -175,7 +175,7 @@ FAULTS = [
         ),
         {"tests"},
         "test_target_says_where_it_is_measured[Planted]",
-        tests="tests/test_docs_site.py",
+        tests="tests/docs/test_docs_site.py",
     ),
     Fault(
         "docs-link",
@@ -203,7 +203,7 @@ FAULTS = [
     ),
     Fault(
         "docs-name",
-        "sklearn_ae/plotting.py",
+        "sklearn_ae/plotting/__init__.py",
         replace("such as PCA or", "such as\n:class:`sklearn_ae.Planted` or"),
         {"docs"},
         "reference target not found: sklearn_ae.Planted",
@@ -223,7 +223,7 @@ FAULTS = [
         "pyproject.toml",
         replace(
             'packages = ["sklearn_ae"]',
-            'packages = ["sklearn_ae"]\nexclude = ["sklearn_ae/comparison.py"]',
+            'packages = ["sklearn_ae"]\nexclude = ["sklearn_ae/comparison"]',
         ),
         {"compare"},
         "No module named 'sklearn_ae.comparison'",

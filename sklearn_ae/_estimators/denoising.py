@@ -1,0 +1,332 @@
+"""DenoisingAutoencoderTransformer: learns to undo a corruption."""
+
+from numbers import Real
+from typing import ClassVar
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from .._networks.build import LinearStart
+from .._networks.corruptions import (
+    BlockCorruption,
+    CallableCorruption,
+    GaussianCorruption,
+    MaskingCorruption,
+    SaltAndPepperCorruption,
+    SwapCorruption,
+)
+from .._networks.modules import Autoencoder
+from .base import BaseAutoencoder
+
+
+class DenoisingAutoencoderTransformer(BaseAutoencoder):
+    """Autoencoder that learns to give back clean rows from corrupted ones.
+
+    In training the encoder sees each row corrupted, with new noise every time, and
+    the loss compares the reconstruction with the clean row. The latents then carry
+    what survives the corruption: the structure that the columns share. `transform`
+    and the held-out rows that decide about the best weights see no corruption.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of latents, at least 1.
+
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the encoder's hidden layers, first to last; the decoder has them in
+        reverse. An empty sequence gives linear networks. "auto" chooses from the
+        shape of X. With ``image_shape`` these are channels of convolutions.
+
+    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", \
+            "gelu", "silu"}, default="silu"
+        What stands between the layers.
+
+    loss : {"squared_error", "absolute_error", "log_loss"}, default="squared_error"
+        What a reconstruction is judged by. "log_loss" (binary cross-entropy) is for
+        values in [0, 1]; reconstructions then are in (0, 1) too.
+
+    init : {"auto", "pca", "random"}, default="auto"
+        "pca" starts encoder and decoder as PCA (a linear path plus an MLP whose last
+        layer is zero), so that training can only improve on it; it needs
+        ``loss="squared_error"`` or "absolute_error" and no networks of your own.
+        "random" gives plain MLPs. "auto" takes "pca" where it can.
+
+    encoder, decoder : torch.nn.Module, callable or None, default=None
+        Networks of your own. An instance is copied, never trained itself. A class or
+        a function is called with the widths of input and output, ``encoder(n_features,
+        n_components)`` and ``decoder(n_components, n_features)``, or with nothing
+        where it takes nothing. With ``loss="log_loss"`` the decoder gives logits.
+
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        Rows of X are flattened images of this shape, the last axis fastest, and the
+        networks are convolutional: each of ``hidden_layer_sizes`` is the number of
+        channels of a stage, which halves height and width (any size will do), and
+        two dense layers of 256 follow. X and latents stay 2-D arrays. Networks of your
+        own get rows of X as ever; the corruption "block" asks for the shape all the
+        same.
+
+    corruption : {"gaussian", "masking", "salt_and_pepper", "swap", "block"} or \
+            callable, default="gaussian"
+        What is done to a row before the encoder sees it in training: noise of
+        ``corruption_level`` standard deviations of each column; or, to that fraction
+        of the entries, replacing them by the column's mean ("masking"), by its lowest
+        or highest value ("salt_and_pepper"), or by the column's value in another row
+        ("swap"). "block" removes a rectangle of the image, at a random place, of random
+        shape and of that fraction of the area on average: the mean image's values take
+        its place; it needs ``image_shape``. A function gets a batch of rows as a tensor
+        of shape (n, n_features), in the units and the dtype of X, and returns one of
+        the same shape; what it draws from torch's global generator is reproducible.
+
+    corruption_level : float, default=0.3
+        Strength of the corruption: standard deviations for "gaussian", a fraction
+        between 0 and 1 for the others; a function sees nothing of it.
+
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
+        random one, less from PCA where a layer is wider than 256, and a tenth of that
+        where a training diverges.
+
+    alpha : float or "auto", default="auto"
+        Weight decay of the networks beside the linear paths, for the training as a
+        whole: weights that the data do not hold shrink by a factor of exp(-alpha) from
+        start to end, however many steps that takes. 0 is plain Adam, otherwise it is
+        AdamW. "auto" takes 0 from a random start; from a PCA start 1, and up to 3
+        where a table has fewer than 200 rows for each column.
+
+    batch_size : int or "auto", default="auto"
+        Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
+
+    max_iter : int or "auto", default="auto"
+        Epochs, at most: the learning rate rises and falls over so many. "auto" takes
+        75, or fewer on tables of over 10,000 rows. With 0 nothing is trained, and what
+        comes out is the start.
+
+    early_stopping : bool, default=True
+        Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
+        loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
+        Below 1000 rows the best epoch is found by 5-fold cross-validation instead, and
+        on all tables below 10,000 rows a last training, on all rows, is as long as the
+        held-out ones liked; not so with callbacks, which follow one training. A PCA
+        start stays where what was learned is not clearly better on the held-out rows.
+        Without early stopping the loss on the training rows decides.
+
+    validation_fraction : float, default=0.1
+        Share of the rows held out.
+
+    n_iter_no_change : int, default=25
+        Epochs without an improvement after which the training stops.
+
+    tol : float, default=1e-4
+        Least relative improvement that counts for ``n_iter_no_change``.
+
+    warm_start : bool, default=False
+        Let `fit` go on from the networks of the last call. A number
+        ``max_iter`` then counts the epochs of all calls, so raise it to train on;
+        "auto" trains as long again.
+
+    random_state : int, RandomState instance or None, default=0
+        Seed of everything random. An integer gives the same bits on every fit; None
+        takes fresh entropy. The global generators are never touched.
+
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "auto" takes CUDA where it is there, else the CPU.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What training steps multiply in. "bfloat16" takes less time where the processor
+        has instructions for it; parameters, losses and everything after training stay
+        in float32 or the dtype of X. "auto" chooses it where it saves a third of the
+        time or more: wide layers on CPUs with AVX512-BF16 or AMX, but not with
+        ``image_shape``.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks that follow the training, with the net that skorch gives them.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained module. Called with rows in the units of X it reconstructs them.
+
+    n_components_ : int
+        Number of latents.
+
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where X had names that are all strings.
+
+    n_iter_ : int
+        Epochs trained.
+
+    best_iter_ : int
+        Epoch that was best on held-out rows; 0 is the state before the first step. Its
+        weights are kept, or below 10,000 rows tell how long to train on all rows.
+
+    loss_curve_ : list of float
+        Mean training loss of each epoch, in standardised units.
+
+    validation_loss_curve_ : list of float or None
+        Mean loss of the held-out rows after each epoch; None without such rows. After
+        cross-validation this and the other curves are means over the folds.
+
+    reconstruction_err_ : float
+        Mean loss between the training rows and their reconstructions, per feature and
+        in the units of X.
+
+    history_ : skorch.history.History
+        skorch's record of the training.
+
+    See Also
+    --------
+    AutoencoderTransformer : The same without corruption.
+    VAETransformer : Learns a density, and can be sampled.
+
+    References
+    ----------
+    .. [1] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol, "Stacked
+       denoising autoencoders: learning useful representations in a deep network with a
+       local denoising criterion", Journal of Machine Learning Research 11, 3371-3408,
+       2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import DenoisingAutoencoderTransformer
+    >>> X = load_digits().data
+    >>> denoiser = DenoisingAutoencoderTransformer(16, corruption_level=1.0)
+    >>> denoiser = denoiser.fit(X[:1500])
+    >>> rng = np.random.default_rng(0)
+    >>> noisy = X[1500:] + rng.normal(scale=4.0, size=X[1500:].shape)
+    >>> clean = denoiser.reconstruct(noisy)
+    >>> bool(np.mean((clean - X[1500:]) ** 2) < np.mean((noisy - X[1500:]) ** 2))
+    True
+    >>> denoiser.transform(noisy).shape
+    (297, 16)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "corruption": [
+            StrOptions({"gaussian", "masking", "salt_and_pepper", "swap", "block"}),
+            callable,
+        ],
+        "corruption_level": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        hidden_layer_sizes="auto",
+        activation="silu",
+        loss="squared_error",
+        init="auto",
+        encoder=None,
+        decoder=None,
+        image_shape=None,
+        corruption="gaussian",
+        corruption_level=0.3,
+        learning_rate_init="auto",
+        alpha="auto",
+        batch_size="auto",
+        max_iter="auto",
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=25,
+        tol=1e-4,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+        device="auto",
+        precision="auto",
+        callbacks=None,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.init = init
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = image_shape
+        self.corruption = corruption
+        self.corruption_level = corruption_level
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+
+    def _validate_params(self):
+        super()._validate_params()
+        is_fraction = isinstance(self.corruption, str) and self.corruption != "gaussian"
+        if is_fraction and self.corruption_level > 1:
+            raise ValueError(
+                f"corruption_level is a fraction between 0 and 1 for corruption="
+                f"{self.corruption!r}; got {self.corruption_level!r}."
+            )
+        if self.corruption == "block" and self.image_shape is None:
+            raise ValueError(
+                'corruption="block" removes rectangles of an image: set image_shape, '
+                'or use corruption="masking" for rows that are no images.'
+            )
+
+    def _make_module(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        center: Tensor,
+        scale: Tensor,
+        x: Tensor | None = None,
+        linear_start: LinearStart | None = None,
+    ) -> Autoencoder:
+        corruption = None if x is None else self._make_corruption(x, center, scale)
+        return Autoencoder(
+            encoder,
+            decoder,
+            self._loss(),
+            center=center,
+            scale=scale,
+            corruption=corruption,
+        )
+
+    _STRUCTURE: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._STRUCTURE, "corruption")
+
+    def _update_module(self, module: Autoencoder) -> None:
+        if module.corruption is not None and not callable(self.corruption):
+            module.corruption.level = self.corruption_level
+
+    def _sorts_columns(self) -> bool:
+        # The user's function knows the columns by their places.
+        return super()._sorts_columns() and not callable(self.corruption)
+
+    def _make_corruption(self, x: Tensor, center: Tensor, scale: Tensor) -> nn.Module:
+        """The corruption for standardised rows such as x (n, d)."""
+        level = self.corruption_level
+        if self.corruption == "gaussian":
+            return GaussianCorruption(level, x.std(dim=0, correction=0))
+        if self.corruption == "masking":
+            return MaskingCorruption(level, x.mean(dim=0))
+        if self.corruption == "salt_and_pepper":
+            return SaltAndPepperCorruption(level, *torch.aminmax(x, dim=0))
+        if self.corruption == "swap":
+            return SwapCorruption(level)
+        if self.corruption == "block":
+            image_shape = self._image_shape(x.shape[1])
+            assert image_shape is not None  # _validate_params has seen to it
+            return BlockCorruption(level, x.mean(dim=0), image_shape)
+        return CallableCorruption(self.corruption, center, scale)

@@ -1,0 +1,1147 @@
+"""VAETransformer: the variational autoencoder."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import (
+    Bunch,
+    _safe_indexing,
+    check_consistent_length,
+    check_scalar,
+)
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from .._inference.latents import PATHS, Exemplars, n_principal_components, signed_order
+from .._inference.marginals import match_columns
+from .._networks.build import Layer, LinearStart
+from .._networks.losses import NoiseScale
+from .._networks.modules import Autoencoder
+from .._networks.variational import VariationalAutoencoder, kl_per_latent
+from .._tables.conditions import Conditions
+from .._tables.rows import Table, TableWithConditions, block_rows, sample_size
+from .._training import recipe
+from .._training.engine import TrainingOptions, enough_threads
+from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.warnings import warn
+from .base import BaseAutoencoder, over_blocks
+
+# Entries of an array (samples, rows, features) that score_samples holds at a time, and
+# the samples it takes at once.
+_SCORE_BLOCK = 2**22
+_DRAWS_AT_ONCE = 128
+# Draws among which a value of a new row is ranked.
+_N_RANKED = 10_000
+
+# Rows that the mixture for prior="aggregated" is fitted to.
+_AGGREGATED_ROWS = 30_000
+
+# A latent with less than this, in nats on average, says nothing about the rows.
+ACTIVE_KL = 0.01
+# Rows that tell what a collapsed model could have found.
+_COLLAPSE_ROWS = 2000
+
+
+class VAETransformer(BaseAutoencoder):
+    """Variational autoencoder that starts as probabilistic PCA.
+
+    A generative model: latents z come from N(0, I), and a row x from a likelihood
+    around the decoder's output. The encoder gives the mean and the log-variance of a
+    Gaussian posterior over z, and both networks maximise the evidence lower bound
+    (ELBO), a reconstruction term minus ``beta`` times the KL divergence of the
+    posterior from the prior. The width of the likelihood is learned, so that no weight
+    between the two terms needs tuning. With the squared error the start is
+    probabilistic PCA, for which the bound is tight.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of latents, at least 1.
+
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the encoder's hidden layers, first to last; the decoder has them in
+        reverse. An empty sequence gives linear networks. "auto" chooses from the
+        shape of X. With ``image_shape`` these are channels of convolutions.
+
+    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", \
+            "gelu", "silu"}, default="silu"
+        What stands between the layers.
+
+    loss : {"squared_error", "absolute_error", "log_loss"}, default="squared_error"
+        The likelihood of a row: Gaussian, Laplace, or (for values in [0, 1]) Bernoulli.
+
+    init : {"auto", "pca", "random"}, default="auto"
+        "pca" starts encoder and decoder as probabilistic PCA (a linear path plus an MLP
+        whose last layer is zero); it needs ``loss="squared_error"`` or
+        "absolute_error" and no networks of your own. "random" gives plain MLPs.
+        "auto" takes "pca" where it can.
+
+    encoder, decoder : torch.nn.Module, callable or None, default=None
+        Networks of your own. An instance is copied, never trained itself. A class or
+        a function is called with the widths of input and output, ``encoder(n_features,
+        2 * n_components)`` and ``decoder(n_components, n_features)``, or with nothing
+        where it takes nothing. The encoder gives the posterior's means and, beside
+        them, its log-variances. With ``loss="log_loss"`` the decoder gives logits.
+
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        Rows of X are flattened images of this shape, the last axis fastest, and the
+        networks are convolutional: each of ``hidden_layer_sizes`` is the number of
+        channels of a stage, which halves height and width (any size will do), and
+        two dense layers of 256 follow. X and latents stay 2-D arrays. Networks of your
+        own get rows of X as ever.
+
+    noise : {"shared", "per_column"}, default="shared"
+        Whether the likelihood's learned width is one number for all columns, as in
+        probabilistic PCA, or one for each, as in factor analysis. Both start at that
+        of probabilistic PCA. ``loss="log_loss"`` has none.
+
+    beta : float, default=1.0
+        Weight of the KL divergence; 1 makes the objective a bound on log p(x).
+
+    kl_warmup : float, default=0
+        Epochs over which the weight of the KL divergence rises to ``beta`` in even
+        steps, so that latents come to life before they are charged for. Held-out rows
+        are judged at the full weight in every epoch, and ``n_iter_no_change`` counts
+        from the end of the warm-up.
+
+    free_bits : float, default=0.0
+        Nats of KL divergence per latent, on the mean of a batch, that are not charged
+        for in training [5]_. Held-out rows are charged for all.
+
+    n_importance_samples : int, default=1
+        Draws from the posterior per row and step. With more than 1 the objective is
+        the importance-weighted bound [3]_, which is tighter; a step then takes as many
+        times the decoder's work.
+
+    path_gradient : bool, default=False
+        Leave out of the gradient, for the posterior, the part that is zero in the mean:
+        what is left follows the path of the draws [6]_, with more than one importance
+        sample their shares squared [7]_. Its noise vanishes as the posterior becomes
+        exact, and long trainings of a density end higher. On tables with rows far out,
+        where the posterior stays far from exact, it is the less steady of the two. Not
+        with ``free_bits``.
+
+    binarize : bool, default=False
+        Read values of X in training as probabilities of binary ones, and draw these
+        anew in every step ("dynamic binarisation" of images [3]_): networks then
+        cannot learn one draw by heart. Goes with ``loss="log_loss"``. After `fit` all
+        methods take rows as they are, so these should be binary.
+
+    n_exemplars : int, default=0
+        Training rows, at most, whose posteriors the fitted model remembers for
+        ``prior="exemplars"`` of `sample` and `score_samples`. The decoder gives much of
+        such rows back, so a model that is passed on tells of them. After `partial_fit`
+        they are of all passes, each as the networks of its pass saw it.
+
+    conditional : bool, default=False
+        Whether to learn the density of X given y: labels, numbers or a table of both.
+        y then goes to every method that takes or gives rows. A column of labels
+        becomes indicators, one of numbers is standardised; the networks see them
+        beside rows and latents, and networks of your own get as many more inputs. A
+        PCA start is that of what a linear regression on the conditions leaves. With
+        False y is ignored.
+
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start (with
+        ``image_shape`` 2e-3, and less where a layer is wider than 256), 1e-3 from a
+        random one, and a tenth of that where a training diverges.
+
+    alpha : float or "auto", default="auto"
+        Weight decay of the networks beside the linear paths, for the training as a
+        whole: weights that the data do not hold shrink by a factor of exp(-alpha) from
+        start to end, however many steps that takes. 0 is plain Adam, otherwise it is
+        AdamW. "auto" takes 0 from a random start; from a PCA start 1, and up to 3
+        where a table has fewer than 200 rows for each column.
+
+    batch_size : int or "auto", default="auto"
+        Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
+
+    max_iter : int or "auto", default="auto"
+        Epochs, at most: the learning rate rises and falls over so many. "auto" takes
+        75, or fewer on tables of over 10,000 rows. With 0 nothing is trained, and what
+        comes out is the start.
+
+    early_stopping : bool, default=True
+        Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
+        loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
+        Below 1000 rows the best epoch is found by 5-fold cross-validation instead, and
+        on all tables below 10,000 rows a last training, on all rows, is as long as the
+        held-out ones liked; not so with callbacks, which follow one training. A PCA
+        start stays where what was learned is not clearly better on the held-out rows.
+        Without early stopping the loss on the training rows decides.
+
+    validation_fraction : float, default=0.1
+        Share of the rows held out.
+
+    n_iter_no_change : int, default=25
+        Epochs without an improvement after which the training stops.
+
+    tol : float, default=1e-4
+        Least relative improvement that counts for ``n_iter_no_change``.
+
+    warm_start : bool, default=False
+        Let `fit` go on from the networks of the last call. A number
+        ``max_iter`` then counts the epochs of all calls, so raise it to train on;
+        "auto" trains as long again.
+
+    random_state : int, RandomState instance or None, default=0
+        Seed of everything random. An integer gives the same bits on every fit; None
+        takes fresh entropy. The global generators are never touched.
+
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "auto" takes CUDA where it is there, else the CPU.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What training steps multiply in. "bfloat16" takes less time where the processor
+        has instructions for it; parameters, losses and everything after training stay
+        in float32 or the dtype of X. "auto" chooses it where it saves a third of the
+        time or more: wide layers on CPUs with AVX512-BF16 or AMX, but not with
+        ``image_shape``.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks that follow the training, with the net that skorch gives them.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained module. Called with rows in the units of X it reconstructs them.
+
+    n_components_ : int
+        Number of latents.
+
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where X had names that are all strings.
+
+    n_iter_ : int
+        Epochs trained.
+
+    best_iter_ : int
+        Epoch that was best on held-out rows; 0 is the state before the first step. Its
+        weights are kept, or below 10,000 rows tell how long to train on all rows.
+
+    loss_curve_ : list of float
+        Mean training loss of each epoch, in standardised units.
+
+    validation_loss_curve_ : list of float or None
+        Mean loss of the held-out rows after each epoch; None without such rows. After
+        cross-validation this and the other curves are means over the folds.
+
+    reconstruction_err_ : float
+        Mean loss between the training rows and their reconstructions, per feature and
+        in the units of X.
+
+    noise_variance_ : float or ndarray of shape (`n_features_in_`,)
+        Learned variance of the likelihood around the decoder's output, in squared units
+        of X, for each column where ``noise="per_column"``; nan with
+        ``loss="log_loss"``.
+
+    kl_per_component_ : ndarray of shape (n_components,)
+        KL divergence of each latent's posterior from the prior, mean over the training
+        rows, in nats: what the latent says about a row, in falling order.
+
+    n_active_components_ : int
+        Number of latents with more than 0.01 nats. `fit` from a random start warns
+        where most latents are dead and principal components say that they need not be.
+
+    history_ : skorch.history.History
+        skorch's record of the training.
+
+    See Also
+    --------
+    AutoencoderTransformer : Deterministic, with the lower reconstruction error.
+    sklearn.decomposition.PCA : Its `score_samples` is that of probabilistic PCA.
+    sklearn.mixture.GaussianMixture : Another density with a log-likelihood.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and M. Welling, "Auto-encoding variational Bayes", ICLR 2014.
+
+    .. [2] M. E. Tipping and C. M. Bishop, "Probabilistic principal component analysis",
+       Journal of the Royal Statistical Society B 61, 611-622, 1999.
+
+    .. [3] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance weighted autoencoders",
+       ICLR 2016.
+
+    .. [4] O. Rybkin, K. Daniilidis and S. Levine, "Simple and effective VAE training
+       with calibrated decoders", ICML 2021.
+
+    .. [5] D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and
+       M. Welling, "Improved variational inference with inverse autoregressive flow",
+       NeurIPS 2016.
+
+    .. [6] G. Roeder, Y. Wu and D. Duvenaud, "Sticking the landing: simple,
+       lower-variance gradient estimators for variational inference", NIPS 2017.
+
+    .. [7] G. Tucker, D. Lawson, S. Gu and C. J. Maddison, "Doubly reparameterized
+       gradient estimators for Monte Carlo objectives", ICLR 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import VAETransformer
+    >>> X = load_iris().data
+    >>> vae = VAETransformer(2, random_state=0).fit(X)
+    >>> vae.transform(X).shape
+    (150, 2)
+    >>> vae.sample(3).shape
+    (3, 4)
+    >>> vae.reconstruct(X).shape
+    (150, 4)
+
+    The log-density of each row, in nats, and the parts of its lower bound:
+
+    >>> vae.score_samples(X).shape
+    (150,)
+    >>> bound = vae.elbo(X)
+    >>> bound.reconstruction.shape, bound.kl.shape
+    ((150,), (150, 2))
+
+    Posteriors of rows, draws of them, and the way from one row to another:
+
+    >>> mean, std = vae.posterior(X)
+    >>> mean.shape, std.shape
+    ((150, 2), (150, 2))
+    >>> Z = vae.sample_posterior(X, n_samples=5)
+    >>> Z.shape
+    (5, 150, 2)
+    >>> vae.inverse_transform(Z[0]).shape
+    (150, 4)
+    >>> vae.interpolate(X[:1], X[-1:], n_steps=7).shape
+    (7, 1, 4)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "noise": [StrOptions({"shared", "per_column"})],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "kl_warmup": [Interval(Real, 0, None, closed="left")],
+        "free_bits": [Interval(Real, 0, None, closed="left")],
+        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+        "path_gradient": ["boolean"],
+        "binarize": ["boolean"],
+        "n_exemplars": [Interval(Integral, 0, None, closed="left")],
+        "conditional": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        hidden_layer_sizes="auto",
+        activation="silu",
+        loss="squared_error",
+        init="auto",
+        encoder=None,
+        decoder=None,
+        image_shape=None,
+        noise="shared",
+        beta=1.0,
+        kl_warmup=0,
+        free_bits=0.0,
+        n_importance_samples=1,
+        path_gradient=False,
+        binarize=False,
+        n_exemplars=0,
+        conditional=False,
+        learning_rate_init="auto",
+        alpha="auto",
+        batch_size="auto",
+        max_iter="auto",
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=25,
+        tol=1e-4,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+        device="auto",
+        precision="auto",
+        callbacks=None,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.init = init
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = image_shape
+        self.noise = noise
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.free_bits = free_bits
+        self.n_importance_samples = n_importance_samples
+        self.path_gradient = path_gradient
+        self.binarize = binarize
+        self.n_exemplars = n_exemplars
+        self.conditional = conditional
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+
+    # The encoder gives a mean and a log-variance for each latent.
+    _outputs_per_latent = 2
+    _encoded_as = "means and log-variances side by side (n_samples, 2 * n_components)"
+
+    _STRUCTURE: ClassVar[tuple[str, ...]] = (
+        *BaseAutoencoder._STRUCTURE,
+        *("noise", "conditional"),
+    )
+
+    _conditions: Conditions | None
+    _exemplars: Exemplars | None
+
+    # Fitting --------------------------------------------------------------------------
+
+    def fit(self, X, y=None):
+        """Learn the networks from the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            With ``conditional=True`` what each row is conditioned on; ignored
+            otherwise.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return super().fit(X, y)
+
+    def partial_fit(self, X, y=None):
+        """Go on learning with one pass over the rows of X.
+
+        The first call lays out the networks and takes the centre, the scale and the
+        linear start from the rows it is given, so these should be typical; with
+        ``conditional=True`` it must know every label. Every call steps at
+        ``learning_rate_init``, holds no rows out, and leaves the axes of the latent
+        space as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, any number of them.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            With ``conditional=True`` what each row is conditioned on; ignored
+            otherwise.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        return super().partial_fit(X, y)
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        if self.free_bits > 0 and self.n_importance_samples > 1:
+            raise ValueError(
+                "free_bits are of the KL divergence, which the importance-weighted "
+                f"bound does not have; got free_bits={self.free_bits!r} with "
+                f"n_importance_samples={self.n_importance_samples}. Set one of the two."
+            )
+        if self.free_bits > 0 and self.path_gradient:
+            raise ValueError(
+                "free_bits are of the KL divergence in closed form, which "
+                f"path_gradient=True does without; got free_bits={self.free_bits!r}. "
+                "Set one of the two."
+            )
+        if self.binarize and self.loss != "log_loss":
+            raise ValueError(
+                "binarize=True draws binary values, of which the log loss is the "
+                f'likelihood; got loss={self.loss!r}. Use loss="log_loss".'
+            )
+        if self.conditional and self.image_shape is not None:
+            raise ValueError(
+                "conditional=True needs networks that take the conditions beside a "
+                "row, which those for images do not: leave image_shape at None, or "
+                "give an encoder and a decoder of your own."
+            )
+
+    @property
+    def _n_conditions(self) -> int:  # type: ignore[override]
+        return 0 if self._conditions is None else self._conditions.n_numbers
+
+    def _beside_conditions(
+        self, X: np.ndarray | Table, y: Any, reset: bool = False
+    ) -> np.ndarray | Table:
+        if reset:
+            self._conditions = None
+        is_conditional = self.conditional if reset else self._conditions is not None
+        if not is_conditional:
+            return X
+        if y is None:
+            raise ValueError(
+                "VAETransformer with conditional=True requires y to be passed, but the "
+                "target y is None. It describes rows given their conditions: labels or "
+                "a table, one row for each row of X."
+            )
+        if reset:
+            check_consistent_length(X, y)
+            self._conditions = Conditions(y)
+        conditions = cast(Conditions, self._conditions)
+        numbers = conditions.encode(y, len(X), X.dtype)  # (n, m)
+        if isinstance(X, Table):
+            return TableWithConditions(X, numbers)
+        return np.hstack([X, numbers])
+
+    def _sorts_columns(self) -> bool:
+        # Columns of the conditions stay behind those of the rows.
+        return super()._sorts_columns() and not self._n_conditions
+
+    def _make_module(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        center: Tensor,
+        scale: Tensor,
+        x: Tensor | None = None,
+        linear_start: LinearStart | None = None,
+    ) -> VariationalAutoencoder:
+        loss = self._loss()
+        # Before anything is learned, the noise is all the data's spread.
+        variance = 1.0 if linear_start is None else linear_start.noise_variance
+        return VariationalAutoencoder(
+            encoder,
+            decoder,
+            loss,
+            center=center,
+            scale=scale,
+            noise_scale=loss.noise_scale(variance),
+            noise_per_column=self.noise == "per_column",
+            n_conditions=self._n_conditions,
+            **self._objective(),
+        )
+
+    def _objective(self) -> dict[str, Any]:
+        names = (
+            "beta",
+            "kl_warmup",
+            "free_bits",
+            "n_importance_samples",
+            "path_gradient",
+            "binarize",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def _update_module(self, module: Autoencoder) -> None:
+        for name, value in self._objective().items():
+            setattr(module, name, value)
+
+    def _auto_learning_rate(self) -> float:
+        rate = super()._auto_learning_rate()
+        if self.image_shape is not None:
+            rate = min(rate, recipe.VARIATIONAL_PIXEL_LEARNING_RATE)
+        return rate
+
+    def _training_options(self, *args: Any, **kwargs: Any) -> TrainingOptions:
+        options = super()._training_options(*args, **kwargs)
+        # While the weight of the KL divergence rises, the bound that is watched may
+        # well fall.
+        patience = options.n_iter_no_change + math.ceil(self.kl_warmup)
+        return replace(options, n_iter_no_change=patience)
+
+    def _find_linear_start(
+        self, x: Tensor, random_state: np.random.RandomState
+    ) -> LinearStart:
+        if self._n_conditions:
+            return LinearStart.beside_conditions(
+                x, self._n_conditions, self.n_components, random_state
+            )
+        return super()._find_linear_start(x, random_state)
+
+    def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
+        return start.probabilistic_pca_layers()
+
+    def _align_latents(self, module: Autoencoder, x: Tensor) -> None:
+        module = cast(VariationalAutoencoder, module)
+        kl = self._mean_kl(module, x)
+        # The posterior's covariance is diagonal in these axes and in no others.
+        rows = x[:, : len(module.center)]
+        rotation = signed_order(over_blocks(module, module.encode, x), kl, rows)
+        rotation = rotation.to(module.dtype)
+        module.rotate(rotation, torch.zeros_like(rotation[0]))
+
+    def _mean_kl(self, module: VariationalAutoencoder, x: Tensor) -> Tensor:
+        """Mean KL divergence of each latent over standardised rows: (k,)."""
+
+        generator = _diagnostic_generator(x)
+
+        def kl_of_rows(rows: Tensor) -> Tensor:
+            return kl_per_latent(*module.posterior(module.drawn(rows, generator)))
+
+        return over_blocks(module, kl_of_rows, x).double().mean(dim=0)
+
+    def _set_fitted(
+        self,
+        module: Autoencoder,
+        x: Tensor,
+        order: Tensor,
+        random_state: np.random.RandomState,
+    ) -> None:
+        module = cast(VariationalAutoencoder, module)
+        self.kl_per_component_ = self._mean_kl(module, x).cpu().numpy()
+        self.n_active_components_ = int(np.sum(self.kl_per_component_ > ACTIVE_KL))
+        super()._set_fitted(module, x, order, random_state)
+        self.noise_variance_: Any = float("nan")
+        if module.loss_function.has_noise:
+            self.noise_variance_ = module.loss_function.noise_variance(
+                self._noise_scale()
+            )
+        self._warn_if_collapsed(module, x)
+
+    def _noise_scale(self) -> NoiseScale:
+        """Scale of the likelihood in the units of X: of all columns, or of each."""
+        log_noise = cast(VariationalAutoencoder, self.module_).log_noise.detach().cpu()
+        if log_noise.ndim == 0:
+            return log_noise.exp().item() * self.module_.scale.item()
+        return log_noise.double().exp().numpy() * self.module_.scale.item()
+
+    def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
+        """Warn where most latents are dead though the rows have something for them.
+
+        What a PCA start leaves without use was given up for a higher bound. From a
+        random start, latents may never have come to life: as many are expected as
+        there are principal components whose variance is beyond that of noise.
+        """
+        k = self.n_components_
+        is_trained = self._moments is None and self.best_iter_ > 0
+        if self._starts_linear() or not is_trained or 2 * self.n_active_components_ > k:
+            return
+        some = module.drawn(x[:_COLLAPSE_ROWS], _diagnostic_generator(x))
+        rows = some.tensor_split([len(module.center)], dim=1)
+        n_wanted = min(k, n_principal_components(*rows))
+        if n_wanted == 0 or 2 * self.n_active_components_ > n_wanted:
+            return
+        has_own = self.encoder is not None or self.decoder is not None
+        pca = "" if has_own or self.loss == "log_loss" else 'init="pca", '
+        warn(
+            f"The posterior collapsed: {k - self.n_active_components_} of {k} latents "
+            f"carry less than {ACTIVE_KL} nats, although {n_wanted} principal "
+            f"components stand out of the noise. Try {pca}kl_warmup=20, free_bits=0.1, "
+            f"n_importance_samples=10 or a lower beta (now {self.beta:g}); or ask for "
+            "fewer n_components.",
+            ConvergenceWarning,
+        )
+
+    def _set_latent_density(
+        self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
+    ) -> None:
+        """The aggregated posterior: a mixture fitted to one draw for each row."""
+        module = cast(VariationalAutoencoder, module)
+        # Another seed on every pass, or chunk after chunk would meet the same noise.
+        seed = (random_state.randint(SEED_LIMIT) + self.n_iter_) % SEED_LIMIT
+        random_state = np.random.RandomState(seed)
+        generator = torch.Generator(x.device).manual_seed(seed)
+
+        def draw(rows: Tensor) -> Tensor:
+            return module.draw_posterior(module.drawn(rows, generator), generator)
+
+        n_block = block_rows(module.loss_size)
+        rows = _some_rows(x, _AGGREGATED_ROWS, random_state)
+        with enough_threads(module, n_block):
+            Z = over_blocks(module, draw, rows, n_block).cpu().numpy()
+        self._latent_density = self._density_of(
+            Z.astype(np.float64),
+            random_state,
+            n_samples=len(x),
+            max_rows=_AGGREGATED_ROWS,
+            # Of latents that say nothing the prior knows all there is to know.
+            axes=np.flatnonzero(self.kl_per_component_ > ACTIVE_KL),
+        )
+        self._exemplars = self._exemplars_of(module, x, random_state, generator)
+
+    def _exemplars_of(
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        random_state: np.random.RandomState,
+        generator: torch.Generator,
+    ) -> Exemplars | None:
+        """Posteriors of some rows of a fit, or of all passes up to this one."""
+        if not self.n_exemplars:
+            return None
+
+        def moments(rows: Tensor) -> Tensor:
+            return module.moments(module.drawn(rows, generator))
+
+        rows = _some_rows(x, self.n_exemplars, random_state)
+        both = over_blocks(module, moments, rows).cpu().numpy()
+        exemplars = Exemplars(len(x), *np.split(both, 2, axis=1))
+        known: Exemplars | None = getattr(self, "_exemplars", None)
+        is_first = self._moments is None or self.n_iter_ == 1
+        if is_first or known is None:
+            return exemplars
+        return known.pooled_with(exemplars, self.n_exemplars, random_state)
+
+    # Using a fitted estimator ---------------------------------------------------------
+
+    def transform(self, X, y=None):
+        """Encode the rows of X: the mean of the posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents, of the dtype of X (float64 unless X is float32).
+        """
+        return self._on_rows(X, "transform", y)
+
+    def fit_transform(self, X, y=None):
+        """Learn the networks from the rows of X, and encode these.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            With ``conditional=True`` what each row is conditioned on; ignored
+            otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+        """
+        return self.fit(X, y).transform(X, y)
+
+    def inverse_transform(self, Z, y=None):
+        """Decode latents.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            Conditions of the rows to be, where the model is conditional: one for each
+            row or one for all. Ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Mean of the likelihood for each row of Z, in the units of the training
+            rows; with ``loss="log_loss"`` probabilities between 0 and 1.
+        """
+        Z = self._beside_conditions(self._validate_latents(Z), y)
+        return self._compute("inverse_transform", Z)
+
+    def reconstruct(self, X, y=None):
+        """Encode and decode the rows of X: what the latents keep of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            Equal to ``inverse_transform(transform(X))``.
+        """
+        return self._on_rows(X, "forward", y)
+
+    def posterior(self, X, y=None):
+        """Return mean and standard deviation of each row's posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_components)
+            Means, as `transform` gives them.
+
+        std : ndarray of shape (n_samples, n_components)
+            Standard deviations; the prior's are 1.
+        """
+        both = self._on_rows(X, "posterior_moments", y)
+        return both[:, : self.n_components_], both[:, self.n_components_ :]
+
+    def sample_posterior(self, X, n_samples=1, random_state=None, *, y=None):
+        """Draw latents of each row from its posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        n_samples : int, default=1
+            Draws for each row.
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws; None takes the estimator's own ``random_state``.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_rows, n_components)
+            One set of latents after the other; `inverse_transform` takes each.
+        """
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        mean, std = self.posterior(X, y)
+        seed = self.random_state if random_state is None else random_state
+        eps = make_random_state(seed).standard_normal((n_samples, *mean.shape))
+        return mean + std * eps.astype(mean.dtype)
+
+    def sample(
+        self,
+        n_samples=1,
+        random_state=None,
+        *,
+        prior="standard",
+        noise=False,
+        like=None,
+        y=None,
+    ):
+        """Draw new rows: latents from the prior, decoded.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw; None takes the estimator's own ``random_state``.
+
+        prior : {"standard", "aggregated", "exemplars"}, default="standard"
+            Where latents come from: "standard" is N(0, I), the prior that the model
+            was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
+            training rows' posteriors: where these do not fill N(0, I), rows are more
+            like the training rows. "exemplars" takes the posterior of one training
+            row, of those that the model remembers by ``n_exemplars`` [2]_: rows are
+            then variations of training rows.
+
+        noise : bool, default=False
+            Whether to draw from the likelihood around the decoder's output too. Rows
+            with it have the density that `score_samples` gives for the same prior;
+            without it, they are what is left when the noise is averaged out, as one
+            likes to see of images.
+
+        like : array-like of shape (n_rows, n_features), default=None
+            Rows, as a rule those of `fit`, whose columns the new ones are to be like:
+            a value becomes the one that has its rank in that column [1]_, or where
+            values hardly repeat one between two of them. Numbers that are whole there
+            are whole, none is beyond the least and the largest, and skewed columns are
+            as skewed; how columns go together is the model's. The rows no longer have
+            the density of `score_samples`, and they hold values of those given: they
+            do not make them anonymous. For a conditional model these should be rows
+            with the conditions in y.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            Conditions of the rows to be, where the model is conditional: one for each
+            row, or a single one for all of them. Ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            New rows in the units of the training rows. With ``loss="log_loss"`` they
+            are probabilities between 0 and 1, and with ``noise=True`` 0 or 1.
+
+        References
+        ----------
+        .. [1] R. L. Iman and W. J. Conover, "A distribution-free approach to inducing
+           rank correlation among input variables", Communications in Statistics -
+           Simulation and Computation 11, 311-334, 1982.
+
+        .. [2] S. Norouzi, D. J. Fleet and M. Norouzi, "Exemplar VAE: linking generative
+           models, nearest neighbor retrieval, and data augmentation", NeurIPS 2020.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        _check_prior(prior)
+        seed = self.random_state if random_state is None else random_state
+        random_state = make_random_state(seed)
+        if like is not None:
+            try:
+                like = self._validate_rows(like, False, self.module_.loss_function)
+            except ValueError as error:
+                raise ValueError(f"like must be rows as in fit: {error}") from error
+            if isinstance(like, Table):
+                n_rows = sample_size(*like.shape)
+                like = like.take(np.linspace(0, len(like) - 1, n_rows).astype(np.intp))
+        draw = partial(self._draw_rows, prior=prior, noise=noise)
+        X = draw(n_samples, random_state, y=y)
+        if like is None:
+            return X
+        # Ranks do not depend on how many rows were asked for, nor on their seed.
+        fixed = np.random.RandomState(SEED_LIMIT)
+        if self._conditions is not None and np.ndim(y) > self._conditions.is_table:
+            y = _safe_indexing(y, fixed.randint(len(y), size=_N_RANKED))
+        return match_columns(X, draw(_N_RANKED, fixed, y=y), like, random_state)
+
+    def _draw_rows(
+        self,
+        n_samples: int,
+        random_state: np.random.RandomState,
+        prior: str,
+        noise: bool,
+        y: Any,
+    ) -> np.ndarray:
+        if prior == "aggregated":
+            Z = self._latent_density.sample(n_samples, random_state)
+        elif prior == "exemplars":
+            Z = self._known_exemplars().sample(n_samples, random_state)
+        else:
+            Z = random_state.standard_normal((n_samples, self.n_components_))
+        X = self.inverse_transform(Z, y)
+        if not noise:
+            return X
+        loss = self.module_.loss_function
+        return loss.draw(X, self._noise_scale(), random_state)
+
+    def interpolate(self, X_start, X_end, n_steps=10, *, path="linear", y=None):
+        """Decode the way between the latents of two rows.
+
+        Parameters
+        ----------
+        X_start, X_end : array-like of shape (n_rows, n_features)
+            Rows to start from and to arrive at, in the units of the training rows.
+
+        n_steps : int, default=10
+            Points on the way, both ends among them; at least 2.
+
+        path : {"linear", "spherical"}, default="linear"
+            "linear" is straight. "spherical" turns from one latent vector to the other
+            at an even angle and changes its length evenly: with many latents the
+            middle of a straight line is nearer to the origin than draws of the prior.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_steps, n_rows, n_features)
+            Decoded rows; the first and the last are the reconstructions of the ends.
+        """
+        check_scalar(n_steps, "n_steps", Integral, min_val=2)
+        if path not in PATHS:
+            raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
+        start = self._on_rows(X_start, "transform", y)
+        end = self._on_rows(X_end, "transform", y)
+        if len(start) != len(end):
+            raise ValueError(
+                f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
+                "expected."
+            )
+        Z = PATHS[path](start, end, n_steps)  # (n_steps, n_rows, k)
+        return np.stack([self.inverse_transform(step, y) for step in Z])
+
+    def score_samples(
+        self, X, y=None, *, n_samples=100, random_state=0, prior="standard"
+    ):
+        """Return the log-density of each row under the model, in nats.
+
+        An importance-weighted estimate (Burda et al., 2016) from draws of the
+        posterior: in expectation a lower bound on log p(x), which rises towards it with
+        ``n_samples``. The same noise serves every row, so a row's score does not depend
+        on the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional: the density is that
+            of the rows given these. Ignored otherwise.
+
+        n_samples : int, default=100
+            Draws from the posterior per row. Published tables take 5000.
+
+        random_state : int, RandomState instance or None, default=0
+            Seed of the draws.
+
+        prior : {"standard", "aggregated", "exemplars"}, default="standard"
+            The density of latents: that of N(0, I), or that which `sample` draws from
+            with the same prior. "aggregated" is the one for a density of many rows as
+            high as it can be, "exemplars" the one to find anomalies with: it is high
+            only near training rows, and too high for the remembered ones themselves.
+            Its estimates are less tight, and rise further with ``n_samples``. Both
+            take longer than "standard".
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows,)
+            Log-density of each row in the units of X, comparable with
+            ``PCA.score_samples``; with ``loss="log_loss"`` a log-probability.
+        """
+        X = self._validate_new_rows(X, y)
+        _check_prior(prior)
+        method = "log_density"
+        parts: tuple[np.ndarray, ...] = ()
+        if prior == "aggregated":
+            method = "log_density_of_mixture"
+            parts = self._latent_density.gaussians()
+        elif prior == "exemplars":
+            method = "log_density_of_exemplars"
+            exemplars = self._known_exemplars()
+            parts = exemplars.mean, exemplars.std
+        width = len(parts[0]) if prior == "exemplars" else 0
+        tensors = [torch.from_numpy(array) for array in parts]
+        scores = np.full(len(X), -np.inf)
+        for eps, n_block in self._draws(n_samples, random_state, width):
+            part = self._compute(method, X, eps, *tensors, n_block=n_block)
+            np.logaddexp(scores, part + math.log(len(eps)), out=scores)
+        return (scores - math.log(n_samples)).astype(X.dtype)
+
+    def _known_exemplars(self) -> Exemplars:
+        if self._exemplars is None:
+            raise ValueError(
+                'prior="exemplars" needs training rows that the model remembers: fit '
+                "with n_exemplars, for instance n_exemplars=2000; it was 0."
+            )
+        return self._exemplars
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`: higher is better, for model selection.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        score : float
+            Mean score of the rows.
+        """
+        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+
+    def elbo(self, X, y=None, *, n_samples=100, random_state=0):
+        """Return each row's evidence lower bound and its parts, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        n_samples : int, default=100
+            Draws from the posterior per row, over which the reconstruction term is
+            averaged.
+
+        random_state : int, RandomState instance or None, default=0
+            Seed of the draws, which are the same for every row.
+
+        Returns
+        -------
+        parts : :class:`~sklearn.utils.Bunch`
+            With the attributes
+
+            elbo : ndarray of shape (n_rows,)
+                ``reconstruction - kl.sum(axis=1)``, at most log p(x) in expectation.
+                ``beta`` has no part in it.
+            reconstruction : ndarray of shape (n_rows,)
+                Expected log-likelihood of the row under its posterior, in the units
+                of X.
+            kl : ndarray of shape (n_rows, n_components)
+                KL divergence of each latent's posterior from the prior.
+        """
+        X = self._validate_new_rows(X, y)
+        reconstruction = np.zeros(len(X))
+        for eps, n_block in self._draws(n_samples, random_state):
+            part = self._compute("expected_log_likelihood", X, eps, n_block=n_block)
+            reconstruction += len(eps) / n_samples * part
+        kl = self._compute("kl_divergences", X)
+        reconstruction = reconstruction.astype(X.dtype)
+        return Bunch(
+            elbo=reconstruction - kl.sum(axis=1), reconstruction=reconstruction, kl=kl
+        )
+
+    def _draws(
+        self, n_samples: int, random_state: Any, width: int = 0
+    ) -> Iterator[tuple[Tensor, int]]:
+        """Standard normal noise (S, 1, k) in parts, each with rows to take at once.
+
+        A row and a draw take as many numbers as a row has columns, or the width given.
+        """
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = int(make_random_state(random_state).randint(SEED_LIMIT))
+        generator = torch.Generator().manual_seed(seed)
+        width = max(width, self.module_.row_size)
+        at_once = max(1, min(_DRAWS_AT_ONCE, _SCORE_BLOCK // width))
+        for first in range(0, n_samples, at_once):
+            n_draws = min(at_once, n_samples - first)
+            eps = torch.randn(
+                n_draws, 1, self.n_components_, generator=generator, dtype=torch.float64
+            )
+            yield eps, max(1, _SCORE_BLOCK // (n_draws * width))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = bool(self.conditional)
+        return tags
+
+
+def _some_rows(x: Tensor, n_rows: int, random_state: np.random.RandomState) -> Tensor:
+    """At most n_rows of the rows of x, by chance."""
+    if len(x) <= n_rows:
+        return x
+    chosen = random_state.choice(len(x), n_rows, replace=False)
+    return x[torch.from_numpy(chosen).to(x.device)]
+
+
+def _diagnostic_generator(x: Tensor) -> torch.Generator:
+    """A generator whose draws for the rows are the same on every call."""
+    return torch.Generator(x.device).manual_seed(0)
+
+
+def _check_prior(prior: Any) -> None:
+    if prior not in ("standard", "aggregated", "exemplars"):
+        raise ValueError(
+            f"prior must be 'standard', 'aggregated' or 'exemplars'; got {prior!r}."
+        )

@@ -1,0 +1,1 @@
+"""What a trained module says: axes of the latents, densities, draws."""

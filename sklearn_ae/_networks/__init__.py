@@ -1,0 +1,1 @@
+"""What is computed: networks, losses, corruptions, linear starts."""

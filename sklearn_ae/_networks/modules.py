@@ -1,0 +1,366 @@
+"""The torch modules: encoder, decoder and one loss per row.
+
+The networks work on standardised rows, x = (X - center) / scale, with one global
+scale; both are buffers of the module, so that an exported module takes and gives
+rows in the data's own units. Shapes: n rows, d features, k latents, S samples.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .images import ConvolutionalNetwork, SkipDecoder
+from .losses import SquaredError
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def _float32(n_inputs: int, n_outputs: int) -> nn.Linear:
+    # Whatever the user has made torch's default.
+    return nn.Linear(n_inputs, n_outputs, dtype=torch.float32)
+
+
+class MLP(nn.Sequential):
+    """Linear layers with an activation between them, and none after the last."""
+
+    @classmethod
+    def of_sizes(
+        cls,
+        n_inputs: int,
+        hidden_sizes: Sequence[int],
+        n_outputs: int,
+        activation: str,
+    ) -> "MLP":
+        layers: list[nn.Module] = []
+        for n_hidden in hidden_sizes:
+            layers += [_float32(n_inputs, n_hidden), ACTIVATIONS[activation]()]
+            n_inputs = n_hidden
+        return cls(*layers, _float32(n_inputs, n_outputs))
+
+
+OwnNetwork = MLP | ConvolutionalNetwork
+
+
+class Anchored(nn.Module):
+    """A linear path plus a network that starts as zero: linear before the first step.
+
+    The network sees its inputs divided by their spread, so that a column (or a latent)
+    of small variance can bend the map as much as one of large variance.
+    """
+
+    input_spread: Tensor
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, network: OwnNetwork, input_spread: Tensor
+    ):
+        super().__init__()
+        n_outputs, n_inputs = weight.shape
+        self.linear = nn.utils.skip_init(
+            nn.Linear, n_inputs, n_outputs, dtype=weight.dtype
+        )
+        self.network = network
+        self.register_buffer("input_spread", input_spread)  # (n_inputs,)
+        with torch.no_grad():
+            self.linear.weight.copy_(weight)
+            self.linear.bias.copy_(bias)
+            for parameter in list(network.parameters())[-2:]:  # the output layer's
+                parameter.zero_()
+
+    def forward(self, x: Tensor, *maps: list[Tensor]) -> Tensor:
+        """The sum of both paths; maps to fill or to see are the network's affair."""
+        if torch.is_autocast_enabled(x.device.type):
+            # The linear path is precise: it is what the network corrects.
+            with torch.autocast(x.device.type, enabled=False):
+                linear = self.linear(x.to(self.linear.weight.dtype))
+            return linear + self.network(x / self.input_spread, *maps)
+        return self.linear(x) + self.network(x / self.input_spread, *maps)
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder with the loss between a row and its reconstruction.
+
+    With a corruption, which is active in training mode only, as dropout is, this is
+    the denoising autoencoder: the encoder sees the corrupted row, the loss the clean
+    one.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        *,
+        center: Tensor,
+        scale: Tensor,
+        corruption: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.loss_function = loss
+        self.corruption = corruption
+        self.register_buffer("center", center)  # (d,)
+        self.register_buffer("scale", scale)  # ()
+        # Epochs that training has begun: an objective may follow a schedule.
+        self.epoch = 0
+        images = [m for m in self.modules() if isinstance(m, ConvolutionalNetwork)]
+        # Multiplications per row say how much work a layer is, and numbers per row how
+        # much memory; asked for on every call, so kept.
+        self.largest_layer = max(
+            (
+                *(p.numel() for p in self.parameters()),
+                *(network.largest_layer for network in images),
+            ),
+            default=0,
+        )
+        self.row_size = max(len(center), *(0, *(m.row_size for m in images)))
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that the encoder sees."""
+        return len(self.center)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether both networks are this file's, rather than the user's."""
+        networks = self.encoder, self.decoder
+        return all(isinstance(_bent(network), OwnNetwork) for network in networks)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether both networks are MLPs of this file, which `_fast` computes."""
+        networks = self.encoder, self.decoder
+        return all(isinstance(_bent(network), MLP) for network in networks)
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether both networks are the package's, and at least one is for images."""
+        return self.is_own and not self.is_fast
+
+    def decayed_parameters(self) -> list[nn.Parameter]:
+        """What weight decay applies to: weight matrices, but not the linear paths.
+
+        The linear paths start at their optimum, from which decay would pull them.
+        """
+        linear_paths = {
+            id(module.linear.weight)
+            for module in self.modules()
+            if isinstance(module, Anchored)
+        }
+        return [
+            p for p in self.parameters() if p.ndim > 1 and id(p) not in linear_paths
+        ]
+
+    @property
+    def loss_size(self) -> int:
+        """Numbers per row that the loss holds at a time."""
+        return self.row_size
+
+    # In the networks' units ------------------------------------------------------
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # (n, d) -> (n, k)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z)  # (n, k) -> (n, d), before the loss's link
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Loss of each row: what training minimises and validation watches."""
+        if self.training and self.corruption is not None:
+            z = self.encode(self.corruption(x))  # (n, d) -> (n, k)
+            return self.loss_function.error(self.decode(z), x)  # (n,)
+        return self.reconstruction_error(x)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        """Loss between each row and its reconstruction, averaged over the features."""
+        return self.loss_function.error(self.decode(self.encode(x)), x)  # (n,)
+
+    @property
+    def loss_of_nonsense(self) -> float:
+        """What the loss of a row is where the networks know nothing, or more."""
+        return 1.0  # the mean column's variance, in these units
+
+    # In the data's units -----------------------------------------------------------
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next((p.dtype for p in self.parameters()), torch.float32)
+
+    @property
+    def output_center(self) -> Tensor:
+        return self.center
+
+    @property
+    def output_scale(self) -> Tensor:
+        return self.scale
+
+    @property
+    def latent_scale(self) -> Tensor:
+        """Latents are in the data's units, as those of PCA are."""
+        return self.output_scale
+
+    @property
+    def loss_scale(self) -> Tensor:
+        """What takes errors to the data's units."""
+        return self.output_scale**self.loss_function.scale_power
+
+    def standardize(self, X: Tensor) -> Tensor:
+        # The difference is taken in the wider of the two types: a column far from
+        # zero keeps its digits.
+        return (X - self.center).div_(self.scale).to(self.dtype)  # (n, d)
+
+    def transform(self, X: Tensor) -> Tensor:
+        return self.encode(self.standardize(X)) * self.latent_scale  # (n, k)
+
+    def inverse_transform(self, Z: Tensor) -> Tensor:
+        output = self.decode((Z / self.latent_scale).to(self.dtype))  # (n, d)
+        return self.to_targets(output)
+
+    def to_targets(self, output: Tensor) -> Tensor:
+        """The decoder's output in the data's units."""
+        output = self.loss_function.link(output)
+        # output * scale + center
+        return torch.addcmul(self.output_center, output, self.output_scale)
+
+    def score_samples(self, X: Tensor) -> Tensor:
+        """Minus the loss of each row, in the data's units: higher is more normal."""
+        return -self.loss(self.standardize(X)) * self.loss_scale  # (n,)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.inverse_transform(self.transform(X))  # (n, d) -> (n, d)
+
+    # Latents one can read ------------------------------------------------------------
+
+    @torch.no_grad()
+    def rotate(self, rotation: Tensor, shift: Tensor) -> None:
+        """Change latents z to (z - shift) @ rotation, for an orthogonal rotation.
+
+        The map is folded into the layers around the latents: reconstructions and losses
+        are what they were, and nothing is computed in addition.
+        """
+        map_outputs(self.encoder, rotation.T, shift)
+        map_inputs(self.decoder, rotation, shift)
+
+    @torch.no_grad()
+    def put_columns_back(self, order: Tensor) -> None:
+        """Let the networks take X where they took X[:, order]."""
+        if torch.equal(order, torch.arange(len(order))):
+            return
+        back = torch.argsort(order).to(self.center.device)
+        for layer in _outer_layers(self.encoder, 0):
+            layer.weight.copy_(layer.weight[:, back])
+        for layer in _outer_layers(self.decoder, -1):
+            layer.weight.copy_(layer.weight[back])
+            layer.bias.copy_(layer.bias[back])
+        if isinstance(self.encoder, Anchored):
+            self.encoder.input_spread.copy_(self.encoder.input_spread[back])
+        if self.corruption is not None:
+            for per_column in self.corruption.buffers():
+                per_column.copy_(per_column[back])
+
+
+class EncoderDecoder(Autoencoder):
+    """Encoder of rows x, decoder of their targets y: hetero-associative networks.
+
+    Where it learns, and is judged, its rows are pairs [x | y] of d + m columns; the
+    first d of them are all that the encoder sees, and all that there need be where it
+    is used. Columns of x have scales of their own, those of y share one.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        *,
+        center: Tensor,
+        scale: Tensor,
+        n_inputs: int,
+    ):
+        super().__init__(encoder, decoder, loss, center=center, scale=scale)
+        self._n_inputs = n_inputs
+
+    @property
+    def n_inputs(self) -> int:
+        return self._n_inputs
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x[..., : self.n_inputs])  # (n, d) or (n, d + m) -> (n, k)
+
+    def respond(self, x: Tensor) -> Tensor:
+        """What the decoder gives for each row (n, m), before the loss's link."""
+        if not isinstance(_bent(self.decoder), SkipDecoder):
+            return self.decode(self.encode(x))
+        maps: list[Tensor] = []
+        z = self.encoder(x[..., : self.n_inputs], maps)  # (n, k)
+        return self.decoder(z, maps)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        """Loss between each row's targets and what is predicted: (n, d + m) -> (n,)."""
+        return self.loss_function.error(self.respond(x), x[..., self.n_inputs :])
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.to_targets(self.respond(self.standardize(X)))  # (n, d) -> (n, m)
+
+    @property
+    def output_center(self) -> Tensor:
+        return self.center[self.n_inputs :]  # (m,)
+
+    @property
+    def output_scale(self) -> Tensor:
+        return self.scale[-1]  # ()
+
+    def standardize(self, X: Tensor) -> Tensor:
+        n_columns = X.shape[-1]  # d, or d + m
+        center, scale = self.center[:n_columns], self.scale[:n_columns]
+        return (X - center).div_(scale).to(self.dtype)
+
+
+def _bent(network: nn.Module) -> nn.Module:
+    """The network without the linear path beside it."""
+    return network.network if isinstance(network, Anchored) else network
+
+
+def _linear(network: nn.Module, position: int) -> nn.Linear:
+    return cast(nn.Linear, cast(nn.Sequential, network)[position])
+
+
+def _outer_layers(network: nn.Module, position: int) -> list[nn.Linear]:
+    """The linear layers at the network's input (position 0) or output (-1)."""
+    if isinstance(network, Anchored):
+        return [network.linear, _linear(network.network, position)]
+    return [_linear(network, position)]
+
+
+def map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
+    """Change the network's output y to matrix @ (y - shift)."""
+    layers = _outer_layers(network, -1)
+    layers[0].bias.sub_(shift)
+    for layer in layers:
+        layer.weight.copy_(matrix @ layer.weight)
+        layer.bias.copy_(matrix @ layer.bias)
+
+
+def map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
+    """Let the network take (z - shift) @ rotation where it took z."""
+    if isinstance(network, Anchored):
+        # Spreads belong to the old axes: from here on they are part of the weights.
+        _linear(network.network, 0).weight.div_(network.input_spread)
+        network.input_spread.fill_(1.0)
+    for layer in _outer_layers(network, 0):
+        layer.bias.add_(layer.weight @ shift)
+        layer.weight.copy_(layer.weight @ rotation)

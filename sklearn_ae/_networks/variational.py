@@ -1,0 +1,388 @@
+"""The module of the variational autoencoder: posterior, likelihood and bounds.
+
+Shapes: n rows, d features, k latents, m numbers that a row is conditioned on, S
+samples of the latents. Where there are conditions, a row has them behind its d
+features, and a latent vector behind its k latents: the engine sees rows of d + m.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .losses import SquaredError
+from .modules import Autoencoder, map_inputs, map_outputs
+
+LogRatio = Callable[[Tensor], Tensor]  # (..., k) -> (...)
+
+
+def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL divergence of N(mean, exp(log_var)) from N(0, 1), in nats: (..., k)."""
+    return 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var)
+
+
+def mixture_log_ratio(
+    z: Tensor, log_weights: Tensor, means: Tensor, whitening: Tensor, axes: Tensor
+) -> Tensor:
+    """Log-density of z (..., k) under a mixture, less that under N(0, I): (...,).
+
+    A mixture of c Gaussians of the latents at axes (a,), with the others standard
+    normal: log-weights (c,), means (c, a), and for each Gaussian a triangular matrix
+    (c, a, a) that makes z minus the mean, times it, standard normal.
+    """
+    z = z[..., axes]  # (..., a)
+    log_scales = whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (c,)
+    total = z.new_full(z.shape[:-1], -math.inf)
+    # One Gaussian after the other: all at once would take c times the memory.
+    for constant, mean, matrix in zip(
+        log_weights + log_scales, means, whitening, strict=True
+    ):
+        part = constant - 0.5 * ((z - mean) @ matrix).square().sum(dim=-1)
+        total = torch.logaddexp(total, part)
+    # The constants log(2 pi) cancel.
+    return total + 0.5 * z.square().sum(dim=-1)
+
+
+def exemplar_log_ratio(z: Tensor, means: Tensor, stds: Tensor) -> Tensor:
+    """Log-density of z (..., k) under the average of Gaussians, less that of N(0, I).
+
+    Each of the m Gaussians has means and standard deviations (m, k) of its own.
+    """
+    # The squares are multiplied out: an array (..., m, k) of differences would take k
+    # times the memory. What cancels then needs the digits of double precision.
+    z, means, precisions = z.double(), means.double(), stds.double() ** -2
+    squares = (
+        z.square() @ precisions.T
+        - 2.0 * (z @ (means * precisions).T)
+        + (means.square() * precisions).sum(dim=1)
+    )  # (..., m)
+    log_densities = 0.5 * (precisions.log().sum(dim=1) - squares)
+    average = torch.logsumexp(log_densities, dim=-1) - math.log(len(means))
+    return average + 0.5 * z.square().sum(dim=-1)
+
+
+class VariationalAutoencoder(Autoencoder):
+    """Gaussian posterior N(mean, diag exp(log_var)), prior N(0, I).
+
+    The encoder gives mean and log-variance side by side (n, 2k). The scale of the
+    likelihood (sigma of a Gaussian, b of a Laplace distribution), one for all columns
+    or one for each, is learned: it is what weighs the reconstruction against the KL
+    divergence.
+    """
+
+    # Adam moves a parameter by about one learning rate per step; the log of the
+    # noise has further to go than a weight has.
+    NOISE_SPEED = 10.0
+    # Below this share of the data's spread the noise would follow rounding errors.
+    MIN_LOG_NOISE = math.log(1e-3)
+    # Keeps exp(log_var) and its square finite in float32, whatever row comes.
+    LOG_VAR_LIMIT = 30.0
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        *,
+        center: Tensor,
+        scale: Tensor,
+        noise_scale: float = 1.0,
+        noise_per_column: bool = False,
+        n_conditions: int = 0,
+        beta: float = 1.0,
+        kl_warmup: float = 0.0,
+        free_bits: float = 0.0,
+        n_importance_samples: int = 1,
+        path_gradient: bool = False,
+        binarize: bool = False,
+    ):
+        super().__init__(encoder, decoder, loss, center=center, scale=scale)
+        self.n_conditions = n_conditions
+        self.beta = beta
+        self.kl_warmup = kl_warmup  # epochs
+        self.free_bits = free_bits  # nats per latent
+        self.n_importance_samples = n_importance_samples
+        self.path_gradient = path_gradient
+        self.binarize = binarize
+        log_noise = torch.full(
+            (len(center),) if noise_per_column else (),
+            math.log(noise_scale) / self.NOISE_SPEED,
+            dtype=torch.float32,
+        )
+        if loss.has_noise:
+            self.noise = nn.Parameter(log_noise)
+        else:
+            self.register_buffer("noise", torch.tensor(0.0))
+
+    @property
+    def n_inputs(self) -> int:
+        return len(self.center) + self.n_conditions
+
+    @property
+    def loss_size(self) -> int:
+        return self.row_size * self.n_importance_samples
+
+    @property
+    def log_noise(self) -> Tensor:
+        """Log of the noise's scale in standardised units: () or (d,)."""
+        log_noise = self.noise * self.NOISE_SPEED
+        # The gradient passes the floor, or noise that fell below it could not rise.
+        return (
+            log_noise + (log_noise.clamp(min=self.MIN_LOG_NOISE) - log_noise).detach()
+        )
+
+    @property
+    def loss_of_nonsense(self) -> float:
+        # An error as large as the data's spread, against the least noise there is.
+        per_column = 0.5 * math.exp(-2.0 * self.MIN_LOG_NOISE)
+        return len(self.center) * (per_column if self.loss_function.has_noise else 1.0)
+
+    # In the networks' units ------------------------------------------------------
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x)."""
+        mean, log_var = self.encoder(x).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
+        return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
+
+    def moments(self, x: Tensor) -> Tensor:
+        """Means and standard deviations of the posterior side by side: (n, 2k)."""
+        mean, log_var = self.posterior(x)
+        return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x)[0]  # (n, d) -> (n, k)
+
+    def log_likelihood(self, z: Tensor, x: Tensor) -> Tensor:
+        """log p(x | z) with z (..., n, k): (..., n) in nats."""
+        target, conditions = self._parts(x)
+        output = self.decode(_beside(z, conditions))  # (..., n, d)
+        return self.loss_function.log_likelihood(output, target, self.log_noise)
+
+    def reconstruction_error(self, x: Tensor) -> Tensor:
+        target, conditions = self._parts(x)
+        output = self.decode(_beside(self.encode(x), conditions))
+        return self.loss_function.error(output, target)  # (n,)
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Minus the bound of each row, in nats: what training minimises.
+
+        Warm-up and free bits are ways to get there, and of the training mode only: what
+        validation watches is the same bound in every epoch.
+        """
+        x = self.drawn(x)
+        weight = self.beta
+        if self.training and self.epoch < self.kl_warmup:
+            weight *= self.epoch / self.kl_warmup
+        mean, log_var = self.posterior(x)
+        along_path = self.path_gradient and self.training
+        if self.n_importance_samples > 1 or along_path:
+            eps = torch.randn(
+                (self.n_importance_samples, *mean.shape),
+                dtype=mean.dtype,
+                device=mean.device,
+            )  # (S, n, k)
+            log_weights = self._log_weights(x, mean, log_var, eps, weight, along_path)
+            return -_log_mean_exp(log_weights)
+        q = torch.distributions.Normal(
+            mean, torch.exp(0.5 * log_var), validate_args=False
+        )
+        z = q.rsample()  # mean + std * eps: the gradient reaches mean and std
+        kl = kl_per_latent(mean, log_var)  # (n, k)
+        if self.training and self.free_bits > 0:
+            # A latent that costs less than this on the batch is not pulled further.
+            is_free = kl.mean(dim=0) < self.free_bits  # (k,)
+            kl = torch.where(is_free, self.free_bits, kl)
+        return weight * kl.sum(dim=-1) - self.log_likelihood(z, x)  # (n,)
+
+    def drawn(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The rows, or where they are probabilities a draw of the binary ones."""
+        if not self.binarize:
+            return x
+        probabilities, conditions = self._parts(x)
+        uniform = torch.rand(
+            probabilities.shape, dtype=x.dtype, device=x.device, generator=generator
+        )
+        return _beside((uniform < probabilities).to(x.dtype), conditions)
+
+    def draw_posterior(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw of each row's latents, from the posterior of its bound: (n, k).
+
+        That of the ELBO is q(z | x). That of the importance-weighted bound is one of S
+        draws of q, taken by its share of the weights (Cremer et al., 2017).
+        """
+        mean, log_var = self.posterior(x)
+        eps = torch.randn(
+            (self.n_importance_samples, *mean.shape),
+            dtype=mean.dtype,
+            device=mean.device,
+            generator=generator,
+        )
+        z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
+        if len(z) == 1:
+            return z[0]
+        log_weights = self._log_weights(x, mean, log_var, eps)  # (S, n)
+        shares = torch.softmax(log_weights, dim=0)
+        chosen = torch.multinomial(shares.T, 1, generator=generator)[:, 0]  # (n,)
+        return z[chosen, torch.arange(len(x), device=x.device)]
+
+    def log_prob(
+        self, x: Tensor, eps: Tensor, log_ratio: LogRatio | None = None
+    ) -> Tensor:
+        """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
+
+        log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
+        in expectation that rises to log p(x) with S, and that is exact for any S
+        where q is the true posterior. The prior p(z) is N(0, I), or one of which
+        log_ratio gives the log-density less that of N(0, I).
+        """
+        mean, log_var = self.posterior(x)
+        log_weights = self._log_weights(x, mean, log_var, eps)  # (S, n)
+        if log_ratio is not None:
+            z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
+            log_weights = log_weights + log_ratio(z)
+        return _log_mean_exp(log_weights)  # (n,)
+
+    def _log_weights(
+        self,
+        x: Tensor,
+        mean: Tensor,
+        log_var: Tensor,
+        eps: Tensor,
+        kl_weight: float = 1.0,
+        along_path: bool = False,
+    ) -> Tensor:
+        """log p(x | z) + kl_weight * (log p(z) - log q(z | x)): (S, n).
+
+        Along the path, the gradient of their log mean exp reaches the posterior through
+        z alone. Of the whole gradient with respect to mean and log_var that leaves out
+        the part through log q(z | x) at fixed z. For one draw that part is zero in the
+        mean (Roeder et al., 2017). For S draws, each with its share w of the weights,
+        it equals in the mean another gradient through z (Tucker et al., 2019), with
+        which a draw counts not w but w^2, or w (1 - kl_weight (1 - w)) where log q
+        itself is weighted.
+        """
+        std = torch.exp(0.5 * log_var)
+        z = mean + std * eps  # (S, n, k)
+        # Of log p(z) - log q(z | x) the constants log(2 pi) cancel.
+        if along_path:
+            # As below, with -log q a function of z: its value and its slope, eps / std.
+            entropy = 0.5 * (eps.square() + log_var).detach()
+            entropy = entropy + (eps / std).detach() * (z - z.detach())
+        else:
+            entropy = 0.5 * (eps.square() + log_var)
+        log_ratio = (entropy - 0.5 * z.square()).sum(dim=-1)
+        log_weights = self.log_likelihood(z, x) + kl_weight * log_ratio  # (S, n)
+        if along_path and z.requires_grad:
+            shares = torch.softmax(log_weights.detach(), dim=0)[..., None]  # (S, n, 1)
+            z.register_hook(lambda grad: grad * (1.0 - kl_weight * (1.0 - shares)))
+        return log_weights
+
+    # In the data's units -----------------------------------------------------------
+
+    @property
+    def latent_scale(self) -> Tensor:
+        """Latents are in the prior's units."""
+        return torch.ones_like(self.scale)
+
+    def standardize(self, X: Tensor) -> Tensor:
+        rows, conditions = self._parts(X)
+        return _beside(super().standardize(rows), conditions)  # (n, d + m)
+
+    def forward(self, X: Tensor) -> Tensor:
+        _, conditions = self._parts(X)
+        return self.inverse_transform(_beside(self.transform(X), conditions))
+
+    def score_samples(self, X: Tensor) -> Tensor:
+        """The bound on each row's log-density in the data's units: (n,) in nats."""
+        return self.log_volume - self.loss(self.standardize(X))
+
+    def log_density(
+        self, X: Tensor, eps: Tensor, log_ratio: LogRatio | None = None
+    ) -> Tensor:
+        """log_prob of rows in the data's units, with their volume: (n,) in nats."""
+        x = self.standardize(X)
+        return self.log_prob(x, eps.to(self.dtype), log_ratio) + self.log_volume
+
+    def log_density_of_mixture(
+        self,
+        X: Tensor,
+        eps: Tensor,
+        log_weights: Tensor,
+        means: Tensor,
+        whitening: Tensor,
+        axes: Tensor,
+    ) -> Tensor:
+        """log_density with a mixture, as `mixture_log_ratio` takes it, as the prior."""
+        log_weights, means, whitening = (
+            part.to(self.dtype) for part in (log_weights, means, whitening)
+        )
+        return self.log_density(
+            X, eps, lambda z: mixture_log_ratio(z, log_weights, means, whitening, axes)
+        )
+
+    def log_density_of_exemplars(
+        self, X: Tensor, eps: Tensor, means: Tensor, stds: Tensor
+    ) -> Tensor:
+        """log_density with the average of Gaussians as the prior."""
+        return self.log_density(X, eps, lambda z: exemplar_log_ratio(z, means, stds))
+
+    def posterior_moments(self, X: Tensor) -> Tensor:
+        """As moments, of rows in the data's units."""
+        return self.moments(self.standardize(X))
+
+    def expected_log_likelihood(self, X: Tensor, eps: Tensor) -> Tensor:
+        """E_q log p(x | z) from draws eps (S, 1, k), in the data's units: (n,)."""
+        x = self.standardize(X)
+        mean, log_var = self.posterior(x)
+        z = mean + torch.exp(0.5 * log_var) * eps.to(self.dtype)  # (S, n, k)
+        return self.log_likelihood(z, x).mean(dim=0) + self.log_volume
+
+    def kl_divergences(self, X: Tensor) -> Tensor:
+        """KL divergence of each latent's posterior from the prior: (n, k) in nats."""
+        return kl_per_latent(*self.posterior(self.standardize(X)))
+
+    @property
+    def log_volume(self) -> Tensor:
+        """log |dx / dX|: what a density loses when rows are standardised."""
+        n_features = len(self.center)
+        return -n_features * torch.log(self.scale) * self.loss_function.has_noise
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows without their conditions (n, d), and these (n, m)."""
+        n_features = len(self.center)
+        return x[..., :n_features], x[..., n_features:]
+
+    # Latents one can read ------------------------------------------------------------
+
+    @torch.no_grad()
+    def rotate(self, rotation: Tensor, shift: Tensor) -> None:
+        """As Autoencoder.rotate, for signed permutations, which keep q diagonal."""
+        both = torch.block_diag(rotation.T, rotation.T.abs())  # mean, log_var
+        map_outputs(self.encoder, both, torch.cat([shift, torch.zeros_like(shift)]))
+        conditions = torch.eye(self.n_conditions).to(rotation)  # stay as they are
+        map_inputs(
+            self.decoder,
+            torch.block_diag(rotation, conditions),
+            torch.cat([shift, shift.new_zeros(self.n_conditions)]),
+        )
+
+    @torch.no_grad()
+    def put_columns_back(self, order: Tensor) -> None:
+        super().put_columns_back(order)
+        if self.noise.ndim:
+            # Rows with conditions have their columns in place.
+            back = torch.argsort(order[: len(self.noise)]).to(self.noise.device)
+            self.noise.copy_(self.noise[back])
+
+
+def _beside(rows: Tensor, conditions: Tensor) -> Tensor:
+    """Rows (..., n, .) with the conditions (n, m), if there are any, behind them."""
+    if conditions.shape[-1] == 0:
+        return rows
+    conditions = conditions.to(rows.dtype).expand(*rows.shape[:-1], -1)
+    return torch.cat([rows, conditions], dim=-1)
+
+
+def _log_mean_exp(log_weights: Tensor) -> Tensor:
+    return torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights))

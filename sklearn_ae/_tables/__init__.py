@@ -1,0 +1,1 @@
+"""What X is: rows in memory or in blocks, conditions beside them."""

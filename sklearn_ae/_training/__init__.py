@@ -1,0 +1,1 @@
+"""How weights are found: the engine, its fast path, the recipe, selection."""

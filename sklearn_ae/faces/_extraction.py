@@ -1,0 +1,249 @@
+"""From folders of pictures to crops of faces."""
+
+import warnings
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_scalar
+
+from ._crops import (
+    COVERAGE,
+    NoFaceError,
+    check_photo,
+    cut_face,
+    face_matrix,
+    find_detector,
+    find_faces,
+    import_cv2,
+)
+from ._pictures import iterate_pictures
+
+_NAMED = 10  # files named in a warning, of any number
+
+
+@dataclass
+class ExtractedFaces:
+    """Faces cut out of pictures, and where they were.
+
+    Parameters
+    ----------
+    faces : ndarray of shape (n_faces, size, size, 3), uint8
+        The crops.
+
+    boxes : ndarray of shape (n_faces, 4)
+        Left, top, width and height in the picture, as the detector gave them.
+
+    matrices : ndarray of shape (n_faces, 2, 3)
+        From places in the picture to places in the crop, in pixels.
+
+    sources : list of str or int
+        The file of each face, or the number of its picture or frame.
+
+    skipped : dict of str to str
+        What gave no face, with the reason.
+
+    See Also
+    --------
+    extract_faces : Makes them.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from sklearn_ae.faces import extract_faces
+    >>> extracted = extract_faces(astronaut())
+    >>> len(extracted), extracted.faces.shape
+    (1, (1, 64, 64, 3))
+    """
+
+    faces: NDArray[np.uint8]
+    boxes: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+    sources: list[Any]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+class FaceExtractor:
+    """Find faces in pictures and cut them out alike.
+
+    Parameters
+    ----------
+    size : int, default=64
+        Side of the crops in pixels.
+
+    which : {"largest", "all"}, default="largest"
+        Faces of a picture to take.
+
+    coverage : float, default=1.1
+        Side of a crop over that of the detector's box.
+
+    detector : {"lbp", "haar"}, callable or None, default=None
+        None and "lbp" take scikit-image's cascade; "haar" OpenCV's, which wheels of
+        version 4 bring. A callable is given a picture (h, w, 3) and returns boxes
+        (n, 4), or boxes and landmarks (n, 2, 2) of the eyes or (n, 5, 2) of eyes, nose
+        and corners of the mouth, to which faces are aligned.
+
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    See Also
+    --------
+    extract_faces : The same as a function.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from sklearn_ae.faces import FaceExtractor
+    >>> extracted = FaceExtractor(size=32).extract([astronaut(), astronaut()])
+    >>> extracted.sources, extracted.faces.shape
+    ([0, 1], (2, 32, 32, 3))
+    """
+
+    def __init__(
+        self, size=64, *, which="largest", coverage=COVERAGE, detector=None, verbose=0
+    ):
+        self.size = size
+        self.which = which
+        self.coverage = coverage
+        self.detector = detector
+        self.verbose = verbose
+
+    def extract(self, pictures):
+        """Cut the faces out of pictures.
+
+        Parameters
+        ----------
+        pictures : path, ndarray or sequence
+            A folder of pictures, a picture file or a video file (with the extra
+            ``video``); a picture or frames as arrays, uint8 or floats in [0, 1]; or a
+            sequence of paths or arrays.
+
+        Returns
+        -------
+        extracted : ExtractedFaces
+            Crops, boxes, matrices and sources.
+
+        Raises
+        ------
+        NoFaceError
+            Where no picture shows a face.
+
+        Warns
+        -----
+        UserWarning
+            Where some pictures could not be read, or show no face: they are skipped.
+        """
+        import_cv2("Cutting out faces")
+        check_scalar(self.size, "size", Integral, min_val=1)
+        if self.which not in ("largest", "all"):
+            raise ValueError(f'which must be "largest" or "all"; got {self.which!r}.')
+        if not self.coverage > 0:
+            raise ValueError(f"coverage must be positive; got {self.coverage!r}.")
+        detector = find_detector(self.detector)
+        skipped: dict[str, str] = {}
+        items, n_items = iterate_pictures(pictures, skipped)
+        if self.verbose:
+            from tqdm.auto import tqdm
+
+            items = tqdm(items, total=n_items, unit="picture")
+        faces, boxes, matrices, sources = [], [], [], []
+        for name, image in items:
+            photo = check_photo(image)
+            if photo.ndim == 2:
+                photo = np.repeat(photo[:, :, None], 3, axis=2)
+            found, landmarks = find_faces(photo, detector)
+            if not len(found):
+                skipped[str(name)] = "no face was found"
+            for number in range(
+                len(found) if self.which == "all" else min(1, len(found))
+            ):
+                points = None if landmarks is None else landmarks[number]
+                matrix = face_matrix(found[number], points, self.size, self.coverage)
+                faces.append(np.clip(cut_face(photo, matrix, self.size), 0, 255))
+                boxes.append(found[number])
+                matrices.append(matrix)
+                sources.append(name)
+        if not faces:
+            raise NoFaceError(
+                f"No face was found in {len(skipped)} pictures. " + _tell(skipped)
+            )
+        if skipped:
+            warnings.warn(
+                f"{len(skipped)} pictures gave no face and were skipped. "
+                + _tell(skipped),
+                UserWarning,
+                stacklevel=2,
+            )
+        return ExtractedFaces(
+            np.stack(faces), np.array(boxes), np.array(matrices), sources, skipped
+        )
+
+
+def extract_faces(
+    pictures, size=64, *, which="largest", coverage=COVERAGE, detector=None, verbose=0
+):
+    """Find faces in pictures and cut them out alike.
+
+    Parameters
+    ----------
+    pictures : path, ndarray or sequence
+        A folder of pictures, a picture file or a video file (with the extra ``video``);
+        a picture or frames as arrays, uint8 or floats in [0, 1]; or a sequence of paths
+        or arrays.
+
+    size : int, default=64
+        Side of the crops in pixels.
+
+    which : {"largest", "all"}, default="largest"
+        Faces of a picture to take.
+
+    coverage : float, default=1.1
+        Side of a crop over that of the detector's box.
+
+    detector : {"lbp", "haar"}, callable or None, default=None
+        As in `FaceExtractor`.
+
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    extracted : ExtractedFaces
+        Crops, boxes, matrices and sources.
+
+    Raises
+    ------
+    NoFaceError
+        Where no picture shows a face.
+
+    Warns
+    -----
+    UserWarning
+        Where some pictures could not be read, or show no face: they are skipped.
+
+    See Also
+    --------
+    sklearn_ae.FaceSwapper : Learns from the crops.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from sklearn_ae.faces import extract_faces
+    >>> extracted = extract_faces(astronaut(), size=32)
+    >>> extracted.faces.shape, extracted.boxes.round(-1).tolist()
+    ((1, 32, 32, 3), [[170.0, 60.0, 100.0, 100.0]])
+    """
+    return FaceExtractor(
+        size, which=which, coverage=coverage, detector=detector, verbose=verbose
+    ).extract(pictures)
+
+
+def _tell(skipped: dict[str, str]) -> str:
+    named = [f"{name}: {reason}" for name, reason in list(skipped.items())[:_NAMED]]
+    left = len(skipped) - len(named)
+    return "; ".join(named) + (f"; and {left} more." if left else ".")

@@ -1,0 +1,266 @@
+"""Pictures and videos in files: reading them, and writing what says it is synthetic."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._utils.extras import import_extra
+
+PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+VIDEOS = (".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+# Formats that carry a text on what they show.
+WRITTEN = (".jpeg", ".jpg", ".png")
+
+SYNTHETIC = "Synthetic picture: faces in it were made or changed by a neural network."
+# The IPTC's word for pictures of which a model made parts.
+_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about=""
+ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ xmlns:dc="http://purl.org/dc/elements/1.1/"
+ Iptc4xmpExt:DigitalSourceType="{source}">
+<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt>
+</dc:description></rdf:Description></rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>"""
+_IMAGE_DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # EXIF
+
+
+def import_pillow() -> Any:
+    """Import Pillow, which scikit-image brings, or say what to install."""
+    return import_extra("PIL.Image", extra="faces", user="Reading pictures")
+
+
+# Reading ------------------------------------------------------------------------------
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files of a folder, by name."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+
+
+def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """A picture as uint8 (h, w, 3), turned as its camera was.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    ValueError
+        Where it holds no picture.
+    """
+    image = import_pillow()
+    ops = import_extra("PIL.ImageOps", extra="faces", user="Reading pictures")
+    try:
+        with image.open(path) as file:
+            return np.asarray(ops.exif_transpose(file).convert("RGB"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ValueError(f"{os.fspath(path)!r} holds no picture: {error}") from error
+
+
+def read_frames(path: str | os.PathLike[str]) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a video file, one after the other: needs the extra ``video``."""
+    imageio = import_extra("imageio.v3", extra="video", user="Reading videos")
+    import_extra("av", extra="video", user="Reading videos")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
+    yield from imageio.imiter(path, plugin="pyav")
+
+
+def frame_rate(path: str | os.PathLike[str]) -> float:
+    """Frames of a video per second."""
+    av = import_extra("av", extra="video", user="Reading videos")
+    with av.open(os.fspath(path)) as container:
+        return float(container.streams.video[0].average_rate or 25)
+
+
+# Writing ------------------------------------------------------------------------------
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let a file appear whole or not at all; an earlier one stays until then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        # A file made by mkstemp is for its owner only; others are as the user wants.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_picture(
+    path: str | os.PathLike[str], image: Any, description: str = SYNTHETIC
+) -> None:
+    """Write a picture whose metadata say that it is synthetic.
+
+    The description stands where programs look for one (EXIF, PNG's text), and as XMP
+    with the IPTC's source type of composites that a model had a part in.
+
+    Parameters
+    ----------
+    path : str or path
+        A name that ends in .png, .jpg or .jpeg: formats that carry such words.
+
+    image : array-like of shape (height, width) or (height, width, 3)
+        Whole numbers of uint8, or floats in [0, 1].
+
+    description : str, default=SYNTHETIC
+        What the metadata say.
+
+    Raises
+    ------
+    ValueError
+        Where the format carries no description, or the picture is none.
+
+    See Also
+    --------
+    sklearn_ae.FaceSwapper.swap_photo : What makes such pictures.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from sklearn_ae.faces import write_picture
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "grey.png")
+    ...     write_picture(path, np.full((8, 8), 0.5))
+    ...     print(Image.open(path).text["Description"])
+    Synthetic picture: faces in it were made or changed by a neural network.
+    """
+    pillow = import_pillow()
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in WRITTEN:
+        raise ValueError(
+            f"Pictures are written as {', '.join(WRITTEN)}, which can say that they "
+            f"are synthetic; got {target.name!r}."
+        )
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        array = np.rint(255.0 * np.clip(array, 0.0, 1.0)).astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    picture = pillow.fromarray(array)
+    xmp = _XMP.format(source=_SOURCE, text=escape(description))
+    options: dict[str, Any]
+    if suffix == ".png":
+        png = import_extra("PIL.PngImagePlugin", extra="faces", user="Writing pictures")
+        info = png.PngInfo()
+        info.add_text("Description", description)
+        info.add_text("Software", "sklearn_ae")
+        info.add_itxt("XML:com.adobe.xmp", xmp)
+        options = {"format": "PNG", "pnginfo": info}
+    else:
+        exif = picture.getexif()
+        exif[_IMAGE_DESCRIPTION] = description
+        exif[_SOFTWARE] = "sklearn_ae"
+        options = {"format": "JPEG", "quality": 95, "exif": exif, "xmp": xmp.encode()}
+    write_atomically(target, lambda temporary: picture.save(temporary, **options))
+
+
+def write_video(
+    path: str | os.PathLike[str], frames: Iterable[Any], rate: float
+) -> int:
+    """Write frames as a video that says it is synthetic; return how many.
+
+    Needs the extra ``video``. Sides that are odd lose a pixel, as the codec wants it.
+    """
+    av = import_extra("av", extra="video", user="Writing videos")
+    count = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal count
+        with av.open(str(temporary), "w") as container:
+            container.metadata["comment"] = SYNTHETIC
+            container.metadata["description"] = SYNTHETIC
+            stream = None
+            for frame in frames:
+                array = np.ascontiguousarray(_even(np.asarray(frame)))
+                if stream is None:
+                    stream = container.add_stream("libx264", rate=round(rate))
+                    stream.height, stream.width = array.shape[:2]
+                    stream.pix_fmt = "yuv420p"
+                packed = av.VideoFrame.from_ndarray(array, format="rgb24")
+                container.mux(stream.encode(packed))
+                count += 1
+            if stream is None:
+                raise ValueError("There are no frames to write.")
+            container.mux(stream.encode())
+
+    write_atomically(Path(path), write)
+    return count
+
+
+def _even(frame: NDArray[Any]) -> NDArray[Any]:
+    if frame.ndim == 2:
+        frame = np.repeat(frame[:, :, None], 3, axis=2)
+    height, width = frame.shape[:2]
+    return frame[: height - height % 2, : width - width % 2]
+
+
+# All kinds of sources -----------------------------------------------------------------
+
+
+def iterate_pictures(
+    source: Any, skipped: dict[str, str]
+) -> tuple[Iterator[tuple[Any, NDArray[Any]]], int | None]:
+    """Names and pictures, one after the other, and how many there are, if known.
+
+    Files that hold no picture are noted in ``skipped`` with the reason.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            paths = list_pictures(path)
+            if not paths:
+                raise FileNotFoundError(
+                    f"There are no pictures in {str(path)!r}: files that end in "
+                    f"{', '.join(PICTURES)} are looked for."
+                )
+            return _from_paths(paths, skipped), len(paths)
+        if path.suffix.lower() in VIDEOS:
+            return enumerate(read_frames(path)), None
+        return iter([(str(path), read_picture(path))]), 1
+    if isinstance(source, np.ndarray):
+        if source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3)):
+            source = source[None]
+        return enumerate(source), len(source)
+    if isinstance(source, Sequence):
+        are_paths = [isinstance(item, str | os.PathLike) for item in source]
+        if source and all(are_paths):
+            return _from_paths([Path(item) for item in source], skipped), len(source)
+        return enumerate(np.asarray(item) for item in source), len(source)
+    if isinstance(source, Iterable):
+        return enumerate(source), None
+    raise TypeError(
+        "pictures must be a folder, a picture or video file, an array, or a sequence "
+        f"of arrays or paths; got {type(source).__name__}."
+    )
+
+
+def _from_paths(
+    paths: list[Path], skipped: dict[str, str]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    for path in paths:
+        try:
+            yield str(path), read_picture(path)
+        except ValueError as error:
+            skipped[str(path)] = str(error)

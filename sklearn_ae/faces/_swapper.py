@@ -1,0 +1,687 @@
+"""Faces of several people: one encoder for everybody, one decoder per person."""
+
+import copy
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import (
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_scalar
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from .._estimators.fitted_state import FittedState
+from .._inference.latents import LatentDensity
+from .._networks.images import ImageShape
+from .._training.engine import (
+    cpu_multiplies_bfloat16,
+    enable_gradients,
+    isolated_generators,
+    progress_bar,
+    resolve_device,
+)
+from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.warnings import warn
+from ._augmentation import FaceAugmentation
+from ._modules import FaceNetwork
+from ._swaps import FaceSwaps
+from ._training import (
+    BLOCK,
+    FaceCurves,
+    FaceTrainingOptions,
+    face_errors,
+    make_optimizer,
+    to_unit_interval,
+    train_faces,
+)
+
+
+class FaceSwapper(
+    FaceSwaps, ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedState
+):
+    """Autoencoder of faces with one encoder for all and one decoder per identity.
+
+    The encoder learns what a face does (pose, expression, light), for it has to serve
+    every decoder; each decoder learns what its person looks like. A face of one person,
+    encoded and then decoded by the decoder of another, is that other person doing the
+    same. In training the encoder sees faces that are bent at random, and the loss
+    compares with the faces as they were.
+
+    A picture that shows a person doing what they did not do needs their consent, and
+    has to say that it is made up.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        Number of latents; None takes 8 times ``width``.
+
+    image_shape : tuple of int or None, default=None
+        (height, width) or (height, width, channels) of the faces, where X holds them as
+        rows; None takes rows for square pictures, grey or in colours. The sides must
+        halve without a rest down to 8 pixels or fewer, as 64 and 128 do.
+
+    width : int, default=24
+        Channels of the network's first maps. The original program has 128; time goes
+        with a little less than its square.
+
+    ssim_weight : float, default=0.3
+        Share of the structural dissimilarity, (1 - SSIM) / 2, in the loss; the rest is
+        the mean absolute error.
+
+    mmd_weight : float, default=0.3
+        Weight of the maximum mean discrepancy between the latents of different
+        identities. It keeps out of them who is seen: without it faces that are swapped
+        keep traits of their own.
+
+    rotation_range : float, default=10.0
+        Faces are turned by up to so many degrees in training.
+
+    zoom_range : float, default=0.05
+        And resized by up to so large a share.
+
+    shift_range : float, default=0.05
+        And shifted by up to so large a share of the side.
+
+    flip_probability : float, default=0.4
+        And mirrored so often.
+
+    warp : float, default=0.03125
+        What the encoder sees is bent besides: standard deviation of the shifts of 5 x 5
+        knots, as a share of the side. It falls to zero between 40 % and 80 % of the
+        training, as `fit` and `add_identity` have it: reconstructions and swaps of
+        faces as they are become better.
+
+    deform : float, default=0.015
+        And both, what the encoder sees and what it is compared with, are bent by so
+        much, in the same way: a person's few pictures become more.
+
+    color_jitter : float, default=0.1
+        Contrast and brightness change by up to so large a share.
+
+    learning_rate_init : float, default=0.001
+        Adam's learning rate, which rises to this value and falls to zero.
+
+    batch_size : int, default=16
+        Faces of each identity in a training step.
+
+    max_iter : int, default=900
+        Number of epochs: passes over the identity with the most faces, of at least ten
+        steps. With ``warm_start`` it counts those of earlier fits as well.
+
+    early_stopping : bool, default=False
+        Whether to hold faces out, to stop where their reconstruction does not improve,
+        and to keep the best weights. Swaps go on improving for longer.
+
+    validation_fraction : float, default=0.1
+        Share of each identity's faces held out with ``early_stopping``.
+
+    n_iter_no_change : int, default=50
+        Epochs without progress after which ``early_stopping`` stops.
+
+    tol : float, default=1e-4
+        Relative improvement that counts as progress.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on with the networks of the last fit.
+
+    random_state : int, RandomState instance or None, default=0
+        Seed of the weights, the batches and the changes of the faces. An integer gives
+        the same bits on every fit; None takes fresh entropy. The global generators are
+        never touched.
+
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" takes CUDA where it is there.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What training steps multiply in; "auto" is bfloat16 on processors that have it.
+
+    callbacks : list of callable or None, default=None
+        Called after every epoch as ``callback(swapper, epoch)`` with the estimator as
+        it is then; one that returns True ends the training.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_identities,)
+        The identities; those that `add_identity` learned are last.
+
+    image_shape_ : tuple of int
+        Height, width and channels.
+
+    module_ : torch.nn.Module
+        The network.
+
+    n_components_ : int
+        Number of latents.
+
+    n_features_in_ : int
+        Numbers in a face.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of X's columns, where they are all strings.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    best_iter_ : int
+        Epoch whose weights are kept.
+
+    loss_curve_ : list of float
+        Training loss by epoch, the mean over identities.
+
+    identity_loss_curves_ : dict of list of float
+        The same for each identity.
+
+    validation_loss_curve_ : list of float or None
+        Mean absolute error of the faces held out, by epoch.
+
+    reconstruction_err_ : float
+        Mean absolute error of the training faces under their own decoders.
+
+    See Also
+    --------
+    DenoisingAutoencoderTransformer : One decoder, and rows of any kind.
+    sklearn_ae.faces.extract_faces : Cut faces out of pictures.
+    sklearn_ae.faces.write_picture : Write a picture that says it is synthetic.
+
+    References
+    ----------
+    The program "faceswap" of 2017, https://github.com/deepfakes/faceswap, from which
+    the layers and the changes of the faces are.
+
+    A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola, "A kernel
+    two-sample test", Journal of Machine Learning Research 13 (2012); M. Long, Y. Cao,
+    J. Wang and M. I. Jordan, "Learning transferable features with deep adaptation
+    networks", ICML 2015.
+
+    Z. Wang, A. C. Bovik, H. R. Sheikh and E. P. Simoncelli, "Image quality assessment:
+    from error visibility to structural similarity", IEEE Transactions on Image
+    Processing 13 (2004).
+
+    Examples
+    --------
+    Two kinds of discs, bright and dark, in places of their own:
+
+    >>> import numpy as np
+    >>> from sklearn_ae import FaceSwapper
+    >>> rng = np.random.default_rng(0)
+    >>> h, w = np.mgrid[:16, :16]
+    >>> centers = rng.uniform(5, 10, size=(60, 2, 1, 1))
+    >>> disc = (h - centers[:, 0]) ** 2 + (w - centers[:, 1]) ** 2 < 12
+    >>> X = 0.5 + np.where(np.arange(60) < 30, 0.4, -0.4)[:, None, None] * disc
+    >>> y = np.repeat(["bright", "dark"], 30)
+    >>> swapper = FaceSwapper(width=8, max_iter=20, random_state=0).fit(X, y)
+    >>> swapped = swapper.swap(X[:30], "dark")
+    >>> swapped.shape, bool(swapped.min() < 0.3)
+    ((30, 16, 16), True)
+
+    Latents, shown as either; new latents; and a third kind, learned afterwards:
+
+    >>> Z = swapper.transform(X[:3])
+    >>> swapper.inverse_transform(Z, "bright").shape
+    (3, 16, 16)
+    >>> swapper.reconstruct(X[:3], y[:3]).shape  # each as what it is
+    (3, 16, 16)
+    >>> swapper.sample(2, "dark").shape
+    (2, 16, 16)
+    >>> swapper = swapper.add_identity(1.0 - X[:30], "inverse", max_iter=2)
+    >>> swapper.classes_.tolist()
+    ['bright', 'dark', 'inverse']
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "n_components": [None, Interval(Integral, 1, None, closed="left")],
+        "image_shape": [None, "array-like"],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "ssim_weight": [Interval(Real, 0, 1, closed="both")],
+        "mmd_weight": [Interval(Real, 0, None, closed="left")],
+        "rotation_range": [Interval(Real, 0, 180, closed="both")],
+        "zoom_range": [Interval(Real, 0, 1, closed="left")],
+        "shift_range": [Interval(Real, 0, 1, closed="left")],
+        "flip_probability": [Interval(Real, 0, 1, closed="both")],
+        "warp": [Interval(Real, 0, 1, closed="left")],
+        "deform": [Interval(Real, 0, 1, closed="left")],
+        "color_jitter": [Interval(Real, 0, 1, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "callbacks": [None, list, tuple],
+    }
+
+    classes_: np.ndarray
+    image_shape_: ImageShape
+    module_: FaceNetwork
+    n_components_: int
+    n_iter_: int
+    best_iter_: int
+    loss_curve_: list[float]
+    identity_loss_curves_: dict[Any, list[float]]
+    validation_loss_curve_: list[float] | None
+    reconstruction_err_: float
+    _moments: dict[str, Any] | None
+    _seed: int
+    _structure: dict[str, Any]
+    _latent_density: LatentDensity
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        image_shape=None,
+        width=24,
+        ssim_weight=0.3,
+        mmd_weight=0.3,
+        rotation_range=10.0,
+        zoom_range=0.05,
+        shift_range=0.05,
+        flip_probability=0.4,
+        warp=0.03125,
+        deform=0.015,
+        color_jitter=0.1,
+        learning_rate_init=1e-3,
+        batch_size=16,
+        max_iter=900,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=50,
+        tol=1e-4,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+        device="auto",
+        precision="auto",
+        callbacks=None,
+    ):
+        self.n_components = n_components
+        self.image_shape = image_shape
+        self.width = width
+        self.ssim_weight = ssim_weight
+        self.mmd_weight = mmd_weight
+        self.rotation_range = rotation_range
+        self.zoom_range = zoom_range
+        self.shift_range = shift_range
+        self.flip_probability = flip_probability
+        self.warp = warp
+        self.deform = deform
+        self.color_jitter = color_jitter
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+
+    # Fitting --------------------------------------------------------------------------
+
+    def fit(self, X, y):
+        """Learn the encoder and a decoder for each identity.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, cut out alike: floats in [0, 1], or uint8.
+
+        y : array-like of shape (n_samples,)
+            Whose face each is; at least two identities.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        with self._unchanged_on_failure():
+            self._validate_params()
+            goes_on = self.warm_start and hasattr(self, "module_")
+            X, y = self._validate_faces(X, y, reset=not goes_on)
+            if not goes_on:
+                self._set_classes(np.unique(y))
+            self._check_known(y)
+            self._check_counts(y)
+            if goes_on and self.n_iter_ >= self.max_iter:
+                warn(
+                    f"warm_start: the networks have had max_iter={self.max_iter} "
+                    "epochs already and are left as they are. Raise max_iter to train "
+                    "on.",
+                    ConvergenceWarning,
+                )
+            self._train(X, y, goes_on, n_epochs=self.max_iter)
+        return self
+
+    def partial_fit(self, X, y, classes=None):
+        """Go on learning with one pass over the faces, at the same learning rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces, as in `fit`.
+
+        y : array-like of shape (n_samples,)
+            Whose face each is.
+
+        classes : array-like of shape (n_identities,) or None, default=None
+            All identities, in the first call; None takes those of its y.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        with self._unchanged_on_failure():
+            self._validate_params()
+            goes_on = hasattr(self, "module_")
+            X, y = self._validate_faces(X, y, reset=not goes_on)
+            if not goes_on:
+                self._set_classes(np.unique(y if classes is None else classes))
+            elif classes is not None:
+                self._check_known(np.asarray(classes))
+            self._check_known(y)
+            n_done = self.n_iter_ if goes_on else 0
+            self._train(X, y, goes_on, n_epochs=n_done + 1, is_one_pass=True)
+        return self
+
+    def add_identity(self, X, name, *, max_iter=None):
+        """Learn a decoder more, with everything else left as it is.
+
+        It starts as a copy of the decoder whose person is nearest. The encoder has not
+        seen the new person: where there is time, a new `fit` with everybody is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
+                (n_samples, height, width, channels)
+            Faces of the new identity.
+
+        name : str or int
+            What to call it; not one of ``classes_``.
+
+        max_iter : int or None, default=None
+            Number of epochs; None takes ``max_iter`` of the estimator.
+
+        Returns
+        -------
+        self : object
+            The estimator with one identity more.
+        """
+        check_is_fitted(self)
+        with self._unchanged_on_failure():
+            self._validate_params()
+            X = self._validate_faces(X, reset=False)
+            names = np.asarray([name])
+            if names.dtype.kind != self.classes_.dtype.kind and "O" not in (
+                names.dtype.kind,
+                self.classes_.dtype.kind,
+            ):
+                raise TypeError(
+                    f"name must be of the type of classes_ ({self.classes_.dtype}); "
+                    f"got {name!r}."
+                )
+            if name in self.classes_.tolist():
+                raise ValueError(
+                    f"{name!r} is one of the identities already: "
+                    f"{self.classes_.tolist()}. To go on learning it, use partial_fit."
+                )
+            y = np.repeat(names, len(X))
+            self._check_counts(y)
+            if max_iter is None:
+                max_iter = self.max_iter
+            check_scalar(max_iter, "max_iter", Integral, min_val=0)
+            of_all = ("n_iter_", "best_iter_", "loss_curve_", "validation_loss_curve_")
+            before = {name: getattr(self, name) for name in of_all}
+            self.classes_ = np.append(self.classes_, names)
+            self._train(X, y, True, n_epochs=max_iter, is_new_identity=True)
+            self.__dict__.update(before)
+        return self
+
+    def _train(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        goes_on: bool,
+        n_epochs: int,
+        is_one_pass: bool = False,
+        is_new_identity: bool = False,
+    ) -> None:
+        if goes_on:
+            seed = self._seed  # with the epoch's number, as one training has it
+        else:
+            seed = int(make_random_state(self.random_state).randint(SEED_LIMIT))
+            for name in ("_latent_density", "reconstruction_err_"):
+                self.__dict__.pop(name, None)  # of earlier networks
+        self._seed = seed
+        n_done = self.n_iter_ if goes_on and not is_new_identity else 0
+        device = resolve_device(self.device)
+        with isolated_generators(seed, device), enable_gradients():
+            faces = {
+                int(code): torch.from_numpy(np.ascontiguousarray(X[y == name]))
+                for code, name in enumerate(self.classes_)
+                if (y == name).any()
+            }
+            if goes_on:
+                self._check_structure()
+                network = copy.deepcopy(self.module_)
+                network.augmentation = self._augmentation()
+                network.ssim_weight = float(self.ssim_weight)
+            else:
+                network = self._make_network()
+            network.to(device)
+            if is_new_identity:
+                _add_nearest_decoder(network, next(iter(faces.values())))
+            optimizer = make_optimizer(network, self.learning_rate_init)
+            if goes_on and not is_new_identity and self._moments is not None:
+                optimizer.load_state_dict(copy.deepcopy(self._moments))
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate_init
+            held_out: dict[int, Tensor] = {}
+            if self.early_stopping and not is_one_pass:
+                faces, held_out = self._hold_out(faces, seed)
+            options = FaceTrainingOptions(
+                learning_rate=float(self.learning_rate_init),
+                batch_size=self.batch_size,
+                n_epochs=n_epochs,
+                n_done=n_done,
+                verbose=0 if is_one_pass else self.verbose,
+                seed=seed,
+                precision=self._precision(device),
+                mmd_weight=float(self.mmd_weight),
+                is_scheduled=not is_one_pass,
+                n_iter_no_change=self.n_iter_no_change,
+                tol=self.tol,
+            )
+            earlier = _Curves.of(self) if goes_on else _Curves()
+            with progress_bar(options) as bar:
+
+                def after_epoch(epoch: int, curves: FaceCurves) -> bool:
+                    bar.update(float(np.mean(curves.by_identity[-1])), curves.held_out)
+                    if not self.callbacks or is_new_identity:
+                        return False
+                    self._moments = optimizer.state_dict()
+                    self._set_fitted(network, list(faces), curves, earlier, n_done)
+                    wishes = [callback(self, epoch) for callback in self.callbacks]
+                    return any(wishes)
+
+                curves = train_faces(
+                    network, optimizer, faces, held_out, options, after_epoch
+                )
+            self._moments = None if is_new_identity else optimizer.state_dict()
+            self._set_fitted(network, list(faces), curves, earlier, n_done)
+            self._describe_faces(faces, goes_on)
+
+    def _set_fitted(
+        self,
+        network: FaceNetwork,
+        identities: list[int],
+        curves: FaceCurves,
+        earlier: "_Curves",
+        n_done: int,
+    ) -> None:
+        network.eval()
+        network.requires_grad_(True)
+        self.module_ = network
+        self.n_components_ = self._n_latents()
+        self._structure = self._current_structure()
+        self.n_iter_ = n_done + len(curves.by_identity)
+        self.best_iter_ = curves.best_epoch
+        names = self.classes_.tolist()
+        self.loss_curve_ = earlier.loss + [
+            float(np.mean(losses)) for losses in curves.by_identity
+        ]
+        self.identity_loss_curves_ = dict(earlier.of_identities)
+        for place, identity in enumerate(identities):
+            before = earlier.of_identities.get(names[identity], [])
+            new = [losses[place] for losses in curves.by_identity]
+            self.identity_loss_curves_[names[identity]] = before + new
+        self.validation_loss_curve_ = earlier.held_out + curves.held_out or None
+
+    def _describe_faces(self, faces: dict[int, Tensor], goes_on: bool) -> None:
+        """What is kept of the training faces: their error and their latents' spread."""
+        errors = [face_errors(self.module_, x, i).double() for i, x in faces.items()]
+        self.reconstruction_err_ = torch.cat(errors).mean().item()
+        with torch.no_grad():
+            latents = [
+                self.module_.encode(to_unit_interval(block).to(self.module_.device))
+                for x in faces.values()
+                for block in x.split(BLOCK)
+            ]
+        density = LatentDensity(torch.cat(latents).cpu().double().numpy())
+        known: LatentDensity | None = getattr(self, "_latent_density", None)
+        if known is not None and goes_on and len(faces) < len(self.classes_):
+            density = known.pooled_with(density)
+        self._latent_density = density
+
+    def _hold_out(
+        self, faces: dict[int, Tensor], seed: int
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """Split each identity's faces, at least one for either part."""
+        random_state = np.random.RandomState(seed)
+        kept, held_out = {}, {}
+        for identity, x in faces.items():
+            order = torch.from_numpy(random_state.permutation(len(x)))
+            n_held = max(1, round(self.validation_fraction * len(x)))
+            n_held = min(n_held, len(x) - 1)
+            kept[identity] = x[order[n_held:]]
+            if n_held:
+                held_out[identity] = x[order[:n_held]]
+        return kept, held_out
+
+    def _make_network(self) -> FaceNetwork:
+        return FaceNetwork(
+            self.image_shape_,
+            self.width,
+            self._n_latents(),
+            len(self.classes_),
+            self._augmentation(),
+            float(self.ssim_weight),
+        )
+
+    def _augmentation(self) -> FaceAugmentation:
+        return FaceAugmentation(
+            rotation=float(self.rotation_range),
+            zoom=float(self.zoom_range),
+            shift=float(self.shift_range),
+            flip=float(self.flip_probability),
+            warp=float(self.warp),
+            deform=float(self.deform),
+            color=float(self.color_jitter),
+        )
+
+    def _n_latents(self) -> int:
+        return 8 * self.width if self.n_components is None else int(self.n_components)
+
+    def _precision(self, device: torch.device) -> torch.dtype | None:
+        is_lower = self.precision == "bfloat16"
+        if self.precision == "auto":
+            is_lower = device.type == "cpu" and cpu_multiplies_bfloat16()
+        return torch.bfloat16 if is_lower else None
+
+    # Checks ---------------------------------------------------------------------------
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        for callback in self.callbacks or ():
+            if not callable(callback):
+                raise TypeError(
+                    "callbacks must be callables that take the estimator and the "
+                    f"number of the epoch; got {callback!r}."
+                )
+        try:
+            torch.device("cpu" if self.device == "auto" else self.device)
+        except RuntimeError as error:
+            raise ValueError(
+                "device must be 'auto' or a name that torch.device takes, such as "
+                f"'cpu', 'cuda' or 'cuda:1'; got {self.device!r}."
+            ) from error
+
+    def _current_structure(self) -> dict[str, Any]:
+        return {"width": int(self.width), "n_components": self._n_latents()}
+
+    def _check_structure(self) -> None:
+        for name, value in self._current_structure().items():
+            if value != self._structure[name]:
+                raise ValueError(
+                    f"The networks were fitted with {name}={self._structure[name]!r} "
+                    f"and cannot go on with {name}={value!r}. Fit with "
+                    "warm_start=False, or clone the estimator, to start anew."
+                )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The losses of the epochs before a training that goes on."""
+
+    loss: list[float] = field(default_factory=list)
+    of_identities: dict[Any, list[float]] = field(default_factory=dict)
+    held_out: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, swapper: FaceSwapper) -> "_Curves":
+        return cls(
+            swapper.loss_curve_,
+            swapper.identity_loss_curves_,
+            swapper.validation_loss_curve_ or [],
+        )
+
+
+def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:
+    """A copy of the decoder that is best at these faces; all else is frozen."""
+    errors = [
+        face_errors(network, x, identity).mean().item()
+        for identity in range(len(network.decoders))
+    ]
+    nearest = network.decoders[int(np.argmin(errors))]
+    network.requires_grad_(False)
+    decoder = network.add_decoder().to(network.device)
+    decoder.load_state_dict(nearest.state_dict())

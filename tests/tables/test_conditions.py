@@ -1,0 +1,121 @@
+"""Conditions as numbers: labels, continuous columns, tables, and bad ones."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sklearn_ae._tables.conditions import Conditions
+
+LABELS = ["b", "a", "b", "c"]
+
+
+def encode(fitted, y=None, n_samples=None):
+    y = fitted if y is None else y
+    n_samples = len(y) if n_samples is None else n_samples
+    return Conditions(fitted).encode(y, n_samples, np.dtype(np.float64))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS, np.array(LABELS), np.array(LABELS, dtype=object), [3, 1, 3, 7]]
+    + [[True, False, True, True], [1.0, 0.0, 1.0, 2.0]],
+    ids=str,
+)
+def test_labels_become_indicators_as_of_scikit_learn(labels):
+    column = np.asarray(labels)[:, None]
+    wanted = OneHotEncoder(sparse_output=False).fit_transform(column)
+    assert_array_equal(encode(labels), wanted)
+
+
+def test_numbers_are_standardised():
+    y = np.random.default_rng(0).normal(50.0, 9.0, size=20)
+    assert_allclose(encode(y), StandardScaler().fit_transform(y[:, None]))
+
+
+def test_equal_numbers_are_zero():
+    assert_array_equal(encode(np.full((3, 1), 2.5)), np.zeros((3, 1)))
+
+
+def test_new_conditions_are_in_the_units_of_the_fit():
+    assert_allclose(encode([1.5, 2.5, 3.5], [2.5, 4.5]), [[0.0], [2 / np.sqrt(2 / 3)]])
+
+
+def test_array_of_numbers_is_a_table_of_numbers():
+    # Whole numbers too: in a table, labels are told by their type.
+    y = np.array([[1, 5], [2, 5], [3, 8]])
+    assert_allclose(encode(y), StandardScaler().fit_transform(y))
+
+
+def test_table_of_both():
+    pd = pytest.importorskip("pandas")
+    y = pd.DataFrame(
+        {
+            "size": [1.0, 2.0, 3.0],
+            "kind": ["x", "y", "x"],
+            "grade": pd.Categorical(["lo", "hi", "lo"]),
+        }
+    )
+    half = np.sqrt(1.5)
+    wanted = [[-half, 1, 0, 0, 1], [0, 0, 1, 1, 0], [half, 1, 0, 0, 1]]
+    assert_allclose(encode(y), wanted)
+
+
+def test_a_single_condition_is_that_of_all_rows():
+    assert_array_equal(encode(LABELS, "a", n_samples=3), [[1, 0, 0]] * 3)
+    assert_array_equal(encode(LABELS, ["a"], n_samples=3), [[1, 0, 0]] * 3)
+    table = np.array([["x", "p"], ["y", "q"]])
+    assert_array_equal(encode(table, ["y", "p"], n_samples=2), [[0, 1, 1, 0]] * 2)
+
+
+def test_dtype_is_that_asked_for():
+    numbers = Conditions(LABELS).encode(LABELS, 4, np.dtype(np.float32))
+    assert numbers.dtype == np.float32
+
+
+def test_unknown_label_is_named():
+    with pytest.raises(
+        ValueError, match=r"'d', which was not in fit; there were \['a'"
+    ):
+        encode(LABELS, ["a", "d"])
+
+
+def test_labels_where_numbers_were():
+    with pytest.raises(ValueError, match="y must hold numbers, as in fit"):
+        encode([1.5, 2.5], ["a", "b"])
+
+
+def test_other_number_of_columns():
+    with pytest.raises(ValueError, match=r"must have 1 columns of conditions.*got 2"):
+        encode(LABELS, np.array([["a", "b"], ["a", "b"]]))
+
+
+def test_other_number_of_rows():
+    with pytest.raises(ValueError, match="for each of 5 rows; got 4"):
+        encode(LABELS, LABELS, n_samples=5)
+
+
+def test_other_names_of_columns():
+    pd = pytest.importorskip("pandas")
+    y = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    with pytest.raises(ValueError, match=r"columns of y must be .*'b', 'a'"):
+        encode(y, y[["b", "a"]])
+
+
+@pytest.mark.parametrize(
+    "y", [[1.5, np.nan], ["a", None], np.array(["a", np.nan], dtype=object)], ids=str
+)
+def test_missing_conditions_are_told(y):
+    with pytest.raises(ValueError, match="y has missing values"):
+        Conditions(y)
+
+
+def test_infinite_conditions_are_told():
+    with pytest.raises(ValueError, match="y has infinite values"):
+        Conditions([1.5, np.inf])
+
+
+@pytest.mark.parametrize("y", [3, [], np.zeros((2, 2, 2))], ids=str)
+def test_what_is_no_list_of_conditions(y):
+    with pytest.raises(ValueError, match="y must hold one condition or a row"):
+        Conditions(y)

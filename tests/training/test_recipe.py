@@ -1,0 +1,60 @@
+"""Sizes and lengths that follow from the shape of a table."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklearn_ae._training import recipe as _recipe
+
+lengths = st.integers(1, 10**8)
+
+
+@given(lengths, lengths)
+def test_weight_decay_falls_with_the_rows_per_column(n, d):
+    alpha = _recipe.alpha(True, n, d)
+    assert 1.0 <= alpha <= 3.0
+    assert _recipe.alpha(True, 2 * n, d) <= alpha <= _recipe.alpha(True, n, 2 * d)
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "expected"),
+    [(10_000, 50, 1.0), (10_000, 51, 1.01), (300, 6, 2.0), (100, 4, 2.83), (9, 9, 3.0)],
+)
+def test_weight_decay_by_hand(n, d, expected):
+    assert _recipe.alpha(True, n, d) == pytest.approx(expected, abs=0.005)
+
+
+def test_a_random_start_has_no_weight_decay():
+    assert _recipe.alpha(False, 10, 1000) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("is_anchored", "widest", "expected"),
+    [(True, 0, 6e-3), (True, 256, 6e-3), (True, 1024, 3e-3), (False, 1024, 1e-3)],
+)
+def test_wide_layers_learn_at_a_lower_rate(is_anchored, widest, expected):
+    assert _recipe.learning_rate(is_anchored, widest) == pytest.approx(expected)
+
+
+@given(lengths)
+def test_batches_hold_no_more_rows_than_there_are(n):
+    assert 1 <= _recipe.batch_size(n) <= n
+
+
+@given(st.integers(10_000, 10**6))
+def test_long_tables_take_about_as_many_steps_as_one_of_10000_rows(n):
+    def n_steps(n):
+        return _recipe.n_epochs(n) * n / _recipe.batch_size(n)
+
+    assert n_steps(n) == pytest.approx(n_steps(10_000), rel=0.15)
+
+
+@given(st.integers(0, 75))
+def test_all_rows_are_trained_on_for_a_little_longer(best_epoch):
+    n_epochs = _recipe.n_epochs_on_all_rows(best_epoch)
+    assert 1.4 * best_epoch <= n_epochs < 1.4 * best_epoch + 1
+
+
+@given(st.integers(2, 10**6), st.floats(0.01, 0.99))
+def test_some_rows_are_held_out_and_some_are_left(n, fraction):
+    assert 1 <= _recipe.n_validation_rows(n, fraction) <= n - 1
