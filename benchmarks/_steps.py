@@ -20,15 +20,12 @@ from skorch import NeuralNet
 from torch import Tensor, nn
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._training.engine import (
-    Batches,
-    Schedule,
-    TrainingOptions,
-    enough_threads,
-    is_fast,
-    make_net,
-)
+from sklearn_ae._tables.rows import Batches
 from sklearn_ae._training.fast import fast_step
+from sklearn_ae._training.optimizer import Schedule
+from sklearn_ae._training.options import TrainingOptions
+from sklearn_ae._training.skorch_net import is_fast, make_net
+from sklearn_ae._utils.device import enough_threads
 
 LEARNING_RATE = 1e-3
 HAS_PYOD = importlib.util.find_spec("pyod") is not None

@@ -61,23 +61,20 @@ from .._tables.rows import (
     sample_size,
 )
 from .._training import recipe
-from .._training.engine import (
-    DivergenceError,
-    TrainingOptions,
-    TrainingResult,
-    check_callbacks,
+from .._training.engine import train, train_one_pass
+from .._training.optimizer import load_moments
+from .._training.options import TrainingOptions, TrainingResult
+from .._training.selection import train_on_all_rows, train_on_small_table
+from .._training.skorch_net import check_callbacks, make_net
+from .._training.trainer import DivergenceError
+from .._utils.device import (
     enable_gradients,
     enough_threads,
     isolated_generators,
-    load_moments,
-    make_net,
     resolve_device,
     resolve_precision,
     steady_convolutions,
-    train,
-    train_one_pass,
 )
-from .._training.selection import train_on_all_rows, train_on_small_table
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
 from .fitted_state import FittedState
@@ -253,7 +250,7 @@ class BaseEncoderDecoder(
             )
             net = make_net(module, options)
             if moments is not None:
-                load_moments(net, moments)
+                load_moments(net.optimizer_, moments)
             if goes_on:
                 net.history.extend(self.history_)
             loss = train_one_pass(net, rows.train, options, seed)

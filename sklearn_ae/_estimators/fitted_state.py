@@ -8,7 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from .._training.engine import resolve_device
+from .._utils.device import resolve_device
 
 
 class FittedState(BaseEstimator):

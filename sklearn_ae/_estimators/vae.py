@@ -29,7 +29,8 @@ from .._networks.variational import VariationalAutoencoder, kl_per_latent
 from .._tables.conditions import Conditions
 from .._tables.rows import Table, TableWithConditions, block_rows, sample_size
 from .._training import recipe
-from .._training.engine import TrainingOptions, enough_threads
+from .._training.options import TrainingOptions
+from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
 from .base import BaseAutoencoder, over_blocks

@@ -3,8 +3,9 @@
 Each is a small module that works on a batch of standardised rows (n, d).
 Levels are relative to the column (its standard
 deviation, its range, its own values), so that a level means the same on any table.
-Random numbers come from torch's global generator, which the engine seeds and
-restores around every fit.
+Random numbers come from the generator that is handed on, and without one from torch's
+global generator, as those of the user's function do: for it the engine seeds the global
+generator and restores it.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,21 @@ import torch
 from torch import Tensor, nn
 
 
-class GaussianCorruption(nn.Module):
+def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+
+
+def _uniform(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.rand(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+
+
+class Corruption(nn.Module):
+    """One of the package's own, which draws from the generator it is handed."""
+
+    level: float
+
+
+class GaussianCorruption(Corruption):
     """Add noise of ``level`` standard deviations of each column."""
 
     column_std: Tensor
@@ -24,11 +39,11 @@ class GaussianCorruption(nn.Module):
         self.level = level
         self.register_buffer("column_std", column_std)  # (d,)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.level * self.column_std * torch.randn_like(x)
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return x + self.level * self.column_std * _normal(x, generator)
 
 
-class MaskingCorruption(nn.Module):
+class MaskingCorruption(Corruption):
     """Replace a fraction ``level`` of the entries by their column's mean."""
 
     column_mean: Tensor
@@ -38,11 +53,11 @@ class MaskingCorruption(nn.Module):
         self.level = level
         self.register_buffer("column_mean", column_mean)  # (d,)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.where(torch.rand_like(x) < self.level, self.column_mean, x)
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.where(_uniform(x, generator) < self.level, self.column_mean, x)
 
 
-class SaltAndPepperCorruption(nn.Module):
+class SaltAndPepperCorruption(Corruption):
     """Set a fraction ``level`` of the entries to their column's lowest or highest."""
 
     column_min: Tensor
@@ -54,13 +69,13 @@ class SaltAndPepperCorruption(nn.Module):
         self.register_buffer("column_min", column_min)  # (d,)
         self.register_buffer("column_max", column_max)  # (d,)
 
-    def forward(self, x: Tensor) -> Tensor:
-        u = torch.rand_like(x)  # one draw decides both: hit or not, low or high
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        u = _uniform(x, generator)  # one draw decides both: hit or not, low or high
         extreme = torch.where(u < 0.5 * self.level, self.column_min, self.column_max)
         return torch.where(u < self.level, extreme, x)
 
 
-class SwapCorruption(nn.Module):
+class SwapCorruption(Corruption):
     """Replace a fraction ``level`` of the entries by the same column of another row.
 
     Each column keeps its own distribution, categories and outliers included, which
@@ -71,14 +86,17 @@ class SwapCorruption(nn.Module):
         super().__init__()
         self.level = level
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         n = len(x)
         own = torch.arange(n, device=x.device)[:, None]  # (n, 1)
-        rows = (own + torch.randint(1, max(n, 2), x.shape, device=x.device)) % n
-        return torch.where(torch.rand_like(x) < self.level, x.gather(0, rows), x)
+        rows = (
+            own
+            + torch.randint(1, max(n, 2), x.shape, device=x.device, generator=generator)
+        ) % n
+        return torch.where(_uniform(x, generator) < self.level, x.gather(0, rows), x)
 
 
-class BlockCorruption(nn.Module):
+class BlockCorruption(Corruption):
     """Replace a rectangle of each image by the mean image.
 
     Its area is a fraction ``level`` of the image's on average, whatever its place and
@@ -95,10 +113,12 @@ class BlockCorruption(nn.Module):
         self.image_shape = image_shape
         self.register_buffer("column_mean", column_mean)  # (d,)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         n = len(x)
         height, width, n_channels = self.image_shape
-        shape, *u = torch.rand(5, n, 1, device=x.device, dtype=torch.float32)
+        shape, *u = torch.rand(
+            5, n, 1, device=x.device, dtype=torch.float32, generator=generator
+        )
         # Shares of height and width whose product is the level.
         exponent = 0.25 + 0.5 * shape  # (n, 1)
         rows = _random_span(height, self.level**exponent, u[0], u[1])  # (n, height)
@@ -136,7 +156,7 @@ class CallableCorruption(nn.Module):
         self.register_buffer("scale", scale)  # ()
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         # In the precision of the centre: columns far from zero keep their digits.
         corrupted: Any = self.function(x * self.scale + self.center)
         if not isinstance(corrupted, Tensor) or corrupted.shape != x.shape:

@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .corruptions import Corruption
 from .images import ConvolutionalNetwork, SkipDecoder
 from .losses import SquaredError
 
@@ -178,12 +179,24 @@ class Autoencoder(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         return self.decoder(z)  # (n, k) -> (n, d), before the loss's link
 
-    def loss(self, x: Tensor) -> Tensor:
+    def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Loss of each row: what training minimises and validation watches."""
         if self.training and self.corruption is not None:
-            z = self.encode(self.corruption(x))  # (n, d) -> (n, k)
+            z = self.encode(self.corrupted(x, generator))  # (n, d) -> (n, k)
             return self.loss_function.error(self.decode(z), x)  # (n,)
         return self.reconstruction_error(x)
+
+    def corrupted(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        """What the encoder sees of the rows in training: (n, d)."""
+        if isinstance(self.corruption, Corruption):
+            return self.corruption(x, generator)
+        return x if self.corruption is None else self.corruption(x)
+
+    @property
+    def draws_globally(self) -> bool:
+        """Whether code of the user's is part of it, which may draw as torch does."""
+        is_own = self.corruption is None or isinstance(self.corruption, Corruption)
+        return not (self.is_own and is_own)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row and its reconstruction, averaged over the features."""

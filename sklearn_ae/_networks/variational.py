@@ -164,36 +164,39 @@ class VariationalAutoencoder(Autoencoder):
         output = self.decode(_beside(self.encode(x), conditions))
         return self.loss_function.error(output, target)  # (n,)
 
-    def loss(self, x: Tensor) -> Tensor:
+    def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Minus the bound of each row, in nats: what training minimises.
 
         Warm-up and free bits are ways to get there, and of the training mode only: what
         validation watches is the same bound in every epoch.
         """
-        x = self.drawn(x)
+        x = self.drawn(x, generator)
         weight = self.beta
         if self.training and self.epoch < self.kl_warmup:
             weight *= self.epoch / self.kl_warmup
         mean, log_var = self.posterior(x)
         along_path = self.path_gradient and self.training
         if self.n_importance_samples > 1 or along_path:
-            eps = torch.randn(
-                (self.n_importance_samples, *mean.shape),
-                dtype=mean.dtype,
-                device=mean.device,
-            )  # (S, n, k)
+            eps = self._noise(mean, generator)  # (S, n, k)
             log_weights = self._log_weights(x, mean, log_var, eps, weight, along_path)
             return -_log_mean_exp(log_weights)
-        q = torch.distributions.Normal(
-            mean, torch.exp(0.5 * log_var), validate_args=False
-        )
-        z = q.rsample()  # mean + std * eps: the gradient reaches mean and std
+        # The gradient reaches mean and std through z.
+        z = mean + torch.exp(0.5 * log_var) * self._noise(mean, generator)[0]
         kl = kl_per_latent(mean, log_var)  # (n, k)
         if self.training and self.free_bits > 0:
             # A latent that costs less than this on the batch is not pulled further.
             is_free = kl.mean(dim=0) < self.free_bits  # (k,)
             kl = torch.where(is_free, self.free_bits, kl)
         return weight * kl.sum(dim=-1) - self.log_likelihood(z, x)  # (n,)
+
+    def _noise(self, mean: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Standard normal numbers for every sample of every row's latents (S, n, k)."""
+        return torch.randn(
+            (self.n_importance_samples, *mean.shape),
+            dtype=mean.dtype,
+            device=mean.device,
+            generator=generator,
+        )
 
     def drawn(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The rows, or where they are probabilities a draw of the binary ones."""
@@ -212,12 +215,7 @@ class VariationalAutoencoder(Autoencoder):
         draws of q, taken by its share of the weights (Cremer et al., 2017).
         """
         mean, log_var = self.posterior(x)
-        eps = torch.randn(
-            (self.n_importance_samples, *mean.shape),
-            dtype=mean.dtype,
-            device=mean.device,
-            generator=generator,
-        )
+        eps = self._noise(mean, generator)
         z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
         if len(z) == 1:
             return z[0]

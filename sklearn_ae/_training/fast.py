@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .._networks.modules import Anchored, Autoencoder
 from .._tables.rows import block_rows
+from .objectives import Objective
 
 _aten = torch.ops.aten
 
@@ -187,6 +188,8 @@ def fast_step(
     optimizer: torch.optim.Optimizer | None = None,
     precision: torch.dtype | None = None,
     is_fast: bool = True,
+    objective: Objective | None = None,
+    generator: torch.Generator | None = None,
 ) -> Iterator[Callable[[Tensor], Tensor]]:
     """A function of a batch that fills the gradients and returns the mean loss.
 
@@ -198,7 +201,9 @@ def fast_step(
     is_fast = is_fast and module.is_fast
     # Maps take many times the memory of an image. The user's networks may look at the
     # batch as a whole, and fast ones do not add to gradients.
-    n_together = block_rows(module.loss_size) if module.is_conv else 0
+    objective = Objective() if objective is None else objective
+    can_be_parts = module.is_conv and objective.is_of_rows
+    n_together = block_rows(module.loss_size) if can_be_parts else 0
 
     def autograd_step(x: Tensor) -> Tensor:
         zero_grad(set_to_none=False)
@@ -206,7 +211,8 @@ def fast_step(
         total = x.new_zeros(())
         for part in x.split(n_together or len(x)):
             with torch.autocast(x.device.type, precision, enabled=casts):
-                loss = module.loss(part).sum() / len(x)
+                loss = objective.step_loss(module, part, generator)
+                loss = loss * (len(part) / len(x))
             loss.backward()
             total += loss.detach()
         return total
@@ -218,8 +224,8 @@ def fast_step(
     encoder = FastNetwork(module.encoder, is_first=True, low=low)
     decoder = FastNetwork(module.decoder, is_first=False, low=low)
     step: Callable[[Tensor], Tensor] = autograd_step
-    if type(module) is Autoencoder:
-        step = partial(_manual_step, module, encoder, decoder)
+    if type(module) is Autoencoder and objective.is_of_rows:
+        step = partial(_manual_step, module, encoder, decoder, generator)
     else:
         module.encoder.forward, module.decoder.forward = encoder, decoder
     try:
@@ -250,10 +256,14 @@ def _flat_buffer(module: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def _manual_step(
-    module: Autoencoder, encoder: FastNetwork, decoder: FastNetwork, x: Tensor
+    module: Autoencoder,
+    encoder: FastNetwork,
+    decoder: FastNetwork,
+    generator: torch.Generator | None,
+    x: Tensor,
 ) -> Tensor:
     """module.loss(x).mean() and its backward pass, without autograd."""
-    seen = x if module.corruption is None else module.corruption(x)
+    seen = module.corrupted(x, generator)
     z, encoder_saved = encoder.forward(seen)  # (n, k)
     output, decoder_saved = decoder.forward(z)  # (n, d)
     loss, grad = module.loss_function.mean_error_and_gradient(output, x)

@@ -14,21 +14,12 @@ from torch import Tensor
 from .._networks.modules import Autoencoder
 from .._tables.rows import Batches
 from . import recipe
-from .engine import (
-    DivergenceError,
-    Schedule,
-    TrainingOptions,
-    TrainingResult,
-    check_loss,
-    enough_threads,
-    is_clear_gain,
-    is_fast,
-    make_history,
-    make_net,
-    progress_bar,
-    row_losses,
-)
-from .fast import fast_step, unflatten
+from .engine import is_clear_gain, trainer_of
+from .objectives import Objective, row_losses
+from .optimizer import Schedule
+from .options import TrainingOptions, TrainingResult
+from .skorch_net import make_history, make_net
+from .trainer import DivergenceError, check_loss, progress_bar
 
 MakeModule = Callable[[Tensor], Autoencoder]
 
@@ -39,6 +30,7 @@ def train_on_small_table(
     options: TrainingOptions,
     seed: int,
     n_folds: int,
+    objective: Objective | None = None,
 ) -> tuple[Autoencoder, TrainingResult]:
     """Train on all rows (n, d), for as long as cross-validation says.
 
@@ -57,7 +49,9 @@ def train_on_small_table(
             module = make_module(x[kept])
             try:
                 curve, losses = _train(
-                    module, x[kept], x[fold], options, seed, bar.update
+                    *(module, x[kept], x[fold], options, seed),
+                    objective=objective,
+                    on_epoch=bar.update,
                 )
             except DivergenceError as error:
                 diverged = error
@@ -76,7 +70,7 @@ def train_on_small_table(
     if options.starts_at_optimum and (diverged or not is_clear_gain(gains)):
         best_epoch = 0
 
-    module = train_on_all_rows(make_module, x, options, seed, best_epoch)
+    module = train_on_all_rows(make_module, x, options, seed, best_epoch, objective)
     train_curve = torch.stack(train_curves).sum(dim=0) / n_trained
     loss_curve, validation_curve = train_curve.tolist(), mean_losses[1:].tolist()
     result = TrainingResult(
@@ -95,6 +89,7 @@ def train_on_all_rows(
     options: TrainingOptions,
     seed: int,
     best_epoch: int,
+    objective: Objective | None = None,
 ) -> Autoencoder:
     """Train anew on all rows (n, d), for as long as held-out rows liked it.
 
@@ -103,7 +98,7 @@ def train_on_all_rows(
     """
     n_epochs = min(options.n_epochs, recipe.n_epochs_on_all_rows(best_epoch))
     module = make_module(x)
-    _train(module, x, None, replace(options, n_epochs=n_epochs), seed)
+    _train(module, x, None, replace(options, n_epochs=n_epochs), seed, objective)
     return module
 
 
@@ -113,6 +108,7 @@ def _train(
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
+    objective: Objective | None = None,
     on_epoch: Callable[[float, Sequence[float]], None] = lambda *_: None,
 ) -> tuple[list[float], Tensor]:
     """Train to the end of the schedule.
@@ -120,24 +116,26 @@ def _train(
     Returns the training loss of each epoch, and the loss of every row of x_valid
     before the first epoch and after each (n_epochs + 1, n_valid).
     """
-    net = make_net(module, options)
+    net = make_net(module, options, objective)
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     schedule = Schedule(options.learning_rate, options.n_epochs * len(batches))
     curve: list[float] = []
     held_out: list[Tensor] = []
-    with (
-        enough_threads(module, options.batch_size),
-        fast_step(module, net.optimizer_, options.precision, is_fast(net)) as step,
-    ):
+
+    def judge(rows: Tensor) -> Tensor:
+        return row_losses(module, rows, seed, objective=objective)
+
+    def after_epoch(epoch: int, loss: float) -> bool:
+        curve.append(loss)
+        check_loss(loss, initial, epoch, options.advice, module.loss_of_nonsense)
         if x_valid is not None:
-            held_out.append(row_losses(module, x_valid, seed))
-        initial = row_losses(module, x, seed).mean().item()
-        for epoch in range(1, options.n_epochs + 1):
-            curve.append(net.run_epoch(batches, step, schedule))
-            check_loss(curve[-1], initial, module, options, epoch)
-            if x_valid is not None:
-                held_out.append(row_losses(module, x_valid, seed))
-                on_epoch(curve[-1], [held_out[-1].mean().item()])
-    module.eval()
-    unflatten(module)
+            held_out.append(judge(x_valid))
+            on_epoch(loss, [held_out[-1].mean().item()])
+        return False
+
+    with trainer_of(net, options, seed) as trainer:
+        if x_valid is not None:
+            held_out.append(judge(x_valid))
+        initial = judge(x).mean().item()
+        trainer.run(batches, options.n_epochs, after_epoch, schedule)
     return curve, torch.stack(held_out) if held_out else torch.empty(0)

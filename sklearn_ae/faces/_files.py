@@ -12,7 +12,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.latents import LatentDensity
-from .._training.engine import resolve_device
+from .._utils.device import resolve_device
 from ._pictures import write_atomically
 from ._swapper import FaceSwapper
 

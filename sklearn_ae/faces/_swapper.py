@@ -20,11 +20,11 @@ from torch import Tensor
 from .._estimators.fitted_state import FittedState
 from .._inference.latents import LatentDensity
 from .._networks.images import ImageShape
-from .._training.engine import (
+from .._training.trainer import progress_bar
+from .._utils.device import (
     cpu_multiplies_bfloat16,
     enable_gradients,
     isolated_generators,
-    progress_bar,
     resolve_device,
 )
 from .._utils.random import SEED_LIMIT, make_random_state

@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.latents import LatentDensity
-from .._training.engine import steady_convolutions
+from .._utils.device import steady_convolutions
 from .._utils.random import make_random_state
 from ._crops import COVERAGE
 from ._input import FaceInput, as_float, with_shape

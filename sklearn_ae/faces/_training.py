@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._training.engine import DivergenceError, Schedule
+from .._training.optimizer import Schedule
+from .._training.trainer import DivergenceError
 from ._modules import FaceNetwork
 
 # Few faces are gone through several times in an epoch, or epochs would be too short to

@@ -339,7 +339,7 @@ def _draw_corrupted(estimator, X, random_state):
         )
     import torch
 
-    from .._training.engine import isolated_generators
+    from .._utils.device import isolated_generators
 
     module = model.module_
     seed = model.random_state if random_state is None else random_state

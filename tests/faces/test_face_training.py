@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ae._training.engine import DivergenceError
+from sklearn_ae._training.trainer import DivergenceError
 from sklearn_ae.faces._augmentation import FaceAugmentation
 from sklearn_ae.faces._modules import FaceNetwork
 from sklearn_ae.faces._training import (

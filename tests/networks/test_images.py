@@ -31,8 +31,9 @@ from sklearn_ae._networks.modules import Anchored, Autoencoder
 from sklearn_ae._networks.variational import VariationalAutoencoder
 from sklearn_ae._training import fast as _fast
 from sklearn_ae._training import recipe as _recipe
-from sklearn_ae._training.engine import resolve_precision, row_losses
 from sklearn_ae._training.fast import fast_step
+from sklearn_ae._training.objectives import row_losses
+from sklearn_ae._utils.device import resolve_precision
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -611,7 +612,7 @@ def test_bfloat16_learns_what_float32_does(images, digits):
 
 def test_auto_precision_is_that_of_the_parameters(monkeypatch):
     monkeypatch.setattr(
-        "sklearn_ae._training.engine.cpu_multiplies_bfloat16", lambda: True
+        "sklearn_ae._utils.device.cpu_multiplies_bfloat16", lambda: True
     )
     module = Autoencoder(
         *networks((28, 28, 1), (16, 32)),  # wide enough, were they MLPs

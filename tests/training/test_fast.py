@@ -248,8 +248,8 @@ def test_module_is_its_own_again_after_the_steps(make):
 class TwiceTheLoss(Autoencoder):
     """A module with a loss of its own, which the step must respect."""
 
-    def loss(self, x):
-        return 2 * super().loss(x)
+    def loss(self, x, generator=None):
+        return 2 * super().loss(x, generator)
 
 
 def test_step_of_another_module_is_that_of_its_loss():

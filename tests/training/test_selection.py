@@ -17,13 +17,11 @@ from sklearn_ae._estimators import base as _base
 from sklearn_ae._networks.losses import SquaredError
 from sklearn_ae._networks.modules import MLP, Autoencoder
 from sklearn_ae._training import selection as _selection
-from sklearn_ae._training.engine import (
-    DivergenceError,
-    TrainingOptions,
-    isolated_generators,
-    row_losses,
-)
+from sklearn_ae._training.objectives import row_losses
+from sklearn_ae._training.options import TrainingOptions
 from sklearn_ae._training.selection import train_on_small_table
+from sklearn_ae._training.trainer import DivergenceError
+from sklearn_ae._utils.device import isolated_generators
 
 CPU = torch.device("cpu")
 D, K = 4, 2  # columns and latents
@@ -273,7 +271,7 @@ def test_only_short_tables_are_trained_on_as_a_whole(
     monkeypatch.setattr(_base, "train_on_all_rows", spy)
     changes = dict(changes)
     if "LONG_TABLE" in changes:
-        monkeypatch.setattr(_base._recipe, "LONG_TABLE", changes.pop("LONG_TABLE"))
+        monkeypatch.setattr(_base.recipe, "LONG_TABLE", changes.pop("LONG_TABLE"))
     params = {"max_iter": 4, "hidden_layer_sizes": (8,)} | changes
     with ignore_warnings(category=ConvergenceWarning):
         model = AutoencoderTransformer(1, **params).fit(table_of(1200))

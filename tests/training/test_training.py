@@ -25,23 +25,22 @@ from sklearn_ae._networks.corruptions import GaussianCorruption
 from sklearn_ae._networks.losses import SquaredError
 from sklearn_ae._networks.modules import MLP, Anchored, Autoencoder
 from sklearn_ae._networks.variational import VariationalAutoencoder
+from sklearn_ae._tables.rows import Batches
 from sklearn_ae._training import engine as _training
-from sklearn_ae._training.engine import (
+from sklearn_ae._training.engine import is_clear_gain, train, train_one_pass
+from sklearn_ae._training.objectives import row_losses
+from sklearn_ae._training.optimizer import load_moments
+from sklearn_ae._training.options import TrainingOptions
+from sklearn_ae._training.skorch_net import make_net
+from sklearn_ae._training.trainer import DivergenceError
+from sklearn_ae._utils import device as _device
+from sklearn_ae._utils.device import (
     _GENERATOR_LOCK,
-    Batches,
-    DivergenceError,
-    TrainingOptions,
     enough_threads,
-    is_clear_gain,
     isolated_generators,
-    load_moments,
-    make_net,
     resolve_device,
     resolve_precision,
-    row_losses,
     steady_convolutions,
-    train,
-    train_one_pass,
 )
 
 CPU = torch.device("cpu")
@@ -307,7 +306,7 @@ def wide(own=False):
     ids=["pays", "old CPU", "GPU", "narrow", "own networks"],
 )
 def test_auto_takes_bfloat16_where_it_pays(monkeypatch, make, can, device, expected):
-    monkeypatch.setattr(_training, "cpu_multiplies_bfloat16", lambda: can)
+    monkeypatch.setattr(_device, "cpu_multiplies_bfloat16", lambda: can)
     assert resolve_precision("auto", make(), torch.device(device)) is expected
 
 
@@ -320,7 +319,7 @@ def test_a_precision_that_is_named_is_taken(precision, expected):
 
 def test_without_word_of_the_processor_there_is_no_bfloat16(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not _training.cpu_multiplies_bfloat16()
+    assert not _device.cpu_multiplies_bfloat16()
 
 
 # Batches ------------------------------------------------------------------------------
@@ -883,7 +882,7 @@ def test_moments_go_on_from_pass_to_pass(make):
     first, _ = one_pass(module, x)
     with isolated_generators(0, CPU):
         second = make_net(module, make_options())
-        load_moments(second, first.optimizer_.state_dict())
+        load_moments(second.optimizer_, first.optimizer_.state_dict())
         train_one_pass(second, x, make_options(), seed=0)
     optimizer = torch.optim.Adam(twin.train().parameters(), lr=1e-2)
     for _ in range(2):
@@ -901,7 +900,7 @@ def test_moments_of_another_layout_are_left_out():
     module = autoencoder()
     first, _ = one_pass(module)
     second = make_net(module, make_options(callbacks=[RecordBatches()]))
-    load_moments(second, first.optimizer_.state_dict())
+    load_moments(second.optimizer_, first.optimizer_.state_dict())
     assert not second.optimizer_.state_dict()["state"]
 
 
@@ -1052,12 +1051,12 @@ class InterruptedModule(Autoencoder):
 
     n_batches = 0
 
-    def loss(self, x):
+    def loss(self, x, generator=None):
         if self.training:
             self.n_batches += 1
             if self.n_batches == 3:
                 raise KeyboardInterrupt
-        return super().loss(x)
+        return super().loss(x, generator)
 
 
 @pytest.mark.parametrize("callbacks", [(), (RecordBatches(),)], ids=["fast", "slow"])

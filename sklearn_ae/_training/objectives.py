@@ -1,0 +1,66 @@
+"""What a training minimises: one function steps, another judges.
+
+`step_loss` may look at a batch as a whole: at pairs of its rows, at several networks.
+`judge` says of each row alone how good the module is for it, in evaluation mode and
+with the same noise on every call; by it epochs are compared and curves are drawn.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._networks.modules import Autoencoder
+from .._tables.rows import block_rows
+from .._utils.device import as_global, seeded_generator
+
+
+class Objective:
+    """The module's own loss of a row: reconstruction, denoising, bound, prediction.
+
+    In training mode that is the loss to step by (the encoder sees corrupted rows, the
+    bound is eased), in evaluation mode the one to judge by.
+    """
+
+    # Whether `step_loss` is the mean over rows of the module's own loss, which has fast
+    # paths and can be taken part by part.
+    is_of_rows = True
+
+    def step_loss(
+        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """The number () that a step on the batch (n, d) goes down from."""
+        return module.loss(x, generator).mean()
+
+    def judge(
+        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """The loss of each row (n,), whatever rows it comes with."""
+        return module.loss(x, generator)
+
+    def follow(self, module: Any, progress: float) -> None:
+        """Told before every step what share of the schedule is done."""
+
+
+@torch.no_grad()
+def row_losses(
+    module: Autoencoder,
+    x: Tensor,
+    seed: int,
+    block_size: int | None = None,
+    objective: Objective | None = None,
+) -> Tensor:
+    """Loss of each row (n,) in evaluation mode, with the same noise on every call."""
+    objective = Objective() if objective is None else objective
+    was_training = module.training
+    module.eval()
+    block_size = block_size or block_rows(module.loss_size)
+    generator = seeded_generator(seed, x.device)
+    blocks = x.split(block_size)
+    if not module.draws_globally:
+        losses = [objective.judge(module, block, generator) for block in blocks]
+    else:  # the user's networks may draw too, from where torch draws by default
+        with as_global(seeded_generator(seed, torch.device("cpu"))):
+            losses = [objective.judge(module, block, generator) for block in blocks]
+    module.train(was_training)
+    return torch.cat(losses).double()

@@ -1,0 +1,132 @@
+"""Adam for a module as a whole, its moments from pass to pass, and its schedule."""
+
+import contextlib
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.adam import adam
+
+from .._networks.modules import Autoencoder
+from .fast import flatten
+
+
+class Schedule:
+    """Linear warm-up to the learning rate, then half a cosine down to nothing."""
+
+    WARMUP = 0.1
+
+    def __init__(self, learning_rate: float, n_steps: int):
+        self.learning_rate = learning_rate
+        self.n_steps = n_steps
+        self.n_done = 0
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that are done."""
+        return self.n_done / self.n_steps
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        progress = (self.n_done + 0.5) / self.n_steps
+        if progress < self.WARMUP:
+            factor = progress / self.WARMUP
+        else:
+            decay = (progress - self.WARMUP) / (1.0 - self.WARMUP)
+            factor = 0.5 * (1.0 + math.cos(math.pi * decay))
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate * factor
+        self.n_done += 1
+
+
+class _FlatAdam(torch.optim.Adam):
+    """Adam, or AdamW on some parameters, with all of them in one flat buffer.
+
+    One fused update for all costs less than one per group of parameters. The decay,
+    decoupled from Adam, is one product with the part of the buffer that it concerns.
+    """
+
+    def __init__(
+        self,
+        decayed: list[nn.Parameter],
+        kept: list[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+    ):
+        flat = flatten([*decayed, *kept])
+        super().__init__([flat], lr=lr, fused=flat.device.type in ("cpu", "cuda"))
+        self.flat = flat
+        self.decayed_part = flat.detach()[: sum(p.numel() for p in decayed)]
+        self.decay = weight_decay
+
+    def step(self, closure: Any = None) -> Any:
+        self._shrink()
+        return super().step(closure)
+
+    def _shrink(self) -> None:
+        if self.decay:
+            self.decayed_part.mul_(1.0 - self.param_groups[0]["lr"] * self.decay)
+
+    @torch.no_grad()
+    def quick_step(self) -> None:
+        """As step, without what torch does around it for hooks and profilers."""
+        moments, grad = self.state[self.flat], self.flat.grad
+        if not moments or grad is None:
+            self.step()  # lays out the moments
+            return
+        self._shrink()
+        group = self.param_groups[0]
+        beta1, beta2 = group["betas"]
+        adam(
+            [self.flat],
+            [grad],
+            [moments["exp_avg"]],
+            [moments["exp_avg_sq"]],
+            [],
+            [moments["step"]],
+            fused=group["fused"],
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def make_adam(
+    groups: list[dict[str, Any]],
+    module: Autoencoder,
+    weight_decay: float,
+    is_fast: bool,
+    lr: float,
+) -> torch.optim.Optimizer:
+    """Adam, or with weight decay AdamW on the weights that can overfit."""
+    decayed = module.decayed_parameters()
+    names = {id(p) for p in decayed}
+    kept = [p for group in groups for p in group["params"] if id(p) not in names]
+    if is_fast:
+        return _FlatAdam(decayed, kept, lr, weight_decay)
+    # The same groups with and without decay, so that moments fit from pass to pass.
+    parts = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    adam = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    fused = module.center.device.type in ("cpu", "cuda")
+    return adam([part for part in parts if part["params"]], lr=lr, fused=fused)
+
+
+_GROUP_OPTIONS = ("lr", "initial_lr", "weight_decay")
+
+
+def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Let the optimizer go on with the moments of an earlier one, where they fit."""
+    fresh = [dict(group) for group in optimizer.param_groups]
+    # Of another layout (callbacks came or went), moments cannot be told apart.
+    with contextlib.suppress(ValueError):
+        optimizer.load_state_dict(copy.deepcopy(state))
+    for group, wanted in zip(optimizer.param_groups, fresh, strict=True):
+        group.update({name: wanted[name] for name in _GROUP_OPTIONS})

@@ -1,0 +1,47 @@
+"""What a training is told, and what it leaves behind."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What the engine needs to know of the estimator's parameters."""
+
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    n_epochs: int
+    n_iter_no_change: int
+    tol: float
+    # Whether the start is an optimum that only a clear gain should replace.
+    starts_at_optimum: bool
+    device: torch.device
+    callbacks: Sequence[Any] = ()
+    verbose: int = 0
+    # Of the products in a training step; None is that of the parameters.
+    precision: torch.dtype | None = None
+    # Epochs at the beginning that are no reason to stop early.
+    n_iter_eased: int = 0
+
+    @property
+    def advice(self) -> str:
+        """What to do where a training diverges."""
+        return (
+            f"Lower learning_rate_init (now {self.learning_rate:g}), raise batch_size "
+            f"(now {self.batch_size}), or scale the columns and look for outliers in X."
+        )
+
+
+@dataclass
+class TrainingResult:
+    """What a fit leaves behind besides the weights, which are in the module."""
+
+    best_epoch: int  # 0 is the state before the first step
+    n_epochs: int
+    loss_curve: list[float]
+    validation_loss_curve: list[float] | None
+    history: Any = field(compare=False)  # skorch's, which holds durations
