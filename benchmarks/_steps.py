@@ -20,12 +20,12 @@ from skorch import NeuralNet
 from torch import Tensor, nn
 
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._estimators.base import FitTable
 from sklearn_ae._tables.rows import Batches
-from sklearn_ae._training.fast import fast_step
+from sklearn_ae._training.engine import trainer_of
 from sklearn_ae._training.optimizer import Schedule
 from sklearn_ae._training.options import TrainingOptions
-from sklearn_ae._training.skorch_net import is_fast, make_net
-from sklearn_ae._utils.device import enough_threads
+from sklearn_ae._training.skorch_net import make_net
 
 LEARNING_RATE = 1e-3
 HAS_PYOD = importlib.util.find_spec("pyod") is not None
@@ -105,8 +105,8 @@ def our_epoch(
     """An epoch over the first rows of X, as `fit` runs it between its validations."""
     module = untrained(model, X).module_
     x = module.standardize(torch.from_numpy(X))[:n_rows]
-    options = model._training_options(len(x), module)
-    return engine_epoch(module, x, options)
+    design = model._make_design(FitTable(X, X.shape[1]), columns=None)
+    return engine_epoch(module, x, design.recipe.options(len(x), module))
 
 
 def engine_epoch(module: Any, x: Tensor, options: TrainingOptions) -> Run:
@@ -117,11 +117,8 @@ def engine_epoch(module: Any, x: Tensor, options: TrainingOptions) -> Run:
     schedule = Schedule(options.learning_rate, options.n_epochs * len(batches))
 
     def epoch() -> float:
-        with (
-            enough_threads(module, options.batch_size),
-            fast_step(module, net.optimizer_, options.precision, is_fast(net)) as step,
-        ):
-            return net.run_epoch(batches, step, schedule)
+        with trainer_of(net, options, torch.Generator()) as trainer:
+            return trainer.run_epoch(batches, schedule)
 
     return epoch
 

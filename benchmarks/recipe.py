@@ -32,10 +32,11 @@ from benchmarks._common import (
     total_seconds,
 )
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._estimators.base import BaseAutoencoder
+from sklearn_ae._estimators.base import BaseEncoderDecoder
 from sklearn_ae._training import engine as _training
 from sklearn_ae._training import recipe as _recipe
 from sklearn_ae._training import selection as _selection
+from sklearn_ae._training.plans import Plan
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Variant:
     what: str
     params: Mapping[str, Any] = field(default_factory=dict)
     patches: Sequence[tuple[Any, str, Any]] = ()  # owner, name, value
+
+
+def _held_out(model: AutoencoderTransformer, n_samples: int, goes_on: bool) -> Plan:
+    return Plan(_recipe.n_validation_rows(n_samples, model.validation_fraction))
 
 
 VARIANTS = {
@@ -75,7 +80,7 @@ VARIANTS = {
     "long": Variant("150 epochs", patches=[(_recipe, "N_EPOCHS", 150)]),
     "held_out": Variant(
         "no training on all rows",
-        patches=[(BaseAutoencoder, "_ends_on_all_rows", lambda *args: False)],
+        patches=[(BaseEncoderDecoder, "_plan", _held_out)],
     ),
     "same_length": Variant(
         "all rows as long as the best epoch", patches=[(_recipe, "LENGTHENING", 1.0)]

@@ -44,6 +44,7 @@ from benchmarks._steps import (
     our_epoch,
 )
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._networks.sizes import hidden_layer_sizes
 from sklearn_ae._tables import rows as _rows
 from sklearn_ae._tables.rows import block_rows
 from sklearn_ae._training import recipe as _recipe
@@ -563,7 +564,7 @@ def _after_epochs(epochs: Iterator[Run], error: Callable[[], float]) -> Curve:
 
 
 def _widths_like_ours(X: NDArray[Any], k: int) -> list[int]:
-    hidden = AutoencoderTransformer(k)._hidden_layer_sizes(X.shape[1])
+    hidden = hidden_layer_sizes(X.shape[1], k)
     return Shape(X.shape[1], hidden, k, BATCH_SIZE, n_steps=1, limit=np.inf).widths
 
 

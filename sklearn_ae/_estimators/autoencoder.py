@@ -1,6 +1,15 @@
 """AutoencoderTransformer: the deterministic autoencoder."""
 
-from .base import BaseAutoencoder
+from torch import Tensor, nn
+
+from .._networks.losses import LOSSES, SquaredError
+from .._networks.modules import Autoencoder
+from .._networks.starts import LinearPaths, PCAStart, RandomStart
+from .._tables.columns import Columns
+from .._training import recipe
+from .autoencoders import BaseAutoencoder
+from .base import FitTable
+from .design import Design
 
 
 class AutoencoderTransformer(BaseAutoencoder):
@@ -128,7 +137,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
-        Epochs trained.
+        Epochs that the networks were trained for: 0 where the start was kept in their
+        place, below 10,000 rows those of the last training, on all rows.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its
@@ -247,3 +257,28 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+
+    def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
+        architecture = self._architecture(table)
+        is_linear = architecture.spec.starts_linear
+        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+        return Design(
+            columns=self._columns(table) if columns is None else columns,
+            architecture=architecture,
+            loss=LOSSES[self.loss](),
+            start=PCAStart(self.n_components) if is_linear else RandomStart(),
+            make_module=_make_module,
+            recipe=self._recipe(architecture, rate),
+        )
+
+
+def _make_module(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    loss: SquaredError,
+    columns: Columns,
+    paths: LinearPaths | None,
+    x: Tensor,
+) -> Autoencoder:
+    center, scale = columns.center, columns.scale
+    return Autoencoder(encoder, decoder, loss, center=center, scale=scale)

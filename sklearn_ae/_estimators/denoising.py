@@ -7,17 +7,24 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from .._networks.build import LinearStart
 from .._networks.corruptions import (
     BlockCorruption,
     CallableCorruption,
+    Corruption,
     GaussianCorruption,
     MaskingCorruption,
     SaltAndPepperCorruption,
     SwapCorruption,
 )
+from .._networks.images import ImageShape
+from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder
-from .base import BaseAutoencoder
+from .._networks.starts import LinearPaths, PCAStart, RandomStart
+from .._tables.columns import Columns
+from .._training import recipe
+from .autoencoders import BaseAutoencoder
+from .base import FitTable
+from .design import Design
 
 
 class DenoisingAutoencoderTransformer(BaseAutoencoder):
@@ -160,7 +167,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
-        Epochs trained.
+        Epochs that the networks were trained for: 0 where the start was kept in their
+        place, below 10,000 rows those of the last training, on all rows.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its
@@ -285,36 +293,45 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
                 'or use corruption="masking" for rows that are no images.'
             )
 
-    def _make_module(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        center: Tensor,
-        scale: Tensor,
-        x: Tensor | None = None,
-        linear_start: LinearStart | None = None,
-    ) -> Autoencoder:
-        corruption = None if x is None else self._make_corruption(x, center, scale)
-        return Autoencoder(
-            encoder,
-            decoder,
-            self._loss(),
-            center=center,
-            scale=scale,
-            corruption=corruption,
+    def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
+        architecture = self._architecture(table)
+        is_linear = architecture.spec.starts_linear
+        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+
+        def make_module(
+            encoder: nn.Module,
+            decoder: nn.Module,
+            loss: SquaredError,
+            columns: Columns,
+            paths: LinearPaths | None,
+            x: Tensor,
+        ) -> Autoencoder:
+            return Autoencoder(
+                encoder,
+                decoder,
+                loss,
+                center=columns.center,
+                scale=columns.scale,
+                corruption=self._make_corruption(x, columns, architecture.image_shape),
+            )
+
+        return Design(
+            columns=self._columns(table) if columns is None else columns,
+            architecture=architecture,
+            loss=LOSSES[self.loss](),
+            start=PCAStart(self.n_components) if is_linear else RandomStart(),
+            make_module=make_module,
+            recipe=self._recipe(architecture, rate),
+            renew=self._renew,
         )
 
-    _STRUCTURE: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._STRUCTURE, "corruption")
-
-    def _update_module(self, module: Autoencoder) -> None:
-        if module.corruption is not None and not callable(self.corruption):
+    def _renew(self, module: Autoencoder) -> None:
+        if isinstance(module.corruption, Corruption):
             module.corruption.level = self.corruption_level
 
-    def _sorts_columns(self) -> bool:
-        # The user's function knows the columns by their places.
-        return super()._sorts_columns() and not callable(self.corruption)
-
-    def _make_corruption(self, x: Tensor, center: Tensor, scale: Tensor) -> nn.Module:
+    def _make_corruption(
+        self, x: Tensor, columns: Columns, image_shape: ImageShape | None
+    ) -> nn.Module:
         """The corruption for standardised rows such as x (n, d)."""
         level = self.corruption_level
         if self.corruption == "gaussian":
@@ -326,7 +343,6 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         if self.corruption == "swap":
             return SwapCorruption(level)
         if self.corruption == "block":
-            image_shape = self._image_shape(x.shape[1])
             assert image_shape is not None  # _validate_params has seen to it
             return BlockCorruption(level, x.mean(dim=0), image_shape)
-        return CallableCorruption(self.corruption, center, scale)
+        return CallableCorruption(self.corruption, columns.center, columns.scale)

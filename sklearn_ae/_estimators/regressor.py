@@ -1,20 +1,24 @@
 """EncoderDecoderRegressor: the same networks with a target that is not the input."""
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from .._networks.build import RegressionStart
-from .._networks.images import ImageShape, SkipDecoder, SkipEncoder, check_image_shape
-from .._networks.modules import ACTIVATIONS, Autoencoder, EncoderDecoder, OwnNetwork
+from .._networks.architecture import Architecture, NetworkSpec
+from .._networks.losses import LOSSES, SquaredError
+from .._networks.modules import Autoencoder, EncoderDecoder
+from .._networks.starts import LinearPaths, RandomStart, ReducedRankStart
+from .._tables.checks import check_unit_interval, validate_rows
+from .._tables.columns import Columns
+from .._tables.rows import Table, beside, is_lazy, is_long
 from .._training import recipe
-from .base import BaseEncoderDecoder, check_unit_interval, column_moments, global_scale
+from .base import BaseEncoderDecoder, FitTable
+from .design import Design
 
 
 class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecoder):
@@ -164,7 +168,8 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         Number of columns of Y seen in `fit`.
 
     n_iter_ : int
-        Epochs trained.
+        Epochs that the networks were trained for: 0 where the start was kept in their
+        place, below 10,000 rows those of the last training, on all rows.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its
@@ -311,128 +316,105 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         self : object
             The fitted estimator.
         """
-        with self._unchanged_on_failure():
-            self._validate_params()
-            goes_on = self.warm_start and hasattr(self, "module_")
+        self._fit(X, y)
+        return self
+
+    def partial_fit(self, X, y):
+        """Go on learning with one pass over pairs of rows.
+
+        The first call lays out the networks and takes the centre, the scales and the
+        linear start from the rows it is given, so these should be typical. Every
+        call steps at ``learning_rate_init``, and holds no rows out.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, any number of them.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their targets.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        self._partial_fit(X, y)
+        return self
+
+    def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
+        if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
+            X = validate_rows(self, X, reset, needs_unit_interval=False)
+            y = self._check_lone_targets(X, y)
+        else:
             X, y = validate_data(
                 *(self, X, y),
                 dtype=[np.float64, np.float32],
                 multi_output=True,
                 y_numeric=True,
-                reset=not goes_on,
+                reset=reset,
             )
-            self._is_flat = y.ndim == 1
-            Y = self._validate_targets(y.reshape(len(y), -1), goes_on)
-            self.n_targets_ = Y.shape[1]
-            self._has_skips = self._can_skip(X.shape[1], Y.shape[1])
-            self._fit_safely(np.concatenate([X, Y], axis=1), goes_on)
-        return self
+        is_flat = y.ndim == 1
+        Y = self._validate_targets(y.reshape(len(y), -1), reset)
+        self._is_flat, self.n_targets_ = is_flat, Y.shape[1]
+        return FitTable(beside(X, Y), X.shape[1])
 
-    def _validate_targets(self, Y: np.ndarray, goes_on: bool) -> np.ndarray:
+    def _check_lone_targets(self, X: Any, y: Any) -> np.ndarray:
+        """Targets of rows that are not checked with them, but block by block."""
+        if y is None:
+            raise ValueError(
+                "EncoderDecoderRegressor requires y to be passed, but the target y is "
+                "None."
+            )
+        y = check_array(y, ensure_2d=False, input_name="y", estimator=self)
+        check_consistent_length(X, y)
+        return y
+
+    def _validate_targets(self, Y: np.ndarray, reset: bool) -> np.ndarray:
         """Targets (n, m) as numbers in single or double precision."""
         if np.iscomplexobj(Y):
             raise ValueError("Complex data not supported as y.")
         Y = Y.astype(np.result_type(Y.dtype, np.float32), copy=False)
         Y = Y.astype(np.float64, copy=False) if Y.dtype != np.float32 else Y
-        if self._loss().needs_unit_interval:
+        if LOSSES[self.loss].needs_unit_interval:
             check_unit_interval(Y, "y")
-        if goes_on and Y.shape[1] != self.n_targets_:
+        if not reset and Y.shape[1] != self.n_targets_:
             raise ValueError(
                 f"y has {Y.shape[1]} columns, but the networks were fitted with "
                 f"{self.n_targets_}. Fit with warm_start=False to start anew."
             )
         return Y
 
-    def _center_and_scale(self, X: Any) -> tuple[Tensor, Tensor]:
-        """Means (d + m,) of pairs, and scales: one for each column of x, one for y."""
-        d = self.n_features_in_
-        means, variances = column_moments(X)
-        scales = np.ones_like(means)
-        of_all = global_scale(variances[:d], "X")
-        scales[:d] = of_all
-        if self.image_shape is None:
-            # What is left of a constant column is rounding noise.
-            std = np.sqrt(variances[:d])
-            scales[:d] = np.where(std > 1e-12 * of_all, std, of_all)
-        if self._loss().needs_unit_interval:
-            means[d:] = 0.0
-        else:
-            scales[d:] = global_scale(variances[d:], "y")
-        return torch.from_numpy(means.astype(X.dtype)), torch.from_numpy(scales)
-
-    def _inputs_and_targets(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x[:, : self.n_features_in_], x[:, self.n_features_in_ :]
-
-    def _make_own_encoder(
-        self, n_inputs: int, n_encoded: int, image_shape: ImageShape | None
-    ) -> OwnNetwork:
-        if not self._has_skips or image_shape is None:
-            return super()._make_own_encoder(n_inputs, n_encoded, image_shape)
-        hidden = self._channels_with_skips(image_shape)
-        activation = ACTIVATIONS[self.activation]
-        return SkipEncoder(image_shape, hidden, n_encoded, activation)
-
-    def _make_own_decoder(self, n_inputs: int, n_outputs: int) -> OwnNetwork:
-        shape = self._output_shape(n_inputs, n_outputs)
-        if not self._has_skips or shape is None:
-            return super()._make_own_decoder(n_inputs, n_outputs)
-        hidden = self._channels_with_skips(shape)
-        activation = ACTIVATIONS[self.activation]
-        return SkipDecoder(shape, hidden, self.n_components, activation)
-
-    def _channels_with_skips(self, shape: ImageShape) -> tuple[int, ...]:
-        if isinstance(self.hidden_layer_sizes, str):
-            return recipe.channels_with_skips(*shape[:2])
-        return self._hidden_layer_sizes(0, shape)
-
-    def _auto_batch_size(self, n_samples: int) -> int:
-        size = super()._auto_batch_size(n_samples)
-        return -(-size // recipe.PIXEL_BATCHES) if self._has_skips else size
-
-    def _auto_learning_rate(self) -> float:
-        if self._has_skips:
-            return recipe.PIXEL_LEARNING_RATE
-        return super()._auto_learning_rate()
-
-    def _n_epochs(self, n_samples: int) -> int:
-        n_epochs = super()._n_epochs(n_samples)
-        return -(-n_epochs // recipe.PIXEL_EPOCHS) if self._has_skips else n_epochs
-
-    _linear_init = "linear"
-    _decoded_as = "(n_samples, n_targets)"
-
-    def _find_linear_start(
-        self, x: Tensor, random_state: np.random.RandomState
-    ) -> RegressionStart:
-        seen, wanted = self._inputs_and_targets(x)
-        return RegressionStart.from_rows(seen, wanted, self.n_components, random_state)
-
-    def _linear_start(self, start: RegressionStart) -> tuple[Any, Any, Tensor]:
-        return start.encoder, start.decoder, start.variances
-
-    def _make_module(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        center: Tensor,
-        scale: Tensor,
-        x: Tensor | None = None,
-        linear_start: Any = None,
-    ) -> EncoderDecoder:
-        return EncoderDecoder(
-            encoder,
-            decoder,
-            self._loss(),
-            center=center,
-            scale=scale,
-            n_inputs=self.n_features_in_,
+    def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
+        spec = NetworkSpec.of(self.get_params(deep=False))
+        d, m = table.n_own, table.n_beside
+        architecture = Architecture(
+            spec,
+            n_inputs=d,
+            n_outputs=m,
+            image_shape=spec.images_of(d),
+            target_shape=spec.target_images_of(d, m),
+            is_of_pairs=True,
+            decoded_as="(n_samples, n_targets)",
+        )
+        is_linear, has_skips = spec.starts_linear, architecture.has_skips
+        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+        if has_skips:
+            rate = recipe.PIXEL_LEARNING_RATE
+        if columns is None:
+            is_image = architecture.image_shape is not None
+            is_unit = LOSSES[self.loss].needs_unit_interval
+            columns = Columns.of_pairs(table.X, d, is_image, is_unit)
+        return Design(
+            columns=columns,
+            architecture=architecture,
+            loss=LOSSES[self.loss](),
+            start=ReducedRankStart(self.n_components) if is_linear else RandomStart(),
+            make_module=_make_module,
+            recipe=self._recipe(architecture, rate, is_of_pixels=has_skips),
         )
 
-    def _sorts_columns(self) -> bool:
-        # Columns of x and those of y must not mix.
-        return False
-
-    def _set_results(
+    def _describe(
         self,
         module: Autoencoder,
         x: Tensor,
@@ -461,60 +443,21 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         Y = self._on_rows(X, "forward")
         return Y[:, 0] if self._is_flat else Y
 
-    # Checks ---------------------------------------------------------------------------
+    def _validate_new_rows(self, X: Any) -> np.ndarray | Table:
+        check_is_fitted(self)
+        return validate_rows(self, X, reset=False, needs_unit_interval=False)
 
-    _STRUCTURE: ClassVar[tuple[str, ...]] = (
-        *BaseEncoderDecoder._STRUCTURE,
-        "target_shape",
-        "skip_connections",
+
+def _make_module(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    loss: SquaredError,
+    columns: Columns,
+    paths: LinearPaths | None,
+    x: Tensor,
+) -> EncoderDecoder:
+    center, scale, d = columns.center, columns.scale, columns.n_seen
+    assert d is not None  # rows are pairs
+    return EncoderDecoder(
+        encoder, decoder, loss, center=center, scale=scale, n_inputs=d
     )
-
-    def _validate_rows(self, X: Any, reset: bool, loss: Any = None) -> Any:
-        return self._check_rows(X, reset, needs_unit_interval=False)
-
-    def _output_shape(self, n_inputs: int, n_outputs: int) -> ImageShape | None:
-        if self.target_shape is None:
-            return None
-        if isinstance(self.target_shape, str):  # "auto"
-            image_shape = self._image_shape(n_inputs)
-            if image_shape is None:
-                return None
-            height, width, _ = image_shape
-            n_channels, rest = divmod(n_outputs, height * width)
-            return None if rest else (height, width, n_channels)
-        shape = check_image_shape(self.target_shape, "target_shape")
-        if math.prod(shape) != n_outputs:
-            raise ValueError(
-                f"target_shape={self.target_shape!r} has {math.prod(shape)} values, "
-                f"but y has {n_outputs} columns."
-            )
-        return shape
-
-    def _current_structure(self) -> dict[str, Any]:
-        structure = super()._current_structure()
-        if self.target_shape is not None and not isinstance(self.target_shape, str):
-            structure["target_shape"] = check_image_shape(self.target_shape)
-        return structure
-
-    def _can_skip(self, n_inputs: int, n_outputs: int) -> bool:
-        """Whether the decoder sees the encoder's maps."""
-        seen = self._image_shape(n_inputs)
-        shape = self._output_shape(n_inputs, n_outputs)
-        has_own = self.encoder is not None or self.decoder is not None
-        is_possible = (
-            seen is not None
-            and shape is not None
-            and seen[:2] == shape[:2]
-            and not has_own
-            and bool(self._hidden_layer_sizes(n_inputs, seen))
-        )
-        if self.skip_connections is True and not is_possible:
-            raise ValueError(
-                "skip_connections=True needs convolutional networks of the package's "
-                "own, for images of X and y of the same height and width; got "
-                f"image_shape={self.image_shape!r}, "
-                f"target_shape={self.target_shape!r}, "
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r}, "
-                f"encoder={self.encoder!r} and decoder={self.decoder!r}."
-            )
-        return is_possible and bool(self.skip_connections)

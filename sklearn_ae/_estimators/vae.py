@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
@@ -20,20 +19,23 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._inference.compute import over_blocks
 from .._inference.latents import PATHS, Exemplars, n_principal_components, signed_order
 from .._inference.marginals import match_columns
-from .._networks.build import Layer, LinearStart
-from .._networks.losses import NoiseScale
+from .._networks.losses import LOSSES, NoiseScale, SquaredError
 from .._networks.modules import Autoencoder
+from .._networks.starts import LinearPaths, ProbabilisticPCAStart, RandomStart
 from .._networks.variational import VariationalAutoencoder, kl_per_latent
+from .._tables.columns import Columns
 from .._tables.conditions import Conditions
-from .._tables.rows import Table, TableWithConditions, block_rows, sample_size
+from .._tables.rows import Table, beside, block_rows, sample_size
 from .._training import recipe
-from .._training.options import TrainingOptions
 from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
-from .base import BaseAutoencoder, over_blocks
+from .autoencoders import BaseAutoencoder
+from .base import FitTable
+from .design import Design
 
 # Entries of an array (samples, rows, features) that score_samples holds at a time, and
 # the samples it takes at once.
@@ -228,7 +230,8 @@ class VAETransformer(BaseAutoencoder):
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
-        Epochs trained.
+        Epochs that the networks were trained for: 0 where the start was kept in their
+        place, below 10,000 rows those of the last training, on all rows.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its
@@ -405,15 +408,6 @@ class VAETransformer(BaseAutoencoder):
         self.precision = precision
         self.callbacks = callbacks
 
-    # The encoder gives a mean and a log-variance for each latent.
-    _outputs_per_latent = 2
-    _encoded_as = "means and log-variances side by side (n_samples, 2 * n_components)"
-
-    _STRUCTURE: ClassVar[tuple[str, ...]] = (
-        *BaseAutoencoder._STRUCTURE,
-        *("noise", "conditional"),
-    )
-
     _conditions: Conditions | None
     _exemplars: Exemplars | None
 
@@ -436,7 +430,8 @@ class VAETransformer(BaseAutoencoder):
         self : object
             The fitted estimator.
         """
-        return super().fit(X, y)
+        self._fit(X, y)
+        return self
 
     def partial_fit(self, X, y=None):
         """Go on learning with one pass over the rows of X.
@@ -461,7 +456,8 @@ class VAETransformer(BaseAutoencoder):
         self : object
             The estimator after the pass.
         """
-        return super().partial_fit(X, y)
+        self._partial_fit(X, y)
+        return self
 
     def _validate_params(self) -> None:
         super()._validate_params()
@@ -489,62 +485,73 @@ class VAETransformer(BaseAutoencoder):
                 "give an encoder and a decoder of your own."
             )
 
-    @property
-    def _n_conditions(self) -> int:  # type: ignore[override]
-        return 0 if self._conditions is None else self._conditions.n_numbers
-
-    def _beside_conditions(
-        self, X: np.ndarray | Table, y: Any, reset: bool = False
-    ) -> np.ndarray | Table:
+    def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
+        table = super()._make_table(X, None, reset)
         if reset:
             self._conditions = None
-        is_conditional = self.conditional if reset else self._conditions is not None
-        if not is_conditional:
+            if self.conditional:
+                check_consistent_length(table.X, _required(y))
+                self._conditions = Conditions(y)
+        return FitTable(self._beside_conditions(table.X, y), table.n_own)
+
+    def _beside_conditions(self, X: np.ndarray | Table, y: Any) -> np.ndarray | Table:
+        """The rows with their conditions, if the model has any, as columns behind."""
+        if self._conditions is None:
             return X
-        if y is None:
-            raise ValueError(
-                "VAETransformer with conditional=True requires y to be passed, but the "
-                "target y is None. It describes rows given their conditions: labels or "
-                "a table, one row for each row of X."
+        numbers = self._conditions.encode(_required(y), len(X), X.dtype)
+        return beside(X, numbers)  # (n, d + m)
+
+    def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
+        architecture = self._architecture(
+            table,
+            outputs_per_latent=2,
+            encoded_as="means and log-variances side by side "
+            "(n_samples, 2 * n_components)",
+        )
+        is_linear = architecture.spec.starts_linear
+        k, m = self.n_components, table.n_beside
+        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+        if architecture.image_shape is not None:
+            rate = min(rate, recipe.VARIATIONAL_PIXEL_LEARNING_RATE)
+        # While the weight of the KL divergence rises, the bound that is watched may
+        # well fall.
+        n_iter_eased = math.ceil(self.kl_warmup)
+
+        def make_module(
+            encoder: nn.Module,
+            decoder: nn.Module,
+            loss: SquaredError,
+            columns: Columns,
+            paths: LinearPaths | None,
+            x: Tensor,
+        ) -> VariationalAutoencoder:
+            # Before anything is learned, the noise is all the data's spread.
+            variance = 1.0 if paths is None else paths.noise_variance
+            return VariationalAutoencoder(
+                encoder,
+                decoder,
+                loss,
+                center=columns.center,
+                scale=columns.scale,
+                noise_scale=loss.noise_scale(variance),
+                noise_per_column=self.noise == "per_column",
+                n_conditions=m,
+                **self._bound(),
             )
-        if reset:
-            check_consistent_length(X, y)
-            self._conditions = Conditions(y)
-        conditions = cast(Conditions, self._conditions)
-        numbers = conditions.encode(y, len(X), X.dtype)  # (n, m)
-        if isinstance(X, Table):
-            return TableWithConditions(X, numbers)
-        return np.hstack([X, numbers])
 
-    def _sorts_columns(self) -> bool:
-        # Columns of the conditions stay behind those of the rows.
-        return super()._sorts_columns() and not self._n_conditions
-
-    def _make_module(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        center: Tensor,
-        scale: Tensor,
-        x: Tensor | None = None,
-        linear_start: LinearStart | None = None,
-    ) -> VariationalAutoencoder:
-        loss = self._loss()
-        # Before anything is learned, the noise is all the data's spread.
-        variance = 1.0 if linear_start is None else linear_start.noise_variance
-        return VariationalAutoencoder(
-            encoder,
-            decoder,
-            loss,
-            center=center,
-            scale=scale,
-            noise_scale=loss.noise_scale(variance),
-            noise_per_column=self.noise == "per_column",
-            n_conditions=self._n_conditions,
-            **self._objective(),
+        return Design(
+            columns=self._columns(table) if columns is None else columns,
+            architecture=architecture,
+            loss=LOSSES[self.loss](),
+            start=ProbabilisticPCAStart(k, m) if is_linear else RandomStart(),
+            make_module=make_module,
+            recipe=self._recipe(architecture, rate, n_iter_eased=n_iter_eased),
+            align=self._align_latents,
+            renew=self._renew,
         )
 
-    def _objective(self) -> dict[str, Any]:
+    def _bound(self) -> dict[str, Any]:
+        """Parameters of the bound that is maximised, which may change between fits."""
         names = (
             "beta",
             "kl_warmup",
@@ -555,34 +562,9 @@ class VAETransformer(BaseAutoencoder):
         )
         return {name: getattr(self, name) for name in names}
 
-    def _update_module(self, module: Autoencoder) -> None:
-        for name, value in self._objective().items():
+    def _renew(self, module: Autoencoder) -> None:
+        for name, value in self._bound().items():
             setattr(module, name, value)
-
-    def _auto_learning_rate(self) -> float:
-        rate = super()._auto_learning_rate()
-        if self.image_shape is not None:
-            rate = min(rate, recipe.VARIATIONAL_PIXEL_LEARNING_RATE)
-        return rate
-
-    def _training_options(self, *args: Any, **kwargs: Any) -> TrainingOptions:
-        options = super()._training_options(*args, **kwargs)
-        # While the weight of the KL divergence rises, the bound that is watched may
-        # well fall.
-        patience = options.n_iter_no_change + math.ceil(self.kl_warmup)
-        return replace(options, n_iter_no_change=patience)
-
-    def _find_linear_start(
-        self, x: Tensor, random_state: np.random.RandomState
-    ) -> LinearStart:
-        if self._n_conditions:
-            return LinearStart.beside_conditions(
-                x, self._n_conditions, self.n_components, random_state
-            )
-        return super()._find_linear_start(x, random_state)
-
-    def _linear_start(self, start: LinearStart) -> tuple[Layer, Layer, Tensor]:
-        return start.probabilistic_pca_layers()
 
     def _align_latents(self, module: Autoencoder, x: Tensor) -> None:
         module = cast(VariationalAutoencoder, module)
@@ -603,23 +585,24 @@ class VAETransformer(BaseAutoencoder):
 
         return over_blocks(module, kl_of_rows, x).double().mean(dim=0)
 
-    def _set_fitted(
+    def _describe(
         self,
         module: Autoencoder,
         x: Tensor,
-        order: Tensor,
+        error: float,
         random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
         self.kl_per_component_ = self._mean_kl(module, x).cpu().numpy()
         self.n_active_components_ = int(np.sum(self.kl_per_component_ > ACTIVE_KL))
-        super()._set_fitted(module, x, order, random_state)
-        self.noise_variance_: Any = float("nan")
-        if module.loss_function.has_noise:
-            self.noise_variance_ = module.loss_function.noise_variance(
-                self._noise_scale()
-            )
+        super()._describe(module, x, error, random_state)
         self._warn_if_collapsed(module, x)
+
+    @property
+    def noise_variance_(self) -> NoiseScale:
+        """Learned variance of the likelihood, in squared units of X."""
+        loss = self.module_.loss_function
+        return loss.noise_variance(self._noise_scale()) if loss.has_noise else math.nan
 
     def _noise_scale(self) -> NoiseScale:
         """Scale of the likelihood in the units of X: of all columns, or of each."""
@@ -637,7 +620,11 @@ class VAETransformer(BaseAutoencoder):
         """
         k = self.n_components_
         is_trained = self._moments is None and self.best_iter_ > 0
-        if self._starts_linear() or not is_trained or 2 * self.n_active_components_ > k:
+        if (
+            self._spec.starts_linear
+            or not is_trained
+            or 2 * self.n_active_components_ > k
+        ):
             return
         some = module.drawn(x[:_COLLAPSE_ROWS], _diagnostic_generator(x))
         rows = some.tensor_split([len(module.center)], dim=1)
@@ -724,6 +711,12 @@ class VAETransformer(BaseAutoencoder):
             Latents, of the dtype of X (float64 unless X is float32).
         """
         return self._on_rows(X, "transform", y)
+
+    def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
+        return self._compute(method, self._validate_new_rows(X, y))
+
+    def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
+        return self._beside_conditions(super()._validate_new_rows(X), y)
 
     def fit_transform(self, X, y=None):
         """Learn the networks from the rows of X, and encode these.
@@ -903,7 +896,7 @@ class VAETransformer(BaseAutoencoder):
         random_state = make_random_state(seed)
         if like is not None:
             try:
-                like = self._validate_rows(like, False, self.module_.loss_function)
+                like = super()._validate_new_rows(like)
             except ValueError as error:
                 raise ValueError(f"like must be rows as in fit: {error}") from error
             if isinstance(like, Table):
@@ -1126,6 +1119,16 @@ class VAETransformer(BaseAutoencoder):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = bool(self.conditional)
         return tags
+
+
+def _required(y: Any) -> Any:
+    if y is None:
+        raise ValueError(
+            "VAETransformer with conditional=True requires y to be passed, but the "
+            "target y is None. It describes rows given their conditions: labels or a "
+            "table, one row for each row of X."
+        )
+    return y
 
 
 def _some_rows(x: Tensor, n_rows: int, random_state: np.random.RandomState) -> Tensor:

@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .._tables.columns import Columns
 from .corruptions import Corruption
 from .images import ConvolutionalNetwork, SkipDecoder
 from .losses import SquaredError
@@ -96,9 +97,6 @@ class Autoencoder(nn.Module):
     one.
     """
 
-    center: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -107,6 +105,7 @@ class Autoencoder(nn.Module):
         *,
         center: Tensor,
         scale: Tensor,
+        n_seen: int | None = None,
         corruption: nn.Module | None = None,
     ):
         super().__init__()
@@ -114,8 +113,7 @@ class Autoencoder(nn.Module):
         self.decoder = decoder
         self.loss_function = loss
         self.corruption = corruption
-        self.register_buffer("center", center)  # (d,)
-        self.register_buffer("scale", scale)  # ()
+        self.columns = Columns(center, scale, n_seen)
         # Epochs that training has begun: an objective may follow a schedule.
         self.epoch = 0
         images = [m for m in self.modules() if isinstance(m, ConvolutionalNetwork)]
@@ -129,6 +127,14 @@ class Autoencoder(nn.Module):
             default=0,
         )
         self.row_size = max(len(center), *(0, *(m.row_size for m in images)))
+
+    @property
+    def center(self) -> Tensor:
+        return self.columns.center  # (d,)
+
+    @property
+    def scale(self) -> Tensor:
+        return self.columns.scale  # (), or (d,) where what is seen and wanted differ
 
     @property
     def n_inputs(self) -> int:
@@ -195,8 +201,9 @@ class Autoencoder(nn.Module):
     @property
     def draws_globally(self) -> bool:
         """Whether code of the user's is part of it, which may draw as torch does."""
-        is_own = self.corruption is None or isinstance(self.corruption, Corruption)
-        return not (self.is_own and is_own)
+        corruption = self.corruption
+        has_own = corruption is None or isinstance(corruption, Corruption)
+        return not (self.is_own and has_own)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row and its reconstruction, averaged over the features."""
@@ -214,27 +221,17 @@ class Autoencoder(nn.Module):
         return next((p.dtype for p in self.parameters()), torch.float32)
 
     @property
-    def output_center(self) -> Tensor:
-        return self.center
-
-    @property
-    def output_scale(self) -> Tensor:
-        return self.scale
-
-    @property
     def latent_scale(self) -> Tensor:
         """Latents are in the data's units, as those of PCA are."""
-        return self.output_scale
+        return self.columns.output_scale
 
     @property
     def loss_scale(self) -> Tensor:
         """What takes errors to the data's units."""
-        return self.output_scale**self.loss_function.scale_power
+        return self.columns.output_scale**self.loss_function.scale_power
 
     def standardize(self, X: Tensor) -> Tensor:
-        # The difference is taken in the wider of the two types: a column far from
-        # zero keeps its digits.
-        return (X - self.center).div_(self.scale).to(self.dtype)  # (n, d)
+        return self.columns.standardize(X, self.dtype)  # (n, d)
 
     def transform(self, X: Tensor) -> Tensor:
         return self.encode(self.standardize(X)) * self.latent_scale  # (n, k)
@@ -245,9 +242,7 @@ class Autoencoder(nn.Module):
 
     def to_targets(self, output: Tensor) -> Tensor:
         """The decoder's output in the data's units."""
-        output = self.loss_function.link(output)
-        # output * scale + center
-        return torch.addcmul(self.output_center, output, self.output_scale)
+        return self.columns.restore(self.loss_function.link(output))
 
     def score_samples(self, X: Tensor) -> Tensor:
         """Minus the loss of each row, in the data's units: higher is more normal."""
@@ -304,7 +299,9 @@ class EncoderDecoder(Autoencoder):
         scale: Tensor,
         n_inputs: int,
     ):
-        super().__init__(encoder, decoder, loss, center=center, scale=scale)
+        super().__init__(
+            encoder, decoder, loss, center=center, scale=scale, n_seen=n_inputs
+        )
         self._n_inputs = n_inputs
 
     @property
@@ -312,35 +309,22 @@ class EncoderDecoder(Autoencoder):
         return self._n_inputs
 
     def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(x[..., : self.n_inputs])  # (n, d) or (n, d + m) -> (n, k)
+        return self.encoder(self.columns.seen(x))  # (n, d) or (n, d + m) -> (n, k)
 
     def respond(self, x: Tensor) -> Tensor:
         """What the decoder gives for each row (n, m), before the loss's link."""
         if not isinstance(_bent(self.decoder), SkipDecoder):
             return self.decode(self.encode(x))
         maps: list[Tensor] = []
-        z = self.encoder(x[..., : self.n_inputs], maps)  # (n, k)
+        z = self.encoder(self.columns.seen(x), maps)  # (n, k)
         return self.decoder(z, maps)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row's targets and what is predicted: (n, d + m) -> (n,)."""
-        return self.loss_function.error(self.respond(x), x[..., self.n_inputs :])
+        return self.loss_function.error(self.respond(x), self.columns.wanted(x))
 
     def forward(self, X: Tensor) -> Tensor:
         return self.to_targets(self.respond(self.standardize(X)))  # (n, d) -> (n, m)
-
-    @property
-    def output_center(self) -> Tensor:
-        return self.center[self.n_inputs :]  # (m,)
-
-    @property
-    def output_scale(self) -> Tensor:
-        return self.scale[-1]  # ()
-
-    def standardize(self, X: Tensor) -> Tensor:
-        n_columns = X.shape[-1]  # d, or d + m
-        center, scale = self.center[:n_columns], self.scale[:n_columns]
-        return (X - center).div_(scale).to(self.dtype)
 
 
 def _bent(network: nn.Module) -> nn.Module:

@@ -283,10 +283,6 @@ class VariationalAutoencoder(Autoencoder):
         """Latents are in the prior's units."""
         return torch.ones_like(self.scale)
 
-    def standardize(self, X: Tensor) -> Tensor:
-        rows, conditions = self._parts(X)
-        return _beside(super().standardize(rows), conditions)  # (n, d + m)
-
     def forward(self, X: Tensor) -> Tensor:
         _, conditions = self._parts(X)
         return self.inverse_transform(_beside(self.transform(X), conditions))

@@ -58,14 +58,16 @@ class _Labels:
         return len(self.labels)
 
     def encode(self, column: Column) -> np.ndarray:
-        known = self.labels.tolist()
-        unknown = [value for value in column.tolist() if value not in known]
-        if unknown:
+        places = {label: i for i, label in enumerate(self.labels.tolist())}
+        codes = np.array([places.get(value, -1) for value in column.tolist()])
+        if (codes < 0).any():
+            unknown = column.tolist()[int(np.argmin(codes))]
             raise ValueError(
-                f"y holds {unknown[0]!r}, which was not in fit; there were {known}."
+                f"y holds {unknown!r}, which was not in fit; there were {[*places]}."
             )
-        places = {label: i for i, label in enumerate(known)}
-        return np.eye(len(known))[[places[value] for value in column.tolist()]]
+        indicators = np.zeros((len(codes), len(places)))
+        indicators[np.arange(len(codes)), codes] = 1.0
+        return indicators
 
 
 class _Numbers:

@@ -128,16 +128,24 @@ class Table:
         return getattr(self.X, "chunk_rows", None) or max(1, _CHUNK_BYTES // row_bytes)
 
 
-class TableWithConditions(Table):
-    """A table whose rows have the conditions they come with behind them."""
+class WiderTable(Table):
+    """A table whose rows have other numbers, conditions or targets, behind them."""
 
-    def __init__(self, table: Table, conditions: np.ndarray):
+    def __init__(self, table: Table, numbers: np.ndarray):
         super().__init__(table.X, table.check)
-        self.conditions = conditions  # (n, m)
-        self.shape = len(table), table.shape[1] + conditions.shape[1]
+        self.numbers = numbers  # (n, m)
+        self.dtype = np.result_type(table.dtype, numbers.dtype)
+        self.shape = len(table), table.shape[1] + numbers.shape[1]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return np.hstack([super().__getitem__(rows), self.conditions[rows]])
+        return np.hstack([super().__getitem__(rows), self.numbers[rows]])
+
+
+def beside(X: np.ndarray | Table, numbers: np.ndarray) -> np.ndarray | Table:
+    """The rows of X with those of numbers (n, m) behind them."""
+    if isinstance(X, Table):
+        return WiderTable(X, numbers)
+    return np.concatenate([X, numbers], axis=1)
 
 
 def _find_mapping(X: Any) -> mmap.mmap | None:
@@ -149,6 +157,13 @@ def _find_mapping(X: Any) -> mmap.mmap | None:
         base = base.base
     can_release = isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED")
     return base if can_release else None
+
+
+def as_tensor(X: np.ndarray) -> Tensor:
+    # torch has no read-only tensors and no negative strides, and warns or refuses.
+    if not X.flags.writeable or any(stride < 0 for stride in X.strides):
+        X = X.copy()
+    return torch.from_numpy(X)
 
 
 # Batches ------------------------------------------------------------------------------

@@ -21,17 +21,17 @@ from .trainer import Observer, Patience, Trainer, check_loss, progress_bar
 
 @contextlib.contextmanager
 def trainer_of(
-    net: Net, options: TrainingOptions, seed: int, observer: Observer | None = None
+    net: Net,
+    options: TrainingOptions,
+    generator: torch.Generator,
+    observer: Observer | None = None,
 ) -> Iterator[Trainer[Tensor]]:
-    """A trainer of the net's module, on the fast networks where these can be used.
-
-    At the end the module has memory of its own again, and is in evaluation mode.
-    """
+    """A trainer of the net's module, on the fast networks where these can be used."""
     module, optimizer, objective = net.module_, net.optimizer_, net.objective
-    net.generator = seeded_generator(seed, options.device)
+    net.generator = generator
     take_step = getattr(optimizer, "quick_step", optimizer.step)
     fast = fast_step(
-        module, optimizer, options.precision, is_fast(net), objective, net.generator
+        module, optimizer, options.precision, is_fast(net), objective, generator
     )
     with enough_threads(module, options.batch_size), fast as step:
 
@@ -51,6 +51,10 @@ def trainer_of(
             follow=lambda progress: objective.follow(module, progress),
             observer=observer or Observer(),
         )
+
+
+def end_training(module: Autoencoder) -> None:
+    """Leave the module in evaluation mode, with memory of its own again."""
     module.eval()
     unflatten(module)
 
@@ -61,18 +65,20 @@ def train(
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
+    generator: torch.Generator | None = None,
 ) -> TrainingResult:
     """Train the net's module in place and leave the best weights in it.
 
     Without validation rows the training loss in evaluation mode decides. The state
-    before the first step is the first candidate.
+    before the first step is the first candidate. What steps draw comes from the
+    generator; the order of the rows, and what they are judged with, from the seed.
     """
     module = net.module_
     x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
-    batches = make_batches(
-        rows, options.batch_size, torch.Generator().manual_seed(seed)
-    )
+    order = torch.Generator().manual_seed(seed)
+    batches = make_batches(rows, options.batch_size, order)
+    generator = generator or seeded_generator(seed, options.device)
     schedule = (
         None
         if schedules_itself(net)
@@ -107,13 +113,14 @@ def train(
     observer = SkorchObserver(net, x_train, x_valid)
     with (
         progress_bar(options) as bar,
-        trainer_of(net, options, seed, observer) as trainer,
+        trainer_of(net, options, generator, observer) as trainer,
     ):
         trainer.run(batches, options.n_epochs, after_epoch, schedule)
         if x_valid is not None and options.starts_at_optimum:
             best = best if is_clear_gain(first.losses - best.losses) else first
         module.load_state_dict(best.state)
         observer.train_end()
+    end_training(module)
     return TrainingResult(
         best_epoch=best.epoch,
         n_epochs=len(curve),
@@ -157,18 +164,26 @@ def is_clear_gain(gains: Tensor) -> bool:
 
 
 def train_one_pass(
-    net: Net, rows: Tensor | StreamedRows, options: TrainingOptions, seed: int
+    net: Net,
+    rows: Tensor | StreamedRows,
+    options: TrainingOptions,
+    seed: int,
+    generator: torch.Generator | None = None,
 ) -> float:
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
-    batches = make_batches(
-        rows, options.batch_size, torch.Generator().manual_seed(seed)
-    )
+    order = torch.Generator().manual_seed(seed)
+    batches = make_batches(rows, options.batch_size, order)
+    generator = generator or seeded_generator(seed, options.device)
     x = rows if isinstance(rows, Tensor) else rows.sample
     module = net.module_
 
     def mean_loss(n_rows: int) -> float:
         losses = row_losses(module, x[:n_rows], seed, objective=net.objective)
         return losses.mean().item()
+
+    # What a divergence is measured by: a few batches tell, all rows would take a good
+    # part of the pass.
+    initial = train_loss = mean_loss(16 * options.batch_size)
 
     def after_epoch(epoch: int, loss: float) -> bool:
         nonlocal train_loss
@@ -177,12 +192,10 @@ def train_one_pass(
         return False
 
     observer = SkorchObserver(net, x)
-    with trainer_of(net, options, seed, observer) as trainer:
-        # What a divergence is measured by: a few batches tell, all rows would take a
-        # good part of the pass.
-        initial = train_loss = mean_loss(16 * options.batch_size)
+    with trainer_of(net, options, generator, observer) as trainer:
         trainer.run(batches, 1, after_epoch)
         observer.train_end()
+    end_training(module)
     # The losses of a pass are those before its steps: the last step shows only here.
     for loss in (train_loss, mean_loss(options.batch_size)):
         check_loss(loss, initial, 1, options.advice, module.loss_of_nonsense)

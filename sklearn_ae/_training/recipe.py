@@ -1,6 +1,13 @@
-"""The default recipe: sizes and lengths from the shape of the data alone."""
+"""The default recipe: rates and lengths from the shape of the data alone."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .._networks.modules import Autoencoder
+from .._utils.device import resolve_precision
+from .options import TrainingOptions
 
 # On tables up to this long, every row is seen so often, in batches of this size;
 # beyond, the number of steps stays, and batches grow.
@@ -17,15 +24,11 @@ PIXEL_LEARNING_RATE = 3e-3
 # The best epoch of a schedule that was far from its end comes early: its rate was high.
 LENGTHENING = 1.4
 
-# Tables shorter than that are cross-validated, with so many folds.
+# Tables shorter than that are cross-validated.
 SMALL_TABLE = 1000
-N_FOLDS = 5
 
 # Posteriors of images are narrow: an encoder that steps past them learns nothing.
 VARIATIONAL_PIXEL_LEARNING_RATE = 2e-3
-
-# Up to so many latents, networks are deeper.
-FEW_LATENTS = 4
 
 # Wider layers than this get a lower learning rate.
 WIDEST_LAYER = 256
@@ -35,30 +38,6 @@ ENOUGH_ROWS = 200
 
 # partial_fit sees chunks of a table of unknown length: as of one of 10,000 rows.
 N_STEPS_STREAMED = 6000
-
-
-def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
-    """Hidden layers of the encoder, first to last; the decoder has them reversed.
-
-    A map through few latents has to bend more, which takes depth; many latents carry
-    more, which takes width.
-    """
-    return (128, 128, 128) if n_components <= FEW_LATENTS else (256, 128)
-
-
-def channels(height: int, width: int) -> tuple[int, ...]:
-    """Channels of the stages of a convolutional encoder, first to last.
-
-    Each stage halves the image, until no side is longer than 4.
-    """
-    n_stages = max(1, math.ceil(math.log2(max(height, width) / 4)))
-    return tuple(min(16 * 2**i, 64) for i in range(n_stages))
-
-
-def channels_with_skips(height: int, width: int) -> tuple[int, ...]:
-    """The same where the first stage has maps as large as the image."""
-    n_stages = 1 + len(channels(height, width))
-    return tuple(min(8 * 2**i, 64) for i in range(n_stages))
 
 
 def learning_rate(is_anchored: bool, widest_layer: int) -> float:
@@ -107,6 +86,122 @@ def n_epochs_on_all_rows(best_epoch: int) -> int:
     return math.ceil(LENGTHENING * best_epoch)
 
 
+def n_folds(validation_fraction: float) -> int:
+    """Folds of a short table: each holds out twice the share that others hold out."""
+    return max(2, round(0.5 / validation_fraction))
+
+
 def n_validation_rows(n_samples: int, validation_fraction: float) -> int:
     """Rows to hold out; at least one stays to learn from."""
     return min(math.ceil(validation_fraction * n_samples), n_samples - 1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the networks of one fit are trained, on however many rows.
+
+    Parameters
+    ----------
+    learning_rate, alpha, batch_size, max_iter : numbers or "auto"
+        As the user has them.
+
+    auto_learning_rate : float
+        What "auto" stands for.
+
+    n_columns : int
+        Columns that weight decay depends on; 0 where it does not.
+
+    is_anchored : bool
+        Whether training starts at a linear optimum.
+
+    is_of_pixels : bool
+        Whether every pixel is a sample, so that steps need fewer rows.
+
+    n_iter_eased : int
+        Epochs at the beginning that are no reason to stop early.
+
+    n_iter_no_change, tol, callbacks, verbose, precision
+        As the user has them.
+
+    slowdown : float
+        What a rate of our own choice is divided by.
+    """
+
+    learning_rate: float | str
+    alpha: float | str
+    batch_size: int | str
+    max_iter: int | str
+    auto_learning_rate: float
+    n_columns: int
+    is_anchored: bool
+    is_of_pixels: bool = False
+    n_iter_eased: int = 0
+    n_iter_no_change: int = 25
+    tol: float = 1e-4
+    callbacks: Sequence[Any] = ()
+    verbose: int = 0
+    precision: str = "auto"
+    slowdown: float = 1.0
+
+    def n_epochs(self, n_samples: int) -> int:
+        """What max_iter="auto" stands for."""
+        n_usual = n_epochs(n_samples)
+        return math.ceil(n_usual / PIXEL_EPOCHS) if self.is_of_pixels else n_usual
+
+    def rows_per_step(self, n_samples: int) -> int:
+        if not isinstance(self.batch_size, str):
+            return self.batch_size
+        n_rows = batch_size(n_samples)
+        return math.ceil(n_rows / PIXEL_BATCHES) if self.is_of_pixels else n_rows
+
+    def options(
+        self, n_samples: int, module: Autoencoder, n_done: int = 0
+    ) -> TrainingOptions:
+        """For a training on so many rows, of networks that had ``n_done`` epochs."""
+        # max_iter counts the epochs of all fits, as it does for scikit-learn's
+        # ensembles: to go on, raise it.
+        n_in_all = n_left = self.n_epochs(n_samples)
+        if not isinstance(self.max_iter, str):
+            # Weights that are cut short need not shrink faster.
+            n_in_all = max(n_in_all, self.max_iter)
+            n_left = max(0, self.max_iter - n_done)
+        n_steps = n_in_all * math.ceil(n_samples / self.rows_per_step(n_samples))
+        options = self._options(n_samples, module, n_steps, self.n_columns)
+        return replace(
+            options,
+            n_epochs=n_left,
+            starts_at_optimum=self.is_anchored and n_done == 0,
+        )
+
+    def options_of_pass(self, n_samples: int, module: Autoencoder) -> TrainingOptions:
+        """For one pass over a chunk of a table whose length is not known."""
+        return self._options(n_samples, module, N_STEPS_STREAMED, n_columns=0)
+
+    def _options(
+        self, n_samples: int, module: Autoencoder, n_steps: int, n_columns: int
+    ) -> TrainingOptions:
+        rate, decay = self.learning_rate, self.alpha
+        if isinstance(rate, str):
+            rate = self.auto_learning_rate / self.slowdown
+        if isinstance(decay, str):
+            decay = alpha(self.is_anchored, n_samples, n_columns)
+        device = module.center.device
+        return TrainingOptions(
+            learning_rate=float(rate),
+            weight_decay=weight_decay(decay, rate, n_steps),
+            batch_size=self.rows_per_step(n_samples),
+            n_epochs=1,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            starts_at_optimum=False,
+            device=device,
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+            precision=resolve_precision(self.precision, module, device),
+            n_iter_eased=self.n_iter_eased,
+        )
+
+    @property
+    def can_slow_down(self) -> bool:
+        """Whether the rate is ours to lower, where heavy tails need it."""
+        return isinstance(self.learning_rate, str)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from .._networks.modules import Autoencoder
 from .._tables.rows import Batches
+from .._utils.device import seeded_generator
 from . import recipe
-from .engine import is_clear_gain, trainer_of
+from .engine import end_training, is_clear_gain, trainer_of
 from .objectives import Objective, row_losses
 from .optimizer import Schedule
 from .options import TrainingOptions, TrainingResult
@@ -31,14 +32,15 @@ def train_on_small_table(
     seed: int,
     n_folds: int,
     objective: Objective | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Autoencoder, TrainingResult]:
     """Train on all rows (n, d), for as long as cross-validation says.
 
     Parameters that are drawn or fitted anew for every training come from
     make_module(rows).
     """
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(x), generator=generator).to(x.device)
+    order = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(x), generator=order).to(x.device)
     folds = rows.tensor_split(n_folds)
     train_curves, n_trained, held_out = [], 0, []
     diverged: DivergenceError | None = None
@@ -50,7 +52,7 @@ def train_on_small_table(
             try:
                 curve, losses = _train(
                     *(module, x[kept], x[fold], options, seed),
-                    objective=objective,
+                    *(objective, generator),
                     on_epoch=bar.update,
                 )
             except DivergenceError as error:
@@ -70,7 +72,9 @@ def train_on_small_table(
     if options.starts_at_optimum and (diverged or not is_clear_gain(gains)):
         best_epoch = 0
 
-    module = train_on_all_rows(make_module, x, options, seed, best_epoch, objective)
+    module = train_on_all_rows(
+        make_module, x, options, seed, best_epoch, objective, generator
+    )
     train_curve = torch.stack(train_curves).sum(dim=0) / n_trained
     loss_curve, validation_curve = train_curve.tolist(), mean_losses[1:].tolist()
     result = TrainingResult(
@@ -90,6 +94,7 @@ def train_on_all_rows(
     seed: int,
     best_epoch: int,
     objective: Objective | None = None,
+    generator: torch.Generator | None = None,
 ) -> Autoencoder:
     """Train anew on all rows (n, d), for as long as held-out rows liked it.
 
@@ -98,7 +103,9 @@ def train_on_all_rows(
     """
     n_epochs = min(options.n_epochs, recipe.n_epochs_on_all_rows(best_epoch))
     module = make_module(x)
-    _train(module, x, None, replace(options, n_epochs=n_epochs), seed, objective)
+    _train(
+        module, x, None, replace(options, n_epochs=n_epochs), seed, objective, generator
+    )
     return module
 
 
@@ -109,6 +116,7 @@ def _train(
     options: TrainingOptions,
     seed: int,
     objective: Objective | None = None,
+    generator: torch.Generator | None = None,
     on_epoch: Callable[[float, Sequence[float]], None] = lambda *_: None,
 ) -> tuple[list[float], Tensor]:
     """Train to the end of the schedule.
@@ -117,6 +125,7 @@ def _train(
     before the first epoch and after each (n_epochs + 1, n_valid).
     """
     net = make_net(module, options, objective)
+    generator = generator or seeded_generator(seed, options.device)
     batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
     schedule = Schedule(options.learning_rate, options.n_epochs * len(batches))
     curve: list[float] = []
@@ -133,9 +142,10 @@ def _train(
             on_epoch(loss, [held_out[-1].mean().item()])
         return False
 
-    with trainer_of(net, options, seed) as trainer:
+    with trainer_of(net, options, generator) as trainer:
         if x_valid is not None:
             held_out.append(judge(x_valid))
         initial = judge(x).mean().item()
         trainer.run(batches, options.n_epochs, after_epoch, schedule)
+    end_training(module)
     return curve, torch.stack(held_out) if held_out else torch.empty(0)

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_ae import EncoderDecoderRegressor
-from sklearn_ae._networks.build import RegressionStart
+from sklearn_ae._networks.linear import RegressionStart
 from sklearn_ae._networks.modules import Anchored
 
 pytestmark = pytest.mark.filterwarnings(
@@ -155,8 +155,8 @@ def test_of_large_tables_the_leading_axes_are_taken(n_axes, monkeypatch):
     X = Z @ rng.normal(size=(5, 60)) + 1e-3 * rng.normal(size=(300, 60))
     Y = Z @ rng.normal(size=(5, 2))
     exact = start().fit(X, Y).predict(X)
-    monkeypatch.setattr("sklearn_ae._networks.build.EXACT_PCA_SIZE", 10)
-    monkeypatch.setattr("sklearn_ae._networks.build._N_AXES", n_axes)
+    monkeypatch.setattr("sklearn_ae._networks.linear.EXACT_PCA_SIZE", 10)
+    monkeypatch.setattr("sklearn_ae._networks.linear._N_AXES", n_axes)
     assert_allclose(start().fit(X, Y).predict(X), exact, atol=2e-2 * Y.std())
 
 
@@ -354,8 +354,8 @@ def test_mapped_rows_are_rows(tmp_path, pairs):
 def test_long_tables_are_predicted_in_blocks(fitted, pairs, monkeypatch):
     X, _ = pairs
     wanted = fitted.predict(X)
-    monkeypatch.setattr("sklearn_ae._estimators.base.is_long", lambda X: True)
-    monkeypatch.setattr("sklearn_ae._estimators.base.block_rows", lambda n: 7)
+    monkeypatch.setattr("sklearn_ae._tables.checks.is_long", lambda X: True)
+    monkeypatch.setattr("sklearn_ae._inference.compute.block_rows", lambda n: 7)
     assert_allclose(fitted.predict(X), wanted, rtol=1e-12)
 
 

@@ -16,6 +16,7 @@ from sklearn_ae import (
     DenoisingAutoencoderTransformer,
     VAETransformer,
 )
+from sklearn_ae._networks import sizes as _sizes
 from sklearn_ae._networks.build import anchor, start_at
 from sklearn_ae._networks.images import (
     DENSE_WIDTHS,
@@ -30,7 +31,6 @@ from sklearn_ae._networks.losses import LOSSES, SquaredError
 from sklearn_ae._networks.modules import Anchored, Autoencoder
 from sklearn_ae._networks.variational import VariationalAutoencoder
 from sklearn_ae._training import fast as _fast
-from sklearn_ae._training import recipe as _recipe
 from sklearn_ae._training.fast import fast_step
 from sklearn_ae._training.objectives import row_losses
 from sklearn_ae._utils.device import resolve_precision
@@ -234,7 +234,7 @@ def test_an_activation_stands_between_any_two_layers_with_weights(activation):
 def test_recipe_halves_the_image_until_no_side_is_longer_than_4(
     height, width, n_stages
 ):
-    channels = _recipe.channels(height, width)
+    channels = _sizes.channels(height, width)
     assert len(channels) == n_stages
     assert max(map_sizes((height, width, 1), n_stages)[-1]) <= 4
     assert max(channels) <= 64
@@ -652,7 +652,7 @@ def test_own_networks_get_rows(images, digits):
 
 
 def test_streamed_images_are_learned_from_too(images, digits, monkeypatch):
-    monkeypatch.setattr("sklearn_ae._estimators.base.is_long", lambda X: True)
+    monkeypatch.setattr("sklearn_ae._tables.checks.is_long", lambda X: True)
     estimator = images(AutoencoderTransformer, max_iter=8).fit(digits)
     start = images(AutoencoderTransformer, max_iter=0).fit(digits)
     assert estimator.reconstruction_err_ < start.reconstruction_err_

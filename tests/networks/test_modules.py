@@ -233,7 +233,7 @@ def test_inverse_transform_keeps_the_digits_of_columns_far_from_zero():
 
 def test_units_are_part_of_the_exported_module():
     state = autoencoder().state_dict()
-    assert {"center", "scale"} <= set(state)
+    assert {"columns.center", "columns.scale"} <= set(state)
 
 
 def test_dtype_is_that_of_the_networks():

@@ -10,15 +10,14 @@ from torch import nn
 
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._networks.build import (
-    MIN_NOISE_VARIANCE,
-    LinearStart,
     anchor,
     check_own_network,
-    column_order,
     make_own_network,
     start_at,
 )
+from sklearn_ae._networks.linear import MIN_NOISE_VARIANCE, LinearStart
 from sklearn_ae._networks.modules import MLP
+from sklearn_ae._tables.columns import column_order
 
 
 @pytest.fixture(autouse=True)

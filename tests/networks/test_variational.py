@@ -12,7 +12,7 @@ from small_networks import D, K, loss_with_fixed_noise, network, rows, unit_rows
 from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 
-from sklearn_ae._networks.build import LinearStart
+from sklearn_ae._networks.linear import LinearStart
 from sklearn_ae._networks.losses import LOSSES, AbsoluteError, LogLoss, SquaredError
 from sklearn_ae._networks.variational import (
     VariationalAutoencoder,

@@ -13,9 +13,10 @@ from sklearn.utils._testing import ignore_warnings
 from skorch.callbacks import EpochTimer
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._estimators import base as _base
 from sklearn_ae._networks.losses import SquaredError
 from sklearn_ae._networks.modules import MLP, Autoencoder
+from sklearn_ae._training import plans as _plans
+from sklearn_ae._training import recipe as _recipe
 from sklearn_ae._training import selection as _selection
 from sklearn_ae._training.objectives import row_losses
 from sklearn_ae._training.options import TrainingOptions
@@ -264,14 +265,14 @@ def test_only_short_tables_are_trained_on_as_a_whole(
 ):
     seen = []
 
-    def spy(make_module, x, options, seed, best_epoch):
+    def spy(make_module, x, options, seed, best_epoch, *rest):
         seen.append((len(x), best_epoch))
         return make_module(x)
 
-    monkeypatch.setattr(_base, "train_on_all_rows", spy)
+    monkeypatch.setattr(_plans, "train_on_all_rows", spy)
     changes = dict(changes)
     if "LONG_TABLE" in changes:
-        monkeypatch.setattr(_base.recipe, "LONG_TABLE", changes.pop("LONG_TABLE"))
+        monkeypatch.setattr(_recipe, "LONG_TABLE", changes.pop("LONG_TABLE"))
     params = {"max_iter": 4, "hidden_layer_sizes": (8,)} | changes
     with ignore_warnings(category=ConvergenceWarning):
         model = AutoencoderTransformer(1, **params).fit(table_of(1200))
@@ -300,11 +301,11 @@ def test_a_rate_of_our_own_is_lowered_where_training_diverges(
 ):
     seen = []
 
-    def diverge(make_module, x, options, seed, n_folds):
+    def diverge(make_module, x, options, seed, n_folds, *rest):
         seen.append(options.learning_rate)
         raise DivergenceError("diverged")
 
-    monkeypatch.setattr(_base, "train_on_small_table", diverge)
+    monkeypatch.setattr(_plans, "train_on_small_table", diverge)
     X = np.random.default_rng(0).normal(size=(30, 4))
     with pytest.raises(DivergenceError):
         AutoencoderTransformer(2, **params).fit(X)

@@ -1,0 +1,227 @@
+"""What the estimators that reconstruct their rows share: the way there and back."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array, check_scalar
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from .._inference.compute import over_blocks
+from .._inference.latents import LatentDensity
+from .._networks.architecture import Architecture, NetworkSpec
+from .._networks.losses import LOSSES
+from .._networks.modules import Autoencoder
+from .._tables.columns import Columns
+from .._utils.random import make_random_state
+from .base import BaseEncoderDecoder, FitTable
+
+
+class BaseAutoencoder(BaseEncoderDecoder):
+    """Common part of the estimators that reconstruct the rows they are given."""
+
+    reconstruction_err_: float
+    _latent_density: LatentDensity
+
+    def fit(self, X, y=None):
+        """Learn the networks from the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        self._fit(X, y)
+        return self
+
+    def partial_fit(self, X, y=None):
+        """Go on learning with one pass over the rows of X.
+
+        The first call lays out the networks and takes the centre, the scale and the
+        linear start from the rows it is given, so these should be typical. Every
+        call steps at ``learning_rate_init``, holds no rows out, and leaves the axes
+        of the latent space as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, any number of them.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        self._partial_fit(X, y)
+        return self
+
+    def _architecture(self, table: FitTable, **changes: Any) -> Architecture:
+        spec = NetworkSpec.of(self.get_params(deep=False))
+        shape = spec.images_of(table.n_own)
+        return Architecture(
+            spec,
+            n_inputs=table.X.shape[1],
+            n_outputs=table.n_own,
+            image_shape=shape,
+            target_shape=shape,
+            n_conditions=table.n_beside,
+            **changes,
+        )
+
+    def _columns(self, table: FitTable) -> Columns:
+        """Column means and one global scale, or values that stay as they are."""
+        if LOSSES[self.loss].needs_unit_interval:
+            return Columns.as_they_are(table.X, table.n_own)
+        return Columns.of_one_scale(table.X, table.n_own)
+
+    def _describe(
+        self,
+        module: Autoencoder,
+        x: Tensor,
+        error: float,
+        random_state: np.random.RandomState,
+    ) -> None:
+        self.reconstruction_err_ = error
+        self._set_latent_density(module, x, random_state)
+
+    def _set_latent_density(
+        self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
+    ) -> None:
+        """What `sample` draws latents from."""
+        Z = over_blocks(module, module.encode, x).cpu().numpy().astype(np.float64)
+        self._latent_density = self._density_of(Z, random_state)
+
+    def _density_of(
+        self,
+        Z: np.ndarray,
+        random_state: np.random.RandomState,
+        n_samples: int | None = None,
+        **options: Any,
+    ) -> LatentDensity:
+        """A density of the latents (n, k) of a fit, or of all passes up to this one."""
+        density = LatentDensity(Z, n_samples)
+        if self._moments is None:
+            density.fit_mixture(Z, random_state, **options)
+        elif self.n_iter_ > 1:
+            density = self._latent_density.pooled_with(density)
+        return density
+
+    def _draw_latents(
+        self, n_samples: int, random_state: np.random.RandomState
+    ) -> np.ndarray:
+        Z = self._latent_density.sample(n_samples, random_state)  # networks' units
+        return Z * self.module_.latent_scale.item()
+
+    def inverse_transform(self, Z):
+        """Decode latents.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Rows in the units of the training rows; with ``loss="log_loss"``
+            probabilities between 0 and 1.
+        """
+        return self._compute("inverse_transform", self._validate_latents(Z))
+
+    def _validate_latents(self, Z: Any) -> np.ndarray:
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
+        if Z.shape[1] != self.n_components_:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but {type(self).__name__} was fitted "
+                f"with n_components={self.n_components_}: one column per latent is "
+                "expected."
+            )
+        return Z
+
+    def reconstruct(self, X):
+        """Encode and decode the rows of X: what the latents keep of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            Equal to ``inverse_transform(transform(X))``.
+        """
+        return self._on_rows(X, "forward")
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw new rows: latents from their fitted density, decoded.
+
+        The density is a Gaussian mixture, fitted to the latents of the training
+        rows, with as many components as the BIC asks for.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw; None takes the estimator's own ``random_state``.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            New rows in the units of the training rows.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = self.random_state if random_state is None else random_state
+        Z = self._draw_latents(n_samples, make_random_state(seed))
+        return self._compute("inverse_transform", Z)
+
+    def score_samples(self, X):
+        """Return minus the reconstruction error of each row: higher is more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Minus the ``loss`` between the row and its reconstruction, averaged over
+            the features: in squared units of X for "squared_error", in units of X
+            for "absolute_error", in nats for "log_loss".
+        """
+        return self._on_rows(X, "score_samples")
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`: higher is better, for model selection.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        score : float
+            Mean score of the rows.
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))

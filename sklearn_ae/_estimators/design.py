@@ -1,0 +1,172 @@
+"""What a fit is made of: the objects that an estimator chooses for a table."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from .._inference.compute import over_blocks
+from .._inference.latents import principal_axes
+from .._networks.architecture import Architecture
+from .._networks.losses import SquaredError
+from .._networks.modules import Autoencoder
+from .._networks.starts import LinearPaths, Start
+from .._tables.columns import Columns
+from .._tables.loading import Rows, load_rows
+from .._tables.rows import Table, as_tensor, block_rows
+from .._training.objectives import Objective
+from .._training.plans import Networks
+from .._training.recipe import Recipe
+from .._utils.device import as_global, seeded_generator
+from .._utils.random import SEED_LIMIT
+
+# Networks and what they started from, and rows (n, d) that may inform the module.
+MakeModule = Callable[..., Autoencoder]
+
+
+def turn_to_principal_axes(module: Autoencoder, x: Tensor) -> None:
+    """Turn the latent axes into ones that can be compared between fits."""
+    rotation, shift = principal_axes(over_blocks(module, module.encode, x), x)
+    module.rotate(rotation.to(module.dtype), shift.to(module.dtype))
+
+
+def leave(module: Autoencoder) -> None:
+    """Change nothing."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The objects of one fit; estimators differ in which they make.
+
+    Parameters
+    ----------
+    columns : Columns
+        How rows become the networks' numbers.
+
+    architecture : Architecture
+        Which networks.
+
+    loss : SquaredError
+        What compares outputs with rows, and links one to the other.
+
+    start : Start
+        The linear optimum that the networks start from, or none.
+
+    make_module : callable
+        ``make_module(encoder, decoder, loss, columns, paths, x)``: the module around
+        the networks; linear paths and rows in the networks' units may inform it.
+
+    recipe : Recipe
+        How it is trained.
+
+    objective : Objective
+        What steps, and what judges.
+
+    align : callable
+        Turns the latents of a trained module into ones that can be read.
+
+    renew : callable
+        Lets a module that goes on training follow parameters that have changed.
+    """
+
+    columns: Columns
+    architecture: Architecture
+    loss: SquaredError
+    start: Start
+    make_module: MakeModule
+    recipe: Recipe
+    objective: Objective = field(default_factory=Objective)
+    align: Callable[[Autoencoder, Tensor], None] = turn_to_principal_axes
+    renew: Callable[[Autoencoder], None] = leave
+
+    def find_paths(
+        self, X: np.ndarray | Table, order: Tensor, is_streamed: bool
+    ) -> LinearPaths | None:
+        """Linear paths from all rows of a long table, where they can be had so."""
+        if not (is_streamed and self.start.can_stream(X.shape[1])):
+            return None
+        blocks = gen_batches(len(X), block_rows(X.shape[1]))
+        standardize = self.columns.standardize
+        return self.start.find_streamed(
+            standardize(as_tensor(X[block]))[:, order] for block in blocks
+        )
+
+    def build(
+        self,
+        x: Tensor,
+        random_state: np.random.RandomState,
+        generator: torch.Generator,
+        paths: LinearPaths | None = None,
+    ) -> Autoencoder:
+        """The module before its first step, for standardised rows (n, d)."""
+        columns = self.columns
+        if paths is None:
+            paths = self.start.find(x, columns, random_state)
+        mean_output = columns.wanted(x).mean(dim=0)
+        seen = columns.seen(x)
+        with as_global(generator):  # layers draw their weights from there
+            networks = self.architecture.build(paths, seen, mean_output, self.loss)
+        module = self.make_module(*networks, self.loss, columns, paths, x)
+        return module.to(x.device)
+
+    def begin(
+        self,
+        X: np.ndarray | Table,
+        random_state: np.random.RandomState,
+        device: torch.device,
+        seed: int,
+        n_valid: int = 0,
+    ) -> tuple[Networks, Rows]:
+        """Networks before their first step, and their rows."""
+        load = partial(
+            load_rows,
+            *(X, self.columns, device),
+            seed=random_state.randint(SEED_LIMIT),
+            n_valid=n_valid,
+        )
+        in_place = torch.arange(X.shape[1])
+        rows = load(order=None if self.architecture.sorts_columns else in_place)
+        generator = torch.Generator().manual_seed(seed)
+        make = partial(self.build, random_state=random_state, generator=generator)
+        paths = self.find_paths(X, rows.order, rows.is_streamed)
+        module = make(rows.x, paths=paths)
+        if self.recipe.callbacks:
+            # They may look at rows and networks: all in the columns' own order.
+            module.put_columns_back(rows.order)
+            rows = load(order=in_place)
+        return Networks(module.to(device), make, _on(device, generator)), rows
+
+    def resume(
+        self,
+        module: Autoencoder,
+        X: np.ndarray | Table,
+        random_state: np.random.RandomState,
+        device: torch.device,
+        seed: int,
+        n_valid: int = 0,
+        order: Tensor | None = None,
+    ) -> tuple[Networks, Rows]:
+        """A copy of networks that go on, and rows in the order of their moments."""
+        module = copy.deepcopy(module).cpu()
+        self.renew(module)
+        rows = load_rows(
+            *(X, self.columns, device),
+            seed=random_state.randint(SEED_LIMIT),
+            n_valid=n_valid,
+            order=torch.arange(X.shape[1]) if order is None else order,
+        )
+        module.put_columns_back(torch.argsort(rows.order))
+        generator = seeded_generator(seed, device)
+        return Networks(module.to(device), lambda x: module, generator), rows
+
+
+def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """The generator, or one with its seed for what is drawn on another device."""
+    if device.type == "cpu":
+        return generator
+    return seeded_generator(generator.initial_seed(), device)

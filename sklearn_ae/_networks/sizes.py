@@ -1,0 +1,30 @@
+"""Sizes of the networks that "auto" stands for, from the shape of the data alone."""
+
+import math
+
+# Up to so many latents, networks are deeper.
+FEW_LATENTS = 4
+
+
+def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
+    """Hidden layers of the encoder, first to last; the decoder has them reversed.
+
+    A map through few latents has to bend more, which takes depth; many latents carry
+    more, which takes width.
+    """
+    return (128, 128, 128) if n_components <= FEW_LATENTS else (256, 128)
+
+
+def channels(height: int, width: int) -> tuple[int, ...]:
+    """Channels of the stages of a convolutional encoder, first to last.
+
+    Each stage halves the image, until no side is longer than 4.
+    """
+    n_stages = max(1, math.ceil(math.log2(max(height, width) / 4)))
+    return tuple(min(16 * 2**i, 64) for i in range(n_stages))
+
+
+def channels_with_skips(height: int, width: int) -> tuple[int, ...]:
+    """The same where the first stage has maps as large as the image."""
+    n_stages = 1 + len(channels(height, width))
+    return tuple(min(8 * 2**i, 64) for i in range(n_stages))

@@ -1,0 +1,127 @@
+"""Where networks start: at a linear optimum, or at random.
+
+A start is an object that finds the linear paths of encoder and decoder for the rows of
+a fit. Whether it is the optimum for what the fit minimises says whether only a clear
+gain should replace it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from .._tables.columns import Columns
+from .linear import EXACT_PCA_SIZE, Layer, LinearStart, RegressionStart
+
+
+@dataclass(frozen=True)
+class LinearPaths:
+    """The two linear layers that networks stand beside, and what is between them."""
+
+    encoder: Layer
+    decoder: Layer
+    latent_variances: Tensor  # (k,), or (k + m,) with what rows are conditioned on
+    noise_variance: float = 1.0  # per column, of what the latents leave
+
+
+class Start(Protocol):
+    """Finds the linear paths for standardised rows, if the networks have any."""
+
+    is_linear: bool
+
+    def find(
+        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+    ) -> LinearPaths | None: ...
+
+    def can_stream(self, n_features: int) -> bool:
+        """Whether it is found from blocks of rows on their way past."""
+        ...
+
+    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths: ...
+
+
+class RandomStart:
+    """Plain networks, as torch draws their weights."""
+
+    is_linear = False
+
+    def find(
+        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+    ) -> None:
+        return None
+
+    def can_stream(self, n_features: int) -> bool:
+        return False
+
+    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class PCAStart:
+    """Principal component analysis."""
+
+    n_components: int
+    is_linear = True
+
+    def find(
+        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+    ) -> LinearPaths:
+        start = LinearStart.from_rows(x, self.n_components, random_state)
+        return self._paths(start)
+
+    def can_stream(self, n_features: int) -> bool:
+        return n_features <= EXACT_PCA_SIZE
+
+    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+        return self._paths(LinearStart.from_blocks(blocks, self.n_components))
+
+    def _paths(self, start: LinearStart) -> LinearPaths:
+        return LinearPaths(*start.pca_layers(), start.noise_variance)
+
+
+@dataclass(frozen=True)
+class ProbabilisticPCAStart(PCAStart):
+    """Probabilistic PCA, of what a linear regression on the conditions leaves."""
+
+    n_conditions: int = 0
+
+    def find(
+        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+    ) -> LinearPaths:
+        if not self.n_conditions:
+            return super().find(x, columns, random_state)
+        start = LinearStart.beside_conditions(
+            x, self.n_conditions, self.n_components, random_state
+        )
+        return self._paths(start)
+
+    def can_stream(self, n_features: int) -> bool:
+        return super().can_stream(n_features) and not self.n_conditions
+
+    def _paths(self, start: LinearStart) -> LinearPaths:
+        return LinearPaths(*start.probabilistic_pca_layers(), start.noise_variance)
+
+
+@dataclass(frozen=True)
+class ReducedRankStart:
+    """Reduced-rank ridge regression of what is wanted on what is seen."""
+
+    n_components: int
+    is_linear = True
+
+    def find(
+        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+    ) -> LinearPaths:
+        start = RegressionStart.from_rows(
+            columns.seen(x), columns.wanted(x), self.n_components, random_state
+        )
+        return LinearPaths(start.encoder, start.decoder, start.variances)
+
+    def can_stream(self, n_features: int) -> bool:
+        return False  # a sample of a long table is enough for a regression
+
+    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+        raise NotImplementedError

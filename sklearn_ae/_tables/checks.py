@@ -1,0 +1,58 @@
+"""Checks of X on its way in: an array, or a table whose blocks are checked as read."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import validate_data
+
+from .rows import Table, is_lazy, is_long
+
+
+def validate_rows(
+    estimator: BaseEstimator, X: Any, reset: bool, needs_unit_interval: bool
+) -> np.ndarray | Table:
+    """X as an array of float64 or float32, or as a table read block by block."""
+
+    def check(rows: np.ndarray) -> None:
+        assert_all_finite(rows, input_name="X", estimator_name=type(estimator).__name__)
+        if needs_unit_interval:
+            check_unit_interval(rows)
+
+    if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
+        table = Table(X, check)
+        _check_columns(estimator, X, table[:1], reset)
+        return table if is_long(X) else table[:]
+    X = validate_data(estimator, X, dtype=[np.float64, np.float32], reset=reset)
+    if needs_unit_interval:
+        check_unit_interval(X)
+    return X
+
+
+def check_unit_interval(X: np.ndarray, name: str = "X") -> None:
+    low, high = X.min(), X.max()
+    rounding = 8 * np.finfo(X.dtype).eps  # as MinMaxScaler leaves it
+    if low < -rounding or high > 1 + rounding:
+        raise ValueError(
+            f'loss="log_loss" expects values in [0, 1]; {name} has values from '
+            f"{low:g} to {high:g}. Scale {name}, for instance with MinMaxScaler "
+            '(clip=True), or use loss="squared_error".'
+        )
+
+
+def _check_columns(
+    estimator: BaseEstimator, X: Any, first_row: np.ndarray, reset: bool
+) -> None:
+    """validate_data's checks of number and names of columns, for a table."""
+    names = getattr(X, "columns", None)
+    fitted_names = getattr(estimator, "feature_names_in_", None)
+    if reset or names is None or fitted_names is None:
+        validate_data(estimator, first_row, reset=reset)
+        if reset and names is not None:
+            estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    elif list(names) != list(fitted_names):
+        raise ValueError(
+            f"The columns of X are {list(names)}; {type(estimator).__name__} was "
+            f"fitted with {list(fitted_names)}."
+        )
