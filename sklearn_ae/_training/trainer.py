@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .optimizer import Schedule
 
 Batch = TypeVar("Batch", bound=Sized)
+Batch_co = TypeVar("Batch_co", bound=Sized, covariant=True)
 
 # A training loss this many times that of predicting the mean is no learning curve.
 _DIVERGENCE_FACTOR = 1e4
@@ -45,13 +46,13 @@ class Observer:
         """Told that the training was stopped, and how many epochs are whole."""
 
 
-class BatchSource(Protocol[Batch]):
+class BatchSource(Protocol[Batch_co]):
     """Batches of an epoch. Losses are weighted by their lengths."""
 
     n_rows: int
     device: torch.device
 
-    def __iter__(self) -> Iterator[Batch]: ...
+    def __iter__(self) -> Iterator[Batch_co]: ...
 
     def __len__(self) -> int: ...
 
@@ -132,6 +133,10 @@ class Trainer(Generic[Batch]):
                 schedule.step(self.optimizer)
             loss = self.update(batch)
             total = torch.add(total, loss, alpha=len(batch))
+        # Fused optimizers do not note that they change weights, by which copies of
+        # these know that they are old.
+        for parameter in self.module.parameters():
+            torch.autograd.graph.increment_version(parameter)
         if total.ndim == 0:
             return total.item() / batches.n_rows
         return [part / batches.n_rows for part in total.tolist()]
