@@ -27,6 +27,17 @@ class Sized(Protocol):
     def is_fast(self) -> bool: ...
 
 
+def check_device(device: str | torch.device) -> None:
+    """Raise where torch knows no device of this name, whether it is there or not."""
+    try:
+        torch.device("cpu" if device == "auto" else device)
+    except RuntimeError as error:
+        raise ValueError(
+            "device must be 'auto' or a name that torch.device takes, such as "
+            f"'cpu', 'cuda' or 'cuda:1'; got {device!r}."
+        ) from error
+
+
 def resolve_device(device: str | torch.device) -> torch.device:
     """The device named, or for "auto" CUDA where it is there, else the CPU."""
     if device != "auto":
