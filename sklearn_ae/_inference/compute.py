@@ -1,7 +1,5 @@
 """A module's methods on rows, block by block, in the precision of the rows."""
 
-import copy
-import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from .._networks.modules import Autoencoder
 from .._tables.rows import Table, as_tensor, block_rows
 from .._utils.device import enough_threads, steady_convolutions
+from .precision import in_precision_of
 
 
 def compute(
@@ -26,7 +25,9 @@ def compute(
     On a CPU the arithmetic has the precision of X too: with float64 in, the result does
     not depend on how rows are put together into blocks.
     """
-    module = _in_precision_of(module, X.dtype)
+    # A network of the user's may not be able to compute in double precision.
+    try_out = None if module.is_own else _try_out
+    module = in_precision_of(module, X.dtype, try_out)
     device = module.center.device
     args = tuple(arg.to(device) for arg in args)
     n_block = n_block or block_rows(module.row_size)
@@ -59,34 +60,7 @@ def over_blocks(
     return torch.cat([function(part) for part in x.split(n_block)])
 
 
-# A float64 copy of each module in use; a copy per call would cost more than a row.
-_FLOAT64_TWINS: "weakref.WeakKeyDictionary[nn.Module, tuple]" = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def _in_precision_of(module: Autoencoder, dtype: np.dtype) -> Autoencoder:
-    """The module, or on a CPU with float64 rows its twin in double precision."""
-    if dtype != np.float64 or module.center.device.type != "cpu":
-        return module
-    # In-place changes of the weights raise their versions.
-    tensors = [*module.parameters(), *module.buffers()]
-    versions = [(t.data_ptr(), t._version) for t in tensors]
-    known = _FLOAT64_TWINS.get(module)
-    if known is None or known[0] != versions:
-        known = _FLOAT64_TWINS[module] = (versions, _float64_twin(module))
-    return known[1] or module
-
-
-@torch.no_grad()
-def _float64_twin(module: Autoencoder) -> Autoencoder | None:
-    """A copy in double precision; None where the user's own network cannot have one."""
-    twin = copy.deepcopy(module).double()
-    if not module.is_own:
-        n_conditions = module.n_inputs - len(module.center)
-        row = nn.functional.pad(module.center.double(), (0, n_conditions))[None]
-        try:
-            twin.forward(row)
-        except Exception:  # it makes tensors of single precision, say
-            return None
-    return twin
+def _try_out(module: Autoencoder) -> None:
+    """Use a module on a row."""
+    n_conditions = module.n_inputs - len(module.center)
+    module.forward(nn.functional.pad(module.center, (0, n_conditions))[None])

@@ -129,4 +129,4 @@ def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Non
     with contextlib.suppress(ValueError):
         optimizer.load_state_dict(copy.deepcopy(state))
     for group, wanted in zip(optimizer.param_groups, fresh, strict=True):
-        group.update({name: wanted[name] for name in _GROUP_OPTIONS})
+        group.update({name: wanted[name] for name in _GROUP_OPTIONS if name in wanted})

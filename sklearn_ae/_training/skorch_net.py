@@ -129,14 +129,18 @@ class SkorchObserver(Observer):
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Raise where something is no skorch callback, nor a pair of a name and one."""
+    """Raise where something is no skorch callback, nor a pair of a name and one.
+
+    Functions are callbacks too, but of faces: their training is not skorch's.
+    """
     for item in callbacks:
         callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
         is_class = isinstance(callback, type) and issubclass(callback, Callback)
         if not (is_class or isinstance(callback, Callback)):
             raise TypeError(
                 "callbacks must be skorch callbacks, or pairs of a name and one; got "
-                f"{item!r}."
+                f"{item!r}. Functions of an estimator and an epoch are callbacks of "
+                "FaceSwapper."
             )
 
 

@@ -133,6 +133,10 @@ class Trainer(Generic[Batch]):
                 schedule.step(self.optimizer)
             loss = self.update(batch)
             total = torch.add(total, loss, alpha=len(batch))
+        # Fused optimizers do not note that they change weights, by which copies of
+        # these know that they are old.
+        for parameter in self.module.parameters():
+            torch.autograd.graph.increment_version(parameter)
         if total.ndim == 0:
             return total.item() / batches.n_rows
         return [part / batches.n_rows for part in total.tolist()]

@@ -28,7 +28,7 @@ class Sized(Protocol):
 
 
 def check_device(device: str | torch.device) -> None:
-    """Raise where this is no name of a device."""
+    """Raise where torch knows no device of this name, whether it is there or not."""
     try:
         torch.device("cpu" if device == "auto" else device)
     except RuntimeError as error:

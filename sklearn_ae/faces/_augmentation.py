@@ -3,7 +3,7 @@
 The encoder sees a warped face, the loss compares with the same face unwarped: what the
 encoder gives is then the face without accidents of the picture. Rotation, zoom, shift,
 mirroring, a slighter warp and colour are those of both, for they are what faces differ
-in anyway. Random numbers come from torch's generator of the faces' device.
+in anyway. Random numbers come from a generator of the faces' device.
 """
 
 import math
@@ -72,23 +72,29 @@ class FaceAugmentation(nn.Module):
         self.color = color
         self.warp_share = 1.0
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         if not self.training:
             return x, x
         height, width = x.shape[-2:]
-        matrices = self.draw_matrices(len(x), width / height, x)  # (n, 2, 3)
+        matrices = self.draw_matrices(x, width / height, generator)  # (n, 2, 3)
         grid = F.affine_grid(matrices, list(x.shape), align_corners=False)
-        grid = grid + self.draw_bend(self.deform, x, matrices)  # (n, h, w, 2)
-        x = self.recolour(x)
+        bend = self.draw_bend(self.deform, x, matrices, generator)
+        grid = grid + bend  # (n, h, w, 2)
+        x = self.recolour(x, generator)
         clean = _sample(x, grid)
         warp = self.warp * self.warp_share
         if not warp:
             return clean, clean
-        return _sample(x, grid + self.draw_bend(warp, x, matrices)), clean
+        bend = self.draw_bend(warp, x, matrices, generator)
+        return _sample(x, grid + bend), clean
 
-    def draw_matrices(self, n: int, aspect: float, like: Tensor) -> Tensor:
+    def draw_matrices(
+        self, x: Tensor, aspect: float, generator: torch.Generator | None
+    ) -> Tensor:
         """Maps from places in the pair to places in the face, (n, 2, 3) in [-1, 1]."""
-        draw = _uniform(n, 5, like)
+        draw = _uniform(x, 5, generator)  # (n, 5)
         angle = draw[:, 0] * math.radians(self.rotation)
         scale = 1.0 / (1.0 + draw[:, 1] * self.zoom)
         mirror = torch.where(draw[:, 2] < 2.0 * self.flip - 1.0, -1.0, 1.0)
@@ -101,27 +107,31 @@ class FaceAugmentation(nn.Module):
         ]
         return torch.stack(rows, 1)
 
-    def draw_bend(self, std: float, x: Tensor, matrices: Tensor) -> Tensor:
+    def draw_bend(
+        self,
+        std: float,
+        x: Tensor,
+        matrices: Tensor,
+        generator: torch.Generator | None,
+    ) -> Tensor:
         """Smooth displacements of places in faces (n, h, w, 2), in half sides.
 
         They lie on the face and turn with it. ``std`` is that of the knots, as a share
         of the side.
         """
-        knots = torch.randn(
-            len(x), 2, self.N_KNOTS, self.N_KNOTS, dtype=x.dtype, device=x.device
-        )
-        knots = knots * (2.0 * std)
+        knots = x.new_empty(len(x), 2, self.N_KNOTS, self.N_KNOTS)
+        knots = knots.normal_(0.0, 2.0 * std, generator=generator)
         # Knots are at the corners and between them.
         bent = F.interpolate(
             knots, size=x.shape[-2:], mode="bicubic", align_corners=True
         )
         return torch.einsum("nij,njhw->nhwi", matrices[:, :, :2], bent)
 
-    def recolour(self, x: Tensor) -> Tensor:
+    def recolour(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.color:
             return x
-        n, n_channels = x.shape[:2]
-        draw = _uniform(n, 2 + 2 * n_channels, x) * self.color
+        n_channels = x.shape[1]
+        draw = _uniform(x, 2 + 2 * n_channels, generator) * self.color
         contrast = 1.0 + draw[:, :1] + 0.5 * draw[:, 2 : 2 + n_channels]  # (n, c)
         brightness = draw[:, 1:2] + 0.5 * draw[:, 2 + n_channels :]
         middle = x.mean(dim=(1, 2, 3), keepdim=True)
@@ -140,5 +150,6 @@ def _sample(x: Tensor, grid: Tensor) -> Tensor:
     return sampled.clamp(0.0, 1.0)
 
 
-def _uniform(n: int, k: int, like: Tensor) -> Tensor:
-    return 2.0 * torch.rand(n, k, dtype=like.dtype, device=like.device) - 1.0
+def _uniform(x: Tensor, k: int, generator: torch.Generator | None) -> Tensor:
+    """Numbers between -1 and 1, k for each image: (n, k)."""
+    return x.new_empty(len(x), k).uniform_(-1.0, 1.0, generator=generator)

@@ -144,8 +144,7 @@ def load_face_swapper(path, device="auto"):
     swapper._moments = content["moments"]
     if content["latents"] is not None:
         swapper._latent_density = _make_density(content["latents"])
-    with torch.random.fork_rng(devices=[]):  # for the weights that are replaced
-        network = swapper._make_network()
+    network = swapper._make_network()
     network.load_state_dict(content["network"])
     network.to(resolve_device(device))
     swapper.module_ = network.eval()

@@ -134,19 +134,11 @@ class FaceNetwork(nn.Module):
         self.encoder = FaceEncoder(shape, channels[:n][::-1], n_components)
         size = shape[0] // 2**n, shape[1] // 2**n
         self.trunk = FaceTrunk(n_components, size, channels[:2])
-        self._decoder_channels = channels[1:] or channels
-        self.decoders = nn.ModuleList()
-        for _ in range(n_identities):
-            self.add_decoder()
+        self.decoders = nn.ModuleList(
+            FaceDecoder(channels[1:] or channels, shape[2]) for _ in range(n_identities)
+        )
         # Convolutions on a CPU are a quarter faster so, and rows lie like this anyway.
         _lay_channels_last(self)
-
-    def add_decoder(self) -> FaceDecoder:
-        """A decoder more, after the others."""
-        decoder = FaceDecoder(self._decoder_channels, self.shape[2])
-        _lay_channels_last(decoder)
-        self.decoders.append(decoder)
-        return decoder
 
     @property
     def dtype(self) -> torch.dtype:
@@ -177,16 +169,18 @@ class FaceNetwork(nn.Module):
         return (self.forward(x, identity) - x).abs().mean(dim=1)
 
     def losses(
-        self, parts: Sequence[tuple[int, Tensor]]
-    ) -> tuple[list[Tensor], Tensor]:
-        """Mean loss of each part, and how far the latents of parts are apart.
+        self,
+        parts: Sequence[tuple[int, Tensor]],
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Mean loss of each part (p,), and how far the latents of parts are apart ().
 
         A part is an identity's number and its faces (n, d). The encoder takes all faces
         together, each decoder those of its identity.
         """
         x = torch.cat([faces for _, faces in parts])
         images = self.to_images(x.to(self.dtype))
-        seen, clean = self.augmentation(images)
+        seen, clean = self.augmentation(images, generator)
         z = self.encoder(seen)  # (n, k)
         shared = self.trunk(z)
         counts = [len(faces) for _, faces in parts]
@@ -195,7 +189,8 @@ class FaceNetwork(nn.Module):
             self.image_loss(self.decoders[identity](maps), faces)
             for (identity, _), maps, faces in of_parts
         ]
-        return losses, mean_discrepancy(z.to(clean.dtype).split(counts))
+        discrepancy = mean_discrepancy(z.to(clean.dtype).split(counts))
+        return torch.stack(losses), discrepancy
 
     def image_loss(self, output: Tensor, clean: Tensor) -> Tensor:
         """Absolute error, with a share of structural dissimilarity where asked for.

@@ -38,13 +38,13 @@ Swap = Callable[[NDArray[Any]], NDArray[Any]]
 class PhotoOptions:
     """How faces are found in a photo, and how they are put back."""
 
-    which: Any = "largest"
     color: str | None = "lab"
     sharpen: float = 1.0
     blend: str = "feather"
     coverage: float = COVERAGE
     detector: Any = None
     on_no_face: str = "raise"
+    which: Any = "largest"
 
     def check(self) -> None:
         if self.color not in COLORS:

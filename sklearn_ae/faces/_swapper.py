@@ -1,7 +1,6 @@
 """Faces of several people: one encoder for everybody, one decoder per person."""
 
 import copy
-from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -20,12 +19,15 @@ from torch import Tensor
 from .._estimators.fitted_state import FittedState
 from .._inference.latents import LatentDensity
 from .._networks.images import ImageShape
-from .._training.trainer import progress_bar
+from .._training.optimizer import load_moments
 from .._utils.device import (
+    as_global,
+    check_device,
     cpu_multiplies_bfloat16,
     enable_gradients,
-    isolated_generators,
     resolve_device,
+    seeded_generator,
+    steady_convolutions,
 )
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
@@ -33,13 +35,15 @@ from ._augmentation import FaceAugmentation
 from ._modules import FaceNetwork
 from ._swaps import FaceSwaps
 from ._training import (
-    BLOCK,
     FaceCurves,
+    FaceObjective,
+    Faces,
+    FaceTraining,
     FaceTrainingOptions,
-    face_errors,
+    blocks,
+    by_identity,
+    hold_out,
     make_optimizer,
-    to_unit_interval,
-    train_faces,
 )
 
 
@@ -457,6 +461,7 @@ class FaceSwapper(
             self.classes_ = np.append(self.classes_, names)
             self._train(X, y, True, n_epochs=max_iter, is_new_identity=True)
             self.__dict__.update(before)
+            self._moments = None  # of the new decoder alone
         return self
 
     def _train(
@@ -468,106 +473,97 @@ class FaceSwapper(
         is_one_pass: bool = False,
         is_new_identity: bool = False,
     ) -> None:
-        if goes_on:
-            seed = self._seed  # with the epoch's number, as one training has it
-        else:
-            seed = int(make_random_state(self.random_state).randint(SEED_LIMIT))
-            for name in ("_latent_density", "reconstruction_err_"):
-                self.__dict__.pop(name, None)  # of earlier networks
-        self._seed = seed
-        n_done = self.n_iter_ if goes_on and not is_new_identity else 0
+        if not goes_on:
+            self._forget()
+        curves = FaceCurves.of(self) if goes_on else FaceCurves()
+        n_done = 0 if is_new_identity else curves.n_epochs
         device = resolve_device(self.device)
-        with isolated_generators(seed, device), enable_gradients():
-            faces = {
-                int(code): torch.from_numpy(np.ascontiguousarray(X[y == name]))
-                for code, name in enumerate(self.classes_)
-                if (y == name).any()
-            }
-            if goes_on:
-                self._check_structure()
-                network = copy.deepcopy(self.module_)
-                network.augmentation = self._augmentation()
-                network.ssim_weight = float(self.ssim_weight)
-            else:
-                network = self._make_network()
-            network.to(device)
+        options = self._options(device, n_epochs, n_done, is_one_pass)
+        with steady_convolutions(device), enable_gradients():
+            faces = by_identity(X, y, self.classes_)
+            held_out: Faces = {}
+            network = self._network_to_train(goes_on).to(device)
             if is_new_identity:
                 _add_nearest_decoder(network, next(iter(faces.values())))
-            optimizer = make_optimizer(network, self.learning_rate_init)
+            optimizer = make_optimizer(network, options.learning_rate)
             if goes_on and not is_new_identity and self._moments is not None:
-                optimizer.load_state_dict(copy.deepcopy(self._moments))
-                for group in optimizer.param_groups:
-                    group["lr"] = self.learning_rate_init
-            held_out: dict[int, Tensor] = {}
+                load_moments(optimizer, self._moments)
             if self.early_stopping and not is_one_pass:
-                faces, held_out = self._hold_out(faces, seed)
-            options = FaceTrainingOptions(
-                learning_rate=float(self.learning_rate_init),
-                batch_size=self.batch_size,
-                n_epochs=n_epochs,
-                n_done=n_done,
-                verbose=0 if is_one_pass else self.verbose,
-                seed=seed,
-                precision=self._precision(device),
-                mmd_weight=float(self.mmd_weight),
-                is_scheduled=not is_one_pass,
-                n_iter_no_change=self.n_iter_no_change,
-                tol=self.tol,
-            )
-            earlier = _Curves.of(self) if goes_on else _Curves()
-            with progress_bar(options) as bar:
-
-                def after_epoch(epoch: int, curves: FaceCurves) -> bool:
-                    bar.update(float(np.mean(curves.by_identity[-1])), curves.held_out)
-                    if not self.callbacks or is_new_identity:
-                        return False
-                    self._moments = optimizer.state_dict()
-                    self._set_fitted(network, list(faces), curves, earlier, n_done)
-                    wishes = [callback(self, epoch) for callback in self.callbacks]
-                    return any(wishes)
-
-                curves = train_faces(
-                    network, optimizer, faces, held_out, options, after_epoch
+                faces, held_out = hold_out(
+                    faces, self.validation_fraction, options.seed
                 )
-            self._moments = None if is_new_identity else optimizer.state_dict()
-            self._set_fitted(network, list(faces), curves, earlier, n_done)
+            # A decoder more is no new epoch of the estimator.
+            callbacks = () if is_new_identity else self.callbacks or ()
+
+            def after_epoch(epoch: int) -> bool:
+                if callbacks:
+                    self._set_fitted(network, optimizer, curves)
+                wishes = [callback(self, epoch) for callback in callbacks]
+                return any(wishes)
+
+            training = FaceTraining(
+                network, optimizer, faces, held_out, options, curves
+            )
+            training.run(after_epoch)
+            self._set_fitted(network, optimizer, curves)
             self._describe_faces(faces, goes_on)
+
+    def _forget(self) -> None:
+        """Draw a seed, and leave nothing of earlier networks."""
+        self._seed = int(make_random_state(self.random_state).randint(SEED_LIMIT))
+        for name in ("_latent_density", "reconstruction_err_"):
+            self.__dict__.pop(name, None)
+
+    def _options(
+        self, device: torch.device, n_epochs: int, n_done: int, is_one_pass: bool
+    ) -> FaceTrainingOptions:
+        return FaceTrainingOptions(
+            learning_rate=float(self.learning_rate_init),
+            batch_size=self.batch_size,
+            n_epochs=n_epochs,
+            n_done=n_done,
+            seed=self._seed,
+            precision=self._precision(device),
+            mmd_weight=float(self.mmd_weight),
+            verbose=0 if is_one_pass else self.verbose,
+            is_scheduled=not is_one_pass,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+        )
 
     def _set_fitted(
         self,
         network: FaceNetwork,
-        identities: list[int],
+        optimizer: torch.optim.Optimizer,
         curves: FaceCurves,
-        earlier: "_Curves",
-        n_done: int,
     ) -> None:
         network.eval()
         network.requires_grad_(True)
         self.module_ = network
         self.n_components_ = self._n_latents()
         self._structure = self._current_structure()
-        self.n_iter_ = n_done + len(curves.by_identity)
+        self._moments = optimizer.state_dict()
+        self.n_iter_ = curves.n_epochs
         self.best_iter_ = curves.best_epoch
+        # Copies: a training that is not over adds to the curves.
+        self.loss_curve_ = list(curves.loss)
         names = self.classes_.tolist()
-        self.loss_curve_ = earlier.loss + [
-            float(np.mean(losses)) for losses in curves.by_identity
-        ]
-        self.identity_loss_curves_ = dict(earlier.of_identities)
-        for place, identity in enumerate(identities):
-            before = earlier.of_identities.get(names[identity], [])
-            new = [losses[place] for losses in curves.by_identity]
-            self.identity_loss_curves_[names[identity]] = before + new
-        self.validation_loss_curve_ = earlier.held_out + curves.held_out or None
+        self.identity_loss_curves_ = {
+            names[identity]: list(losses)
+            for identity, losses in curves.by_identity.items()
+        }
+        self.validation_loss_curve_ = list(curves.held_out) or None
 
-    def _describe_faces(self, faces: dict[int, Tensor], goes_on: bool) -> None:
+    def _describe_faces(self, faces: Faces, goes_on: bool) -> None:
         """What is kept of the training faces: their error and their latents' spread."""
-        errors = [face_errors(self.module_, x, i).double() for i, x in faces.items()]
-        self.reconstruction_err_ = torch.cat(errors).mean().item()
+        network = self.module_
+        errors = torch.cat([*FaceObjective().judge(network, faces).values()])
+        self.reconstruction_err_ = errors.double().mean().item()
         with torch.no_grad():
             latents = [
-                self.module_.encode(to_unit_interval(block).to(self.module_.device))
+                network.encode(block)
                 for x in faces.values()
-                for block in x.split(BLOCK)
+                for block in blocks(x, network.device)
             ]
         density = LatentDensity(torch.cat(latents).cpu().double().numpy())
         known: LatentDensity | None = getattr(self, "_latent_density", None)
@@ -575,30 +571,26 @@ class FaceSwapper(
             density = known.pooled_with(density)
         self._latent_density = density
 
-    def _hold_out(
-        self, faces: dict[int, Tensor], seed: int
-    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Split each identity's faces, at least one for either part."""
-        random_state = np.random.RandomState(seed)
-        kept, held_out = {}, {}
-        for identity, x in faces.items():
-            order = torch.from_numpy(random_state.permutation(len(x)))
-            n_held = max(1, round(self.validation_fraction * len(x)))
-            n_held = min(n_held, len(x) - 1)
-            kept[identity] = x[order[n_held:]]
-            if n_held:
-                held_out[identity] = x[order[:n_held]]
-        return kept, held_out
+    def _network_to_train(self, goes_on: bool) -> FaceNetwork:
+        """A new network, or a copy of the fitted one with today's parameters."""
+        if not goes_on:
+            return self._make_network()
+        self._check_structure()
+        network = copy.deepcopy(self.module_)
+        network.augmentation = self._augmentation()
+        network.ssim_weight = float(self.ssim_weight)
+        return network
 
     def _make_network(self) -> FaceNetwork:
-        return FaceNetwork(
-            self.image_shape_,
-            self.width,
-            self._n_latents(),
-            len(self.classes_),
-            self._augmentation(),
-            float(self.ssim_weight),
-        )
+        with as_global(seeded_generator(self._seed, torch.device("cpu"))):
+            return FaceNetwork(
+                self.image_shape_,
+                self.width,
+                self._n_latents(),
+                len(self.classes_),
+                self._augmentation(),
+                float(self.ssim_weight),
+            )
 
     def _augmentation(self) -> FaceAugmentation:
         return FaceAugmentation(
@@ -625,18 +617,14 @@ class FaceSwapper(
     def _validate_params(self) -> None:
         super()._validate_params()
         for callback in self.callbacks or ():
-            if not callable(callback):
+            # A class can be called as well, but makes a callback rather than being one.
+            if isinstance(callback, type) or not callable(callback):
                 raise TypeError(
                     "callbacks must be callables that take the estimator and the "
-                    f"number of the epoch; got {callback!r}."
+                    f"number of the epoch; got {callback!r}. Callbacks of skorch are "
+                    "for the estimators of tables."
                 )
-        try:
-            torch.device("cpu" if self.device == "auto" else self.device)
-        except RuntimeError as error:
-            raise ValueError(
-                "device must be 'auto' or a name that torch.device takes, such as "
-                f"'cpu', 'cuda' or 'cuda:1'; got {self.device!r}."
-            ) from error
+        check_device(self.device)
 
     def _current_structure(self) -> dict[str, Any]:
         return {"width": int(self.width), "n_components": self._n_latents()}
@@ -658,30 +646,10 @@ class FaceSwapper(
         return tags
 
 
-@dataclass(frozen=True)
-class _Curves:
-    """The losses of the epochs before a training that goes on."""
-
-    loss: list[float] = field(default_factory=list)
-    of_identities: dict[Any, list[float]] = field(default_factory=dict)
-    held_out: list[float] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, swapper: FaceSwapper) -> "_Curves":
-        return cls(
-            swapper.loss_curve_,
-            swapper.identity_loss_curves_,
-            swapper.validation_loss_curve_ or [],
-        )
-
-
 def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:
     """A copy of the decoder that is best at these faces; all else is frozen."""
-    errors = [
-        face_errors(network, x, identity).mean().item()
-        for identity in range(len(network.decoders))
-    ]
-    nearest = network.decoders[int(np.argmin(errors))]
+    decoders = network.decoders
+    errors = FaceObjective().judge(network, dict.fromkeys(range(len(decoders)), x))
+    nearest = min(errors, key=lambda identity: errors[identity].mean().item())
     network.requires_grad_(False)
-    decoder = network.add_decoder().to(network.device)
-    decoder.load_state_dict(nearest.state_dict())
+    decoders.append(copy.deepcopy(decoders[nearest]).requires_grad_(True))

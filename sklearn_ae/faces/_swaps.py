@@ -1,6 +1,5 @@
 """What a fitted `FaceSwapper` does with faces, photos and videos."""
 
-import copy
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -11,6 +10,7 @@ from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.latents import LatentDensity
+from .._inference.precision import in_precision_of
 from .._utils.device import steady_convolutions
 from .._utils.random import make_random_state
 from ._crops import COVERAGE
@@ -187,13 +187,7 @@ class FaceSwaps(FaceInput):
         check_is_fitted(self)
         self._codes(target, 1, "target")
         options = PhotoOptions(
-            which=which,
-            color=color,
-            sharpen=sharpen,
-            blend=blend,
-            coverage=coverage,
-            detector=detector,
-            on_no_face=on_no_face,
+            color, sharpen, blend, coverage, detector, on_no_face, which
         )
         swap = partial(self.swap, target=target)
         return swap_photo(swap, self.image_shape_, image, boxes, landmarks, options)
@@ -261,14 +255,7 @@ class FaceSwaps(FaceInput):
         self._codes(target, 1, "target")
         check_scalar(smoothing, "smoothing", Real, min_val=0, max_val=1)
         check_scalar(max_gap, "max_gap", Integral, min_val=0)
-        options = PhotoOptions(
-            color=color,
-            sharpen=sharpen,
-            blend=blend,
-            coverage=coverage,
-            detector=detector,
-            on_no_face=on_no_face,
-        )
+        options = PhotoOptions(color, sharpen, blend, coverage, detector, on_no_face)
         swap = partial(self.swap, target=target)
         return swap_video(swap, self.image_shape_, frames, options, smoothing, max_gap)
 
@@ -342,10 +329,7 @@ class FaceSwaps(FaceInput):
         On a CPU the arithmetic has the precision of X: with float64 in, the result does
         not depend on how faces are put together into blocks.
         """
-        network, device = self.module_, self.module_.device
-        is_double = X.dtype == np.float64
-        if is_double and device.type == "cpu":
-            network = copy.deepcopy(network).double()
+        network, device = in_precision_of(self.module_, X.dtype), self.module_.device
         result = np.empty(0)
         if codes is None:
             codes = np.zeros(len(X), dtype=int)
@@ -357,7 +341,7 @@ class FaceSwaps(FaceInput):
                     x = to_unit_interval(torch.from_numpy(X[part]).to(device))
                     output = function(network, x, int(code)).cpu().numpy()
                     if not len(result):
-                        dtype = np.float64 if is_double else np.float32
+                        dtype = np.float64 if X.dtype == np.float64 else np.float32
                         result = np.empty((len(X), output.shape[1]), dtype=dtype)
                     result[part] = output
         return result

@@ -1,23 +1,23 @@
-"""The loop that trains the face network: balanced batches, one optimizer over all.
+"""The training of the face network: its batches, its objective, its random numbers.
 
-It is not the one of `_training`, whose batches are rows of one table: here each step
-takes as many faces of every identity, each identity has its own decoder and its own
-curve, and an epoch's random numbers depend on its number only, so that a training that
-was interrupted goes on to the very same weights. Seeds, schedule, device and errors are
-those of `_training`.
+The loop over epochs, the rule for stopping early and the check for divergence are those
+of every training. Special are the batches, which hold as many faces of every identity,
+the curves, of which each identity has its own, and the random numbers of an epoch: they
+depend on its number only, so that a training that was interrupted goes on to the very
+same weights.
 """
 
-import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._training.optimizer import Schedule
-from .._training.trainer import DivergenceError
+from .._training.trainer import Patience, Trainer, check_loss, progress_bar
 from ._modules import FaceNetwork
 
 # Few faces are gone through several times in an epoch, or epochs would be too short to
@@ -29,10 +29,13 @@ BETAS = (0.5, 0.999)  # of Adam, as the original program has them
 # encoder not to look who is seen; at last it must see faces as it will get them.
 WARP_FALLS = 0.4, 0.8
 
+# Faces (n, d) by the number of their identity.
+Faces = dict[int, Tensor]
+
 
 @dataclass(frozen=True)
 class FaceTrainingOptions:
-    """What the loop needs to know of the estimator's parameters."""
+    """What a training needs to know of the estimator's parameters."""
 
     learning_rate: float
     batch_size: int  # faces of each identity
@@ -44,22 +47,243 @@ class FaceTrainingOptions:
     verbose: int = 0
     # Without a schedule the learning rate is that of every step.
     is_scheduled: bool = True
-    n_iter_no_change: int | None = None
+    n_iter_no_change: float = math.inf
     tol: float = 0.0
+
+    @property
+    def advice(self) -> str:
+        """What to do where a training diverges."""
+        return (
+            f"Lower learning_rate_init (now {self.learning_rate:g}), or set "
+            'precision="float32".'
+        )
 
 
 @dataclass
 class FaceCurves:
-    """Mean losses by epoch: of each identity, and of faces held out."""
+    """Losses by epoch; a training that goes on adds to those of the earlier ones."""
 
-    by_identity: list[list[float]] = field(default_factory=list)  # epochs x identities
+    loss: list[float] = field(default_factory=list)
+    by_identity: dict[int, list[float]] = field(default_factory=dict)
     held_out: list[float] = field(default_factory=list)
+    n_epochs: int = 0
     best_epoch: int = 0
 
+    @classmethod
+    def of(cls, swapper: Any) -> "FaceCurves":
+        """Those of a fitted `FaceSwapper`, to go on with."""
+        codes = {name: code for code, name in enumerate(swapper.classes_.tolist())}
+        return cls(
+            list(swapper.loss_curve_),
+            {
+                codes[name]: list(losses)
+                for name, losses in swapper.identity_loss_curves_.items()
+            },
+            list(swapper.validation_loss_curve_ or []),
+            swapper.n_iter_,
+            swapper.best_iter_,
+        )
 
-def to_unit_interval(x: Tensor) -> Tensor:
-    """Faces as the network takes them: whole numbers count to 255."""
-    return x.float() / 255.0 if x.dtype == torch.uint8 else x
+    def add(self, epoch: int, losses: dict[int, float]) -> None:
+        """Note an epoch's mean loss of each identity."""
+        self.n_epochs = epoch
+        self.loss.append(float(np.mean(list(losses.values()))))
+        for identity, loss in losses.items():
+            self.by_identity.setdefault(identity, []).append(loss)
+
+
+@dataclass(frozen=True)
+class FaceBatch:
+    """Faces (n, d) of identities, with the numbers of these."""
+
+    parts: list[tuple[int, Tensor]]
+
+    def __len__(self) -> int:
+        return sum(len(x) for _, x in self.parts)
+
+
+class FaceBatches:
+    """Batches of an epoch, with as many faces of every identity.
+
+    An epoch goes through the identity with the most faces once; of the others, faces
+    come several times, each as often as any other give or take one.
+    """
+
+    def __init__(self, faces: Faces, batch_size: int, device: torch.device):
+        self.faces = faces
+        self.batch_size = batch_size
+        self.device = device
+        longest = max(len(x) for x in faces.values())
+        self.n_steps = max(LEAST_STEPS, math.ceil(longest / batch_size))
+        self.n_rows = self.n_steps * batch_size * len(faces)
+        self.generator = torch.Generator()
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __iter__(self) -> Iterator[FaceBatch]:
+        orders = [
+            self._endless_order(len(x)).split(self.batch_size)
+            for x in self.faces.values()
+        ]
+        for step in range(self.n_steps):
+            parts = zip(self.faces.items(), orders, strict=True)
+            yield FaceBatch(
+                [
+                    (identity, to_unit_interval(x[order[step]]).to(self.device))
+                    for (identity, x), order in parts
+                ]
+            )
+
+    def _endless_order(self, n_faces: int) -> Tensor:
+        """Numbers of faces, as many as an epoch takes of an identity."""
+        n_wanted = self.n_steps * self.batch_size
+        rounds = [
+            torch.randperm(n_faces, generator=self.generator)
+            for _ in range(math.ceil(n_wanted / n_faces))
+        ]
+        return torch.cat(rounds)[:n_wanted]
+
+
+@dataclass(frozen=True)
+class FaceObjective:
+    """What the face network minimises, and what it is judged by."""
+
+    mmd_weight: float = 0.0
+
+    def step_loss(
+        self, network: FaceNetwork, batch: FaceBatch, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """The number () that a step goes down from, and each identity's loss (p,)."""
+        losses, discrepancy = network.losses(batch.parts, generator)
+        loss = losses.mean()
+        if self.mmd_weight:
+            loss = loss + self.mmd_weight * discrepancy
+        return loss, losses.detach()
+
+    @torch.no_grad()
+    def judge(self, network: FaceNetwork, faces: Faces) -> Faces:
+        """Mean absolute error of each face (n,) under the decoder of its identity."""
+        network.eval()
+        return {
+            identity: torch.cat(
+                [network.error(block, identity) for block in blocks(x, network.device)]
+            )
+            for identity, x in faces.items()
+        }
+
+    def follow(self, network: FaceNetwork, progress: float) -> None:
+        """Told before every scheduled step what share of the schedule is done."""
+        network.augmentation.warp_share = warp_share(progress)
+
+
+class FaceTraining:
+    """A training of the network in place, which adds to the curves.
+
+    The weights are those after the last step, which the schedule has made small; with
+    faces held out, those of the epoch that gave these their lowest error. Swaps go on
+    improving long after reconstructions do, so nothing else is a reason to go back.
+    """
+
+    def __init__(
+        self,
+        network: FaceNetwork,
+        optimizer: torch.optim.Optimizer,
+        faces: Faces,
+        held_out: Faces,
+        options: FaceTrainingOptions,
+        curves: FaceCurves,
+    ):
+        self.network = network
+        self.optimizer = optimizer
+        self.held_out = held_out
+        self.options = options
+        self.curves = curves
+        self.batches = FaceBatches(faces, options.batch_size, network.device)
+        self.noise = torch.Generator(network.device)
+        self.objective = FaceObjective(options.mmd_weight)
+        self.patience = Patience(options.n_iter_no_change, options.tol, options.n_done)
+        self.best_error = math.inf
+        self.best_state: dict[str, Tensor] | None = None
+
+    def run(self, after_epoch: Callable[[int], bool] = lambda epoch: False) -> None:
+        """Train; ``after_epoch`` is told an epoch's number, and true is the end."""
+        options, n_steps = self.options, len(self.batches)
+        schedule = None
+        if options.is_scheduled:
+            schedule = Schedule(options.learning_rate, options.n_epochs * n_steps)
+            schedule.n_done = options.n_done * n_steps
+        trainer = Trainer(
+            self.network,
+            self.optimizer,
+            self.step,
+            begin_epoch=self.seed_epoch,
+            follow=lambda progress: self.objective.follow(self.network, progress),
+        )
+        # A few faces tell what errors are like before the first step.
+        faces = self.batches.faces
+        start = self.mean_error({i: x[: options.batch_size] for i, x in faces.items()})
+
+        def finish_epoch(epoch: int, losses: list[float]) -> bool:
+            # Faces lie in [0, 1], and so do the errors of any picture.
+            check_loss(losses, start, epoch, options.advice, loss_of_nonsense=1.0)
+            is_exhausted = self.note(epoch, losses)
+            bar.update(
+                self.curves.loss[-1], self.curves.held_out if self.held_out else None
+            )
+            return after_epoch(epoch) or is_exhausted
+
+        check_loss(start, start, 0, options.advice)
+        with progress_bar(options) as bar:
+            trainer.run(
+                self.batches, options.n_epochs, finish_epoch, schedule, options.n_done
+            )
+        if self.best_state is not None:
+            self.network.load_state_dict(self.best_state)
+        self.network.eval()
+
+    def seed_epoch(self, epoch: int) -> None:
+        """Let all that is drawn in an epoch depend on the seed and its number."""
+        seeds = np.random.SeedSequence([self.options.seed, epoch]).generate_state(2)
+        for generator, seed in zip(
+            (self.batches.generator, self.noise), seeds.tolist(), strict=True
+        ):
+            generator.manual_seed(seed)
+
+    def step(self, batch: FaceBatch) -> Tensor:
+        """One step of the optimizer; the loss of each identity (p,) before it."""
+        device, precision = self.network.device, self.options.precision
+        self.optimizer.zero_grad()
+        with torch.autocast(device.type, precision, enabled=precision is not None):
+            loss, losses = self.objective.step_loss(self.network, batch, self.noise)
+        loss.backward()
+        self.optimizer.step()
+        return losses
+
+    def note(self, epoch: int, losses: list[float]) -> bool:
+        """Add to the curves, keep the best weights, and say whether to stop early."""
+        self.curves.add(epoch, dict(zip(self.batches.faces, losses, strict=True)))
+        if not self.held_out:
+            self.curves.best_epoch = epoch
+            return False
+        error = self.mean_error(self.held_out)
+        self.curves.held_out.append(error)
+        if error < self.best_error:
+            self.best_error, self.curves.best_epoch = error, epoch
+            state = self.network.state_dict()
+            self.best_state = {name: value.clone() for name, value in state.items()}
+        return self.patience.is_exhausted(epoch, error)
+
+    def mean_error(self, faces: Faces) -> float:
+        """Each identity counts as much, however many faces it has."""
+        errors = self.objective.judge(self.network, faces).values()
+        return float(np.mean([error.mean().item() for error in errors]))
+
+
+def warp_share(progress: float) -> float:
+    """What is left of the warp after so large a share of the training."""
+    start, end = WARP_FALLS
+    return min(1.0, max(0.0, (end - progress) / (end - start)))
 
 
 def make_optimizer(network: FaceNetwork, learning_rate: float) -> torch.optim.Optimizer:
@@ -69,153 +293,37 @@ def make_optimizer(network: FaceNetwork, learning_rate: float) -> torch.optim.Op
     return torch.optim.Adam(trained, lr=learning_rate, betas=BETAS, fused=is_fused)
 
 
-def train_faces(
-    network: FaceNetwork,
-    optimizer: torch.optim.Optimizer,
-    faces: dict[int, Tensor],
-    held_out: dict[int, Tensor],
-    options: FaceTrainingOptions,
-    after_epoch: Callable[[int, FaceCurves], bool],
-) -> FaceCurves:
-    """Train the network in place.
-
-    The weights are those after the last step, which the schedule has made small; with
-    faces held out, those of the epoch that gave these their lowest error. Swaps go on
-    improving long after reconstructions do, so nothing else is a reason to go back.
-
-    Parameters
-    ----------
-    faces, held_out : dict of int to Tensor (n, d)
-        Faces by the number of their identity.
-
-    after_epoch : callable
-        Told the number of an epoch and the curves; true ends the training.
-    """
-    longest = max(len(x) for x in faces.values())
-    n_steps = max(LEAST_STEPS, math.ceil(longest / options.batch_size))
-    schedule = Schedule(options.learning_rate, options.n_epochs * n_steps)
-    schedule.n_done = options.n_done * n_steps
-    curves = FaceCurves(best_epoch=options.n_done)
-    best = last_progress = math.inf, options.n_done
-    state = None
-    for epoch in range(options.n_done + 1, options.n_epochs + 1):
-        torch.manual_seed(_seed_of(options.seed, epoch))
-        losses = _run_epoch(
-            network,
-            optimizer,
-            faces,
-            n_steps,
-            options,
-            schedule if options.is_scheduled else None,
-        )
-        _check_losses(losses, options, epoch)
-        curves.by_identity.append(losses)
-        if held_out:
-            error = _mean_error(network, held_out)
-            curves.held_out.append(error)
-            if error < best[0]:
-                best, state = (error, epoch), copy.deepcopy(network.state_dict())
-            if error < last_progress[0] * (1.0 - options.tol):
-                last_progress = error, epoch
-        else:
-            best = losses[0], epoch
-        curves.best_epoch = best[1]
-        if after_epoch(epoch, curves):
-            break
-        patience = options.n_iter_no_change
-        if held_out and patience and epoch - last_progress[1] >= patience:
-            break
-    if state is not None:
-        network.load_state_dict(state)
-    network.eval()
-    return curves
+# Faces --------------------------------------------------------------------------------
 
 
-def _run_epoch(
-    network: FaceNetwork,
-    optimizer: torch.optim.Optimizer,
-    faces: dict[int, Tensor],
-    n_steps: int,
-    options: FaceTrainingOptions,
-    schedule: Schedule | None,
-) -> list[float]:
-    """Return the mean loss of each identity."""
-    network.train()
-    device = network.device
-    order = {
-        identity: _endless_order(len(x), n_steps * options.batch_size).view(n_steps, -1)
-        for identity, x in faces.items()
+def by_identity(X: np.ndarray, y: np.ndarray, classes: np.ndarray) -> Faces:
+    """The rows (n, d) of each identity that y holds."""
+    return {
+        code: torch.from_numpy(np.ascontiguousarray(X[y == name]))
+        for code, name in enumerate(classes)
+        if (y == name).any()
     }
-    total = torch.zeros(len(faces), dtype=torch.float64, device=device)
-    for step in range(n_steps):
-        if schedule is not None:
-            network.augmentation.warp_share = warp_share(
-                schedule.n_done / schedule.n_steps
-            )
-            schedule.step(optimizer)
-        batch = [
-            (identity, to_unit_interval(x[order[identity][step]]).to(device))
-            for identity, x in faces.items()
-        ]
-        optimizer.zero_grad()
-        with torch.autocast(
-            device.type, options.precision, enabled=options.precision is not None
-        ):
-            of_parts, discrepancy = network.losses(batch)
-        losses = torch.stack(of_parts)  # (identities,)
-        loss = losses.mean()
-        if options.mmd_weight:
-            loss = loss + options.mmd_weight * discrepancy
-        loss.backward()
-        optimizer.step()
-        total += losses.detach()
-    return (total / n_steps).tolist()
 
 
-def warp_share(progress: float) -> float:
-    """What is left of the warp after so large a share of the training."""
-    start, end = WARP_FALLS
-    return min(1.0, max(0.0, (end - progress) / (end - start)))
+def hold_out(faces: Faces, share: float, seed: int) -> tuple[Faces, Faces]:
+    """Split each identity's faces, at least one for either part."""
+    random_state = np.random.RandomState(seed)
+    kept, held_out = {}, {}
+    for identity, x in faces.items():
+        order = torch.from_numpy(random_state.permutation(len(x)))
+        n_held = min(max(1, round(share * len(x))), len(x) - 1)
+        kept[identity] = x[order[n_held:]]
+        if n_held:
+            held_out[identity] = x[order[:n_held]]
+    return kept, held_out
 
 
-def _endless_order(n_faces: int, n_wanted: int) -> Tensor:
-    """Numbers of faces, each as often as any other give or take one."""
-    n_rounds = math.ceil(n_wanted / n_faces)
-    return torch.cat([torch.randperm(n_faces) for _ in range(n_rounds)])[:n_wanted]
+def to_unit_interval(x: Tensor) -> Tensor:
+    """Faces as the network takes them: whole numbers count to 255."""
+    return x.float() / 255.0 if x.dtype == torch.uint8 else x
 
 
-def _seed_of(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-
-
-def _check_losses(
-    losses: Sequence[float], options: FaceTrainingOptions, epoch: int
-) -> None:
-    if all(math.isfinite(loss) for loss in losses):
-        return
-    raise DivergenceError(
-        f"Training diverged in epoch {epoch}: the loss is no longer finite. Lower "
-        f"learning_rate_init (now {options.learning_rate:g}), or set "
-        'precision="float32".'
-    )
-
-
-@torch.no_grad()
-def _mean_error(network: FaceNetwork, faces: dict[int, Tensor]) -> float:
-    """Mean absolute error of faces under their own decoders, each identity as much."""
-    network.eval()
-    errors = [
-        face_errors(network, x, identity).mean().item() for identity, x in faces.items()
-    ]
-    return float(np.mean(errors))
-
-
-@torch.no_grad()
-def face_errors(network: FaceNetwork, x: Tensor, identity: int) -> Tensor:
-    """Mean absolute error of each face (n,), in blocks that bound the memory."""
-    return torch.cat(
-        [
-            network.error(to_unit_interval(block).to(network.device), identity)
-            for block in x.split(BLOCK)
-        ]
-    )
+def blocks(x: Tensor, device: torch.device) -> Iterator[Tensor]:
+    """Faces (n, d) as the network takes them, in blocks that bound the memory."""
+    for block in x.split(BLOCK):
+        yield to_unit_interval(block).to(device)

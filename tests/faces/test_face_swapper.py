@@ -1,7 +1,9 @@
 """Two and three made-up people: discs that move, each with a spot of its own."""
 
+import copy
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import EpochTimer
 
-from sklearn_ae import FaceSwapper
+from sklearn_ae import AutoencoderTransformer, FaceSwapper
+from sklearn_ae._inference import precision
+from sklearn_ae.faces import Checkpoint, Preview
 
 SIDE = 16
 QUICK = {"width": 8, "max_iter": 30, "random_state": 0, "learning_rate_init": 3e-3}
@@ -262,7 +267,7 @@ def test_identities_count_alike_however_many_pictures_there_are():
     seen = []
 
     class Counting(torch.nn.Module):
-        def forward(self, x):
+        def forward(self, x, generator):
             return x, x
 
     swapper = FaceSwapper(**{**QUICK, "max_iter": 1, "batch_size": 10})
@@ -272,8 +277,8 @@ def test_identities_count_alike_however_many_pictures_there_are():
     def make_network():
         network = original()
         losses = network.losses
-        network.losses = lambda parts: (
-            seen.append({i: len(x) for i, x in parts}) or losses(parts)
+        network.losses = lambda parts, generator: (
+            seen.append({i: len(x) for i, x in parts}) or losses(parts, generator)
         )
         return network
 
@@ -348,6 +353,51 @@ def test_grid_search():
         FaceSwapper(**{**QUICK, "max_iter": 2}), {"ssim_weight": [0.0, 0.5]}, cv=2
     ).fit(X[order], y[order])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+# Double precision ---------------------------------------------------------------------
+
+
+def test_one_copy_in_double_precision_serves_until_the_weights_change(
+    fitted, monkeypatch
+):
+    X, _ = draw_faces("ann", n=3)
+    swapper = pickle.loads(pickle.dumps(fitted))
+    copies = []
+
+    def counted(module):
+        copies.append(module)
+        return copy.deepcopy(module)
+
+    monkeypatch.setattr(precision, "copy", SimpleNamespace(deepcopy=counted))
+
+    swapper.swap(X.astype(np.float32), "bob")
+    assert not copies
+    before = swapper.swap(X, "bob")
+    assert_array_equal(swapper.swap(X, "bob"), before)
+    swapper.transform(X)
+    assert copies == [swapper.module_]
+    with torch.no_grad():
+        swapper.module_.encoder[0].weight.mul_(1.5)
+    after = swapper.swap(X, "bob")
+    assert np.abs(after - before).max() > 1e-3
+    assert len(copies) == 2
+    swapper.partial_fit(*people("ann", "bob", n=25))
+    assert np.abs(swapper.swap(X, "bob") - after).max() > 1e-5
+    assert copies[-1] is swapper.module_
+
+
+def test_callbacks_see_the_weights_of_their_epoch_in_double_precision():
+    X, y = people("ann", "bob", n=25)
+    differences = []
+
+    def look(swapper, epoch):
+        exact, single = (swapper.swap(x, "bob") for x in (X, X.astype(np.float32)))
+        differences.append(np.abs(exact - single).max())
+
+    FaceSwapper(**{**QUICK, "max_iter": 3}, callbacks=[look]).fit(X, y)
+    assert len(differences) == 3
+    assert max(differences) < 1e-4
 
 
 # Errors -------------------------------------------------------------------------------
@@ -428,9 +478,19 @@ def test_bad_names_of_added_identities(fitted):
         swapper.add_identity(X, 5)
 
 
-def test_callbacks_are_callables():
-    with pytest.raises(TypeError, match="callbacks must be callables"):
-        FaceSwapper(callbacks=["no"]).fit(*people("ann", "bob"))
+@pytest.mark.parametrize(
+    "callback", ["no", EpochTimer(), EpochTimer, ("timer", EpochTimer()), Checkpoint]
+)
+def test_callbacks_are_callables_and_not_those_of_skorch(callback):
+    with pytest.raises(TypeError, match=r"must be callables.*skorch are for.*tables"):
+        FaceSwapper(callbacks=[callback]).fit(*people("ann", "bob"))
+
+
+def test_callbacks_of_faces_are_refused_by_estimators_of_tables():
+    X = np.random.default_rng(0).random((50, 4))
+    for callback in (print, lambda swapper, epoch: True, Preview("p.png", X, X)):
+        with pytest.raises(TypeError, match=r"must be skorch.*callbacks of FaceSw"):
+            AutoencoderTransformer(2, callbacks=[callback]).fit(X)
 
 
 def test_diverging_fit_raises_with_advice(fitted):
