@@ -870,11 +870,19 @@ class BaseAutoencoder(BaseEncoderDecoder):
     ) -> LatentDensity:
         """A density of the latents (n, k) of a fit, or of all passes up to this one."""
         density = LatentDensity(Z, n_samples)
+        known: LatentDensity | None = self._of_earlier_rows("_latent_density")
+        if known is not None:
+            return known.pooled_with(density)
         if self._moments is None:
             density.fit_mixture(Z, random_state, **options)
-        elif self.n_iter_ > 1:
-            density = self._latent_density.pooled_with(density)
         return density
+
+    def _of_earlier_rows(self, name: str) -> Any:
+        """What is kept of the rows before this pass; None in `fit`, which starts anew.
+
+        The networks of a pass go on from those rows, so that its own rows add to them.
+        """
+        return None if self._moments is None else getattr(self, name, None)
 
     def _draw_latents(
         self, n_samples: int, random_state: np.random.RandomState

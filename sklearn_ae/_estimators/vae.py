@@ -698,9 +698,8 @@ class VAETransformer(BaseAutoencoder):
         rows = _some_rows(x, self.n_exemplars, random_state)
         both = over_blocks(module, moments, rows).cpu().numpy()
         exemplars = Exemplars(len(x), *np.split(both, 2, axis=1))
-        known: Exemplars | None = getattr(self, "_exemplars", None)
-        is_first = self._moments is None or self.n_iter_ == 1
-        if is_first or known is None:
+        known: Exemplars | None = self._of_earlier_rows("_exemplars")
+        if known is None:
             return exemplars
         return known.pooled_with(exemplars, self.n_exemplars, random_state)
 

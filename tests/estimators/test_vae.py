@@ -909,6 +909,19 @@ def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
     assert estimator.sample(4, prior="exemplars").shape == (4, 3)
 
 
+@pytest.mark.parametrize("max_iter", [0, 2])
+def test_exemplars_of_a_pass_after_fit_are_added_to_those_of_the_fit(
+    vae, more_rows, max_iter
+):
+    X = more_rows(330)
+    estimator = vae(n_exemplars=1000, max_iter=max_iter).fit(X[:300])
+    known = estimator._exemplars.mean
+    estimator.partial_fit(X[300:])
+    assert estimator._exemplars.n_rows == len(estimator._exemplars.mean) == 330
+    assert set(map(tuple, known)) <= set(map(tuple, estimator._exemplars.mean))
+    assert estimator.fit(X[:40])._exemplars.n_rows == 40
+
+
 @pytest.mark.parametrize("prior", ["aggregated", "exemplars"])
 def test_density_is_that_of_samples_with_the_same_prior(prior):
     rng = np.random.default_rng(0)
