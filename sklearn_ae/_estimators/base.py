@@ -51,7 +51,14 @@ from .._networks.images import (
     check_image_shape,
 )
 from .._networks.losses import LOSSES, SquaredError
-from .._networks.modules import ACTIVATIONS, MLP, Anchored, Autoencoder, OwnNetwork
+from .._networks.modules import (
+    ACTIVATIONS,
+    MLP,
+    Anchored,
+    Autoencoder,
+    OwnNetwork,
+    over_blocks,
+)
 from .._tables.rows import (
     StreamedRows,
     Table,
@@ -631,17 +638,19 @@ class BaseEncoderDecoder(
         self,
         method: str,
         X: np.ndarray | Table,
-        *args: Tensor,
+        *args: Any,
         n_block: int | None = None,
     ) -> np.ndarray:
         """Let a method of the module walk over X in blocks; keep X's dtype.
 
+        It takes the arguments beside each block: tensors where the module is, others
+        as they are.
         On a CPU the arithmetic has the precision of X too: with float64 in, the
         result does not depend on how rows are put together into blocks.
         """
         module = _in_precision_of(self.module_, X.dtype)
         device = module.center.device
-        args = tuple(arg.to(device) for arg in args)
+        args = tuple(arg.to(device) if isinstance(arg, Tensor) else arg for arg in args)
         n_block = n_block or block_rows(module.row_size)
         result = np.empty(0, dtype=X.dtype)
         with (
@@ -1050,18 +1059,6 @@ def _as_tensor(X: np.ndarray) -> Tensor:
     if not X.flags.writeable or any(stride < 0 for stride in X.strides):
         X = X.copy()
     return torch.from_numpy(X)
-
-
-@torch.no_grad()
-def over_blocks(
-    module: Autoencoder,
-    function: Callable[[Tensor], Tensor],
-    x: Tensor,
-    n_block: int | None = None,
-) -> Tensor:
-    """A function of rows, which goes through the module, in bounded memory."""
-    n_block = n_block or block_rows(module.row_size)
-    return torch.cat([function(part) for part in x.split(n_block)])
 
 
 def _is_anchored(module: Autoencoder) -> bool:
