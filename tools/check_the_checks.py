@@ -65,7 +65,10 @@ FAULTS = [
     Fault(
         "layers",
         "sklearn_ae/_networks/losses.py",
-        append("\n\ndef planted():\n    from .._estimators import base\n\n    return base\n"),
+        append(
+            "\n\ndef planted():\n"
+            "    from .._estimators import base\n\n    return base\n"
+        ),
         {"imports"},
         "floors below its own BROKEN",
     ),
