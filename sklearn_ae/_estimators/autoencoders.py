@@ -8,11 +8,10 @@ from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._inference.compute import over_blocks
 from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES
-from .._networks.modules import Autoencoder
+from .._networks.modules import Autoencoder, over_blocks
 from .._tables.columns import Columns
 from .._utils.random import make_random_state
 from .base import BaseEncoderDecoder, FitTable
@@ -112,11 +111,19 @@ class BaseAutoencoder(BaseEncoderDecoder):
     ) -> LatentDensity:
         """A density of the latents (n, k) of a fit, or of all passes up to this one."""
         density = LatentDensity(Z, n_samples)
+        known: LatentDensity | None = self._of_earlier_rows("_latent_density")
+        if known is not None:
+            return known.pooled_with(density)
         if self._moments is None:
             density.fit_mixture(Z, random_state, **options)
-        elif self.n_iter_ > 1:
-            density = self._latent_density.pooled_with(density)
         return density
+
+    def _of_earlier_rows(self, name: str) -> Any:
+        """What is kept of the rows before this pass; None in `fit`, which starts anew.
+
+        The networks of a pass go on from those rows, so that its own rows add to them.
+        """
+        return None if self._moments is None else getattr(self, name, None)
 
     def _draw_latents(
         self, n_samples: int, random_state: np.random.RandomState

@@ -20,10 +20,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._inference.compute import compute, over_blocks
+from .._inference.compute import compute
 from .._networks.architecture import Architecture, NetworkSpec, check_sizes
 from .._networks.losses import LOSSES
-from .._networks.modules import ACTIVATIONS, Anchored, Autoencoder
+from .._networks.modules import ACTIVATIONS, Anchored, Autoencoder, over_blocks
 from .._tables.checks import validate_rows
 from .._tables.columns import Columns
 from .._tables.loading import Rows

@@ -10,11 +10,10 @@ import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from .._inference.compute import over_blocks
 from .._inference.latents import principal_axes
 from .._networks.architecture import Architecture
 from .._networks.losses import SquaredError
-from .._networks.modules import Autoencoder
+from .._networks.modules import Autoencoder, over_blocks
 from .._networks.starts import LinearPaths, Start
 from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows

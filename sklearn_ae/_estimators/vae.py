@@ -1,59 +1,46 @@
 """VAETransformer: the variational autoencoder."""
 
 import math
-from collections.abc import Iterator
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import (
-    Bunch,
-    _safe_indexing,
-    check_consistent_length,
-    check_scalar,
-)
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._inference.compute import over_blocks
-from .._inference.latents import PATHS, Exemplars, n_principal_components, signed_order
-from .._inference.marginals import match_columns
+from .._inference.diagnostics import (
+    ACTIVE_KL,
+    active_latents,
+    mean_kl,
+    n_latents_missed,
+)
+from .._inference.latents import signed_order
+from .._inference.posterior import training_draws, training_moments
+from .._inference.priors import Exemplars
 from .._networks.losses import LOSSES, NoiseScale, SquaredError
-from .._networks.modules import Autoencoder
+from .._networks.modules import Autoencoder, over_blocks
 from .._networks.starts import LinearPaths, ProbabilisticPCAStart, RandomStart
-from .._networks.variational import VariationalAutoencoder, kl_per_latent
+from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
 from .._tables.conditions import Conditions
-from .._tables.rows import Table, beside, block_rows, sample_size
+from .._tables.rows import block_rows
 from .._training import recipe
 from .._utils.device import enough_threads
-from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
 from .design import Design
-
-# Entries of an array (samples, rows, features) that score_samples holds at a time, and
-# the samples it takes at once.
-_SCORE_BLOCK = 2**22
-_DRAWS_AT_ONCE = 128
-# Draws among which a value of a new row is ranked.
-_N_RANKED = 10_000
+from .vae_methods import FittedVAE, required_conditions
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
 
-# A latent with less than this, in nats on average, says nothing about the rows.
-ACTIVE_KL = 0.01
-# Rows that tell what a collapsed model could have found.
-_COLLAPSE_ROWS = 2000
 
-
-class VAETransformer(BaseAutoencoder):
+class VAETransformer(FittedVAE):
     """Variational autoencoder that starts as probabilistic PCA.
 
     A generative model: latents z come from N(0, I), and a row x from a likelihood
@@ -408,9 +395,6 @@ class VAETransformer(BaseAutoencoder):
         self.precision = precision
         self.callbacks = callbacks
 
-    _conditions: Conditions | None
-    _exemplars: Exemplars | None
-
     # Fitting --------------------------------------------------------------------------
 
     def fit(self, X, y=None):
@@ -490,16 +474,9 @@ class VAETransformer(BaseAutoencoder):
         if reset:
             self._conditions = None
             if self.conditional:
-                check_consistent_length(table.X, _required(y))
+                check_consistent_length(table.X, required_conditions(y))
                 self._conditions = Conditions(y)
         return FitTable(self._beside_conditions(table.X, y), table.n_own)
-
-    def _beside_conditions(self, X: np.ndarray | Table, y: Any) -> np.ndarray | Table:
-        """The rows with their conditions, if the model has any, as columns behind."""
-        if self._conditions is None:
-            return X
-        numbers = self._conditions.encode(_required(y), len(X), X.dtype)
-        return beside(X, numbers)  # (n, d + m)
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         architecture = self._architecture(
@@ -568,22 +545,12 @@ class VAETransformer(BaseAutoencoder):
 
     def _align_latents(self, module: Autoencoder, x: Tensor) -> None:
         module = cast(VariationalAutoencoder, module)
-        kl = self._mean_kl(module, x)
+        kl = mean_kl(module, x)
         # The posterior's covariance is diagonal in these axes and in no others.
         rows = x[:, : len(module.center)]
         rotation = signed_order(over_blocks(module, module.encode, x), kl, rows)
         rotation = rotation.to(module.dtype)
         module.rotate(rotation, torch.zeros_like(rotation[0]))
-
-    def _mean_kl(self, module: VariationalAutoencoder, x: Tensor) -> Tensor:
-        """Mean KL divergence of each latent over standardised rows: (k,)."""
-
-        generator = _diagnostic_generator(x)
-
-        def kl_of_rows(rows: Tensor) -> Tensor:
-            return kl_per_latent(*module.posterior(module.drawn(rows, generator)))
-
-        return over_blocks(module, kl_of_rows, x).double().mean(dim=0)
 
     def _describe(
         self,
@@ -593,8 +560,8 @@ class VAETransformer(BaseAutoencoder):
         random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
-        self.kl_per_component_ = self._mean_kl(module, x).cpu().numpy()
-        self.n_active_components_ = int(np.sum(self.kl_per_component_ > ACTIVE_KL))
+        self.kl_per_component_ = mean_kl(module, x).cpu().numpy()
+        self.n_active_components_ = len(active_latents(self.kl_per_component_))
         super()._describe(module, x, error, random_state)
         self._warn_if_collapsed(module, x)
 
@@ -604,38 +571,24 @@ class VAETransformer(BaseAutoencoder):
         loss = self.module_.loss_function
         return loss.noise_variance(self._noise_scale()) if loss.has_noise else math.nan
 
-    def _noise_scale(self) -> NoiseScale:
-        """Scale of the likelihood in the units of X: of all columns, or of each."""
-        log_noise = cast(VariationalAutoencoder, self.module_).log_noise.detach().cpu()
-        if log_noise.ndim == 0:
-            return log_noise.exp().item() * self.module_.scale.item()
-        return log_noise.double().exp().numpy() * self.module_.scale.item()
-
     def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
         """Warn where most latents are dead though the rows have something for them.
 
         What a PCA start leaves without use was given up for a higher bound. From a
-        random start, latents may never have come to life: as many are expected as
-        there are principal components whose variance is beyond that of noise.
+        random start, latents may never have come to life.
         """
-        k = self.n_components_
         is_trained = self._moments is None and self.best_iter_ > 0
-        if (
-            self._spec.starts_linear
-            or not is_trained
-            or 2 * self.n_active_components_ > k
-        ):
+        if self._spec.starts_linear or not is_trained:
             return
-        some = module.drawn(x[:_COLLAPSE_ROWS], _diagnostic_generator(x))
-        rows = some.tensor_split([len(module.center)], dim=1)
-        n_wanted = min(k, n_principal_components(*rows))
-        if n_wanted == 0 or 2 * self.n_active_components_ > n_wanted:
+        n_missed = n_latents_missed(module, x, self.kl_per_component_)
+        if n_missed == 0:
             return
+        k = self.n_components_
         has_own = self.encoder is not None or self.decoder is not None
         pca = "" if has_own or self.loss == "log_loss" else 'init="pca", '
         warn(
             f"The posterior collapsed: {k - self.n_active_components_} of {k} latents "
-            f"carry less than {ACTIVE_KL} nats, although {n_wanted} principal "
+            f"carry less than {ACTIVE_KL} nats, although {n_missed} principal "
             f"components stand out of the noise. Try {pca}kl_warmup=20, free_bits=0.1, "
             f"n_importance_samples=10 or a lower beta (now {self.beta:g}); or ask for "
             "fewer n_components.",
@@ -645,27 +598,21 @@ class VAETransformer(BaseAutoencoder):
     def _set_latent_density(
         self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
     ) -> None:
-        """The aggregated posterior: a mixture fitted to one draw for each row."""
+        """What the priors "aggregated" and "exemplars" keep of the training rows."""
         module = cast(VariationalAutoencoder, module)
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + self.n_iter_) % SEED_LIMIT
         random_state = np.random.RandomState(seed)
         generator = torch.Generator(x.device).manual_seed(seed)
-
-        def draw(rows: Tensor) -> Tensor:
-            return module.draw_posterior(module.drawn(rows, generator), generator)
-
-        n_block = block_rows(module.loss_size)
-        rows = _some_rows(x, _AGGREGATED_ROWS, random_state)
-        with enough_threads(module, n_block):
-            Z = over_blocks(module, draw, rows, n_block).cpu().numpy()
+        with enough_threads(module, block_rows(module.loss_size)):
+            Z = training_draws(module, x, _AGGREGATED_ROWS, random_state, generator)
         self._latent_density = self._density_of(
-            Z.astype(np.float64),
+            Z,
             random_state,
             n_samples=len(x),
             max_rows=_AGGREGATED_ROWS,
             # Of latents that say nothing the prior knows all there is to know.
-            axes=np.flatnonzero(self.kl_per_component_ > ACTIVE_KL),
+            axes=active_latents(self.kl_per_component_),
         )
         self._exemplars = self._exemplars_of(module, x, random_state, generator)
 
@@ -679,473 +626,16 @@ class VAETransformer(BaseAutoencoder):
         """Posteriors of some rows of a fit, or of all passes up to this one."""
         if not self.n_exemplars:
             return None
-
-        def moments(rows: Tensor) -> Tensor:
-            return module.moments(module.drawn(rows, generator))
-
-        rows = _some_rows(x, self.n_exemplars, random_state)
-        both = over_blocks(module, moments, rows).cpu().numpy()
-        exemplars = Exemplars(len(x), *np.split(both, 2, axis=1))
-        known: Exemplars | None = getattr(self, "_exemplars", None)
-        is_first = self._moments is None or self.n_iter_ == 1
-        if is_first or known is None:
+        mean, std = training_moments(
+            module, x, self.n_exemplars, random_state, generator
+        )
+        exemplars = Exemplars(len(x), mean, std)
+        known: Exemplars | None = self._of_earlier_rows("_exemplars")
+        if known is None:
             return exemplars
         return known.pooled_with(exemplars, self.n_exemplars, random_state)
-
-    # Using a fitted estimator ---------------------------------------------------------
-
-    def transform(self, X, y=None):
-        """Encode the rows of X: the mean of the posterior.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows in the units of the training rows.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
-            The rows' conditions, where the model is conditional; ignored otherwise.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components)
-            Latents, of the dtype of X (float64 unless X is float32).
-        """
-        return self._on_rows(X, "transform", y)
-
-    def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
-        return self._compute(method, self._validate_new_rows(X, y))
-
-    def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
-        return self._beside_conditions(super()._validate_new_rows(X), y)
-
-    def fit_transform(self, X, y=None):
-        """Learn the networks from the rows of X, and encode these.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows, in any units.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
-            With ``conditional=True`` what each row is conditioned on; ignored
-            otherwise.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components)
-            Latents, as `transform` gives them.
-        """
-        return self.fit(X, y).transform(X, y)
-
-    def inverse_transform(self, Z, y=None):
-        """Decode latents.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_components)
-            Latents, as `transform` gives them.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
-            Conditions of the rows to be, where the model is conditional: one for each
-            row or one for all. Ignored otherwise.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Mean of the likelihood for each row of Z, in the units of the training
-            rows; with ``loss="log_loss"`` probabilities between 0 and 1.
-        """
-        Z = self._beside_conditions(self._validate_latents(Z), y)
-        return self._compute("inverse_transform", Z)
-
-    def reconstruct(self, X, y=None):
-        """Encode and decode the rows of X: what the latents keep of them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows in the units of the training rows.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
-            The rows' conditions, where the model is conditional; ignored otherwise.
-
-        Returns
-        -------
-        X_reconstructed : ndarray of shape (n_samples, n_features)
-            Equal to ``inverse_transform(transform(X))``.
-        """
-        return self._on_rows(X, "forward", y)
-
-    def posterior(self, X, y=None):
-        """Return mean and standard deviation of each row's posterior.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows in the units of the training rows.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
-            The rows' conditions, where the model is conditional; ignored otherwise.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples, n_components)
-            Means, as `transform` gives them.
-
-        std : ndarray of shape (n_samples, n_components)
-            Standard deviations; the prior's are 1.
-        """
-        both = self._on_rows(X, "posterior_moments", y)
-        return both[:, : self.n_components_], both[:, self.n_components_ :]
-
-    def sample_posterior(self, X, n_samples=1, random_state=None, *, y=None):
-        """Draw latents of each row from its posterior.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Rows in the units of the training rows.
-
-        n_samples : int, default=1
-            Draws for each row.
-
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws; None takes the estimator's own ``random_state``.
-
-        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
-            The rows' conditions, where the model is conditional; ignored otherwise.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_rows, n_components)
-            One set of latents after the other; `inverse_transform` takes each.
-        """
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        mean, std = self.posterior(X, y)
-        seed = self.random_state if random_state is None else random_state
-        eps = make_random_state(seed).standard_normal((n_samples, *mean.shape))
-        return mean + std * eps.astype(mean.dtype)
-
-    def sample(
-        self,
-        n_samples=1,
-        random_state=None,
-        *,
-        prior="standard",
-        noise=False,
-        like=None,
-        y=None,
-    ):
-        """Draw new rows: latents from the prior, decoded.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draw; None takes the estimator's own ``random_state``.
-
-        prior : {"standard", "aggregated", "exemplars"}, default="standard"
-            Where latents come from: "standard" is N(0, I), the prior that the model
-            was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
-            training rows' posteriors: where these do not fill N(0, I), rows are more
-            like the training rows. "exemplars" takes the posterior of one training
-            row, of those that the model remembers by ``n_exemplars`` [2]_: rows are
-            then variations of training rows.
-
-        noise : bool, default=False
-            Whether to draw from the likelihood around the decoder's output too. Rows
-            with it have the density that `score_samples` gives for the same prior;
-            without it, they are what is left when the noise is averaged out, as one
-            likes to see of images.
-
-        like : array-like of shape (n_rows, n_features), default=None
-            Rows, as a rule those of `fit`, whose columns the new ones are to be like:
-            a value becomes the one that has its rank in that column [1]_, or where
-            values hardly repeat one between two of them. Numbers that are whole there
-            are whole, none is beyond the least and the largest, and skewed columns are
-            as skewed; how columns go together is the model's. The rows no longer have
-            the density of `score_samples`, and they hold values of those given: they
-            do not make them anonymous. For a conditional model these should be rows
-            with the conditions in y.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
-            Conditions of the rows to be, where the model is conditional: one for each
-            row, or a single one for all of them. Ignored otherwise.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            New rows in the units of the training rows. With ``loss="log_loss"`` they
-            are probabilities between 0 and 1, and with ``noise=True`` 0 or 1.
-
-        References
-        ----------
-        .. [1] R. L. Iman and W. J. Conover, "A distribution-free approach to inducing
-           rank correlation among input variables", Communications in Statistics -
-           Simulation and Computation 11, 311-334, 1982.
-
-        .. [2] S. Norouzi, D. J. Fleet and M. Norouzi, "Exemplar VAE: linking generative
-           models, nearest neighbor retrieval, and data augmentation", NeurIPS 2020.
-        """
-        check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        _check_prior(prior)
-        seed = self.random_state if random_state is None else random_state
-        random_state = make_random_state(seed)
-        if like is not None:
-            try:
-                like = super()._validate_new_rows(like)
-            except ValueError as error:
-                raise ValueError(f"like must be rows as in fit: {error}") from error
-            if isinstance(like, Table):
-                n_rows = sample_size(*like.shape)
-                like = like.take(np.linspace(0, len(like) - 1, n_rows).astype(np.intp))
-        draw = partial(self._draw_rows, prior=prior, noise=noise)
-        X = draw(n_samples, random_state, y=y)
-        if like is None:
-            return X
-        # Ranks do not depend on how many rows were asked for, nor on their seed.
-        fixed = np.random.RandomState(SEED_LIMIT)
-        if self._conditions is not None and np.ndim(y) > self._conditions.is_table:
-            y = _safe_indexing(y, fixed.randint(len(y), size=_N_RANKED))
-        return match_columns(X, draw(_N_RANKED, fixed, y=y), like, random_state)
-
-    def _draw_rows(
-        self,
-        n_samples: int,
-        random_state: np.random.RandomState,
-        prior: str,
-        noise: bool,
-        y: Any,
-    ) -> np.ndarray:
-        if prior == "aggregated":
-            Z = self._latent_density.sample(n_samples, random_state)
-        elif prior == "exemplars":
-            Z = self._known_exemplars().sample(n_samples, random_state)
-        else:
-            Z = random_state.standard_normal((n_samples, self.n_components_))
-        X = self.inverse_transform(Z, y)
-        if not noise:
-            return X
-        loss = self.module_.loss_function
-        return loss.draw(X, self._noise_scale(), random_state)
-
-    def interpolate(self, X_start, X_end, n_steps=10, *, path="linear", y=None):
-        """Decode the way between the latents of two rows.
-
-        Parameters
-        ----------
-        X_start, X_end : array-like of shape (n_rows, n_features)
-            Rows to start from and to arrive at, in the units of the training rows.
-
-        n_steps : int, default=10
-            Points on the way, both ends among them; at least 2.
-
-        path : {"linear", "spherical"}, default="linear"
-            "linear" is straight. "spherical" turns from one latent vector to the other
-            at an even angle and changes its length evenly: with many latents the
-            middle of a straight line is nearer to the origin than draws of the prior.
-
-        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
-            The rows' conditions, where the model is conditional; ignored otherwise.
-
-        Returns
-        -------
-        X : ndarray of shape (n_steps, n_rows, n_features)
-            Decoded rows; the first and the last are the reconstructions of the ends.
-        """
-        check_scalar(n_steps, "n_steps", Integral, min_val=2)
-        if path not in PATHS:
-            raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
-        start = self._on_rows(X_start, "transform", y)
-        end = self._on_rows(X_end, "transform", y)
-        if len(start) != len(end):
-            raise ValueError(
-                f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
-                "expected."
-            )
-        Z = PATHS[path](start, end, n_steps)  # (n_steps, n_rows, k)
-        return np.stack([self.inverse_transform(step, y) for step in Z])
-
-    def score_samples(
-        self, X, y=None, *, n_samples=100, random_state=0, prior="standard"
-    ):
-        """Return the log-density of each row under the model, in nats.
-
-        An importance-weighted estimate (Burda et al., 2016) from draws of the
-        posterior: in expectation a lower bound on log p(x), which rises towards it with
-        ``n_samples``. The same noise serves every row, so a row's score does not depend
-        on the others.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Rows in the units of the training rows.
-
-        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
-            The rows' conditions, where the model is conditional: the density is that
-            of the rows given these. Ignored otherwise.
-
-        n_samples : int, default=100
-            Draws from the posterior per row. Published tables take 5000.
-
-        random_state : int, RandomState instance or None, default=0
-            Seed of the draws.
-
-        prior : {"standard", "aggregated", "exemplars"}, default="standard"
-            The density of latents: that of N(0, I), or that which `sample` draws from
-            with the same prior. "aggregated" is the one for a density of many rows as
-            high as it can be, "exemplars" the one to find anomalies with: it is high
-            only near training rows, and too high for the remembered ones themselves.
-            Its estimates are less tight, and rise further with ``n_samples``. Both
-            take longer than "standard".
-
-        Returns
-        -------
-        scores : ndarray of shape (n_rows,)
-            Log-density of each row in the units of X, comparable with
-            ``PCA.score_samples``; with ``loss="log_loss"`` a log-probability.
-        """
-        X = self._validate_new_rows(X, y)
-        _check_prior(prior)
-        method = "log_density"
-        parts: tuple[np.ndarray, ...] = ()
-        if prior == "aggregated":
-            method = "log_density_of_mixture"
-            parts = self._latent_density.gaussians()
-        elif prior == "exemplars":
-            method = "log_density_of_exemplars"
-            exemplars = self._known_exemplars()
-            parts = exemplars.mean, exemplars.std
-        width = len(parts[0]) if prior == "exemplars" else 0
-        tensors = [torch.from_numpy(array) for array in parts]
-        scores = np.full(len(X), -np.inf)
-        for eps, n_block in self._draws(n_samples, random_state, width):
-            part = self._compute(method, X, eps, *tensors, n_block=n_block)
-            np.logaddexp(scores, part + math.log(len(eps)), out=scores)
-        return (scores - math.log(n_samples)).astype(X.dtype)
-
-    def _known_exemplars(self) -> Exemplars:
-        if self._exemplars is None:
-            raise ValueError(
-                'prior="exemplars" needs training rows that the model remembers: fit '
-                "with n_exemplars, for instance n_exemplars=2000; it was 0."
-            )
-        return self._exemplars
-
-    def score(self, X, y=None):
-        """Return the mean of `score_samples`: higher is better, for model selection.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows in the units of the training rows.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
-            The rows' conditions, where the model is conditional; ignored otherwise.
-
-        Returns
-        -------
-        score : float
-            Mean score of the rows.
-        """
-        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
-
-    def elbo(self, X, y=None, *, n_samples=100, random_state=0):
-        """Return each row's evidence lower bound and its parts, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Rows in the units of the training rows.
-
-        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
-            The rows' conditions, where the model is conditional; ignored otherwise.
-
-        n_samples : int, default=100
-            Draws from the posterior per row, over which the reconstruction term is
-            averaged.
-
-        random_state : int, RandomState instance or None, default=0
-            Seed of the draws, which are the same for every row.
-
-        Returns
-        -------
-        parts : :class:`~sklearn.utils.Bunch`
-            With the attributes
-
-            elbo : ndarray of shape (n_rows,)
-                ``reconstruction - kl.sum(axis=1)``, at most log p(x) in expectation.
-                ``beta`` has no part in it.
-            reconstruction : ndarray of shape (n_rows,)
-                Expected log-likelihood of the row under its posterior, in the units
-                of X.
-            kl : ndarray of shape (n_rows, n_components)
-                KL divergence of each latent's posterior from the prior.
-        """
-        X = self._validate_new_rows(X, y)
-        reconstruction = np.zeros(len(X))
-        for eps, n_block in self._draws(n_samples, random_state):
-            part = self._compute("expected_log_likelihood", X, eps, n_block=n_block)
-            reconstruction += len(eps) / n_samples * part
-        kl = self._compute("kl_divergences", X)
-        reconstruction = reconstruction.astype(X.dtype)
-        return Bunch(
-            elbo=reconstruction - kl.sum(axis=1), reconstruction=reconstruction, kl=kl
-        )
-
-    def _draws(
-        self, n_samples: int, random_state: Any, width: int = 0
-    ) -> Iterator[tuple[Tensor, int]]:
-        """Standard normal noise (S, 1, k) in parts, each with rows to take at once.
-
-        A row and a draw take as many numbers as a row has columns, or the width given.
-        """
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        seed = int(make_random_state(random_state).randint(SEED_LIMIT))
-        generator = torch.Generator().manual_seed(seed)
-        width = max(width, self.module_.row_size)
-        at_once = max(1, min(_DRAWS_AT_ONCE, _SCORE_BLOCK // width))
-        for first in range(0, n_samples, at_once):
-            n_draws = min(at_once, n_samples - first)
-            eps = torch.randn(
-                n_draws, 1, self.n_components_, generator=generator, dtype=torch.float64
-            )
-            yield eps, max(1, _SCORE_BLOCK // (n_draws * width))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = bool(self.conditional)
         return tags
-
-
-def _required(y: Any) -> Any:
-    if y is None:
-        raise ValueError(
-            "VAETransformer with conditional=True requires y to be passed, but the "
-            "target y is None. It describes rows given their conditions: labels or a "
-            "table, one row for each row of X."
-        )
-    return y
-
-
-def _some_rows(x: Tensor, n_rows: int, random_state: np.random.RandomState) -> Tensor:
-    """At most n_rows of the rows of x, by chance."""
-    if len(x) <= n_rows:
-        return x
-    chosen = random_state.choice(len(x), n_rows, replace=False)
-    return x[torch.from_numpy(chosen).to(x.device)]
-
-
-def _diagnostic_generator(x: Tensor) -> torch.Generator:
-    """A generator whose draws for the rows are the same on every call."""
-    return torch.Generator(x.device).manual_seed(0)
-
-
-def _check_prior(prior: Any) -> None:
-    if prior not in ("standard", "aggregated", "exemplars"):
-        raise ValueError(
-            f"prior must be 'standard', 'aggregated' or 'exemplars'; got {prior!r}."
-        )

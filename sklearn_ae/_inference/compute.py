@@ -1,6 +1,6 @@
 """A module's methods on rows, block by block, in the precision of the rows."""
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,13 @@ def compute(
     module: Autoencoder,
     method: str,
     X: np.ndarray | Table,
-    *args: Tensor,
+    *args: Any,
     n_block: int | None = None,
 ) -> np.ndarray:
     """Let a method of the module walk over X in blocks; keep X's dtype.
+
+    It takes the arguments beside each block: tensors where the module is, others as
+    they are.
 
     On a CPU the arithmetic has the precision of X too: with float64 in, the result does
     not depend on how rows are put together into blocks.
@@ -29,7 +32,7 @@ def compute(
     try_out = None if module.is_own else _try_out
     module = in_precision_of(module, X.dtype, try_out)
     device = module.center.device
-    args = tuple(arg.to(device) for arg in args)
+    args = tuple(arg.to(device) if isinstance(arg, Tensor) else arg for arg in args)
     n_block = n_block or block_rows(module.row_size)
     result = np.empty(0, dtype=X.dtype)
     with (
@@ -46,18 +49,6 @@ def compute(
                 result = np.empty((len(X), *output.shape[1:]), dtype=X.dtype)
             result[rows] = output
     return result
-
-
-@torch.no_grad()
-def over_blocks(
-    module: Autoencoder,
-    function: Callable[[Tensor], Tensor],
-    x: Tensor,
-    n_block: int | None = None,
-) -> Tensor:
-    """A function of rows, which goes through the module, in bounded memory."""
-    n_block = n_block or block_rows(module.row_size)
-    return torch.cat([function(part) for part in x.split(n_block)])
 
 
 def _try_out(module: Autoencoder) -> None:

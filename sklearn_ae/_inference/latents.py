@@ -3,7 +3,6 @@
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,25 +38,6 @@ def signed_order(z: Tensor, importance: Tensor, x: Tensor) -> Tensor:
     permutation = torch.eye(z.shape[1], dtype=torch.float64, device=z.device)[:, order]
     z = z.double()
     return permutation * _signs((z - z.mean(dim=0)) @ permutation, x)
-
-
-def n_principal_components(x: Tensor, conditions: Tensor) -> int:
-    """Number of components of x (n, d) with more variance than noise would have.
-
-    Beside what a linear regression on conditions (n, m) explains. Most components are
-    taken to be noise, of which the largest has at most the variance that Marchenko and
-    Pastur give, and a fifth more for chance.
-    """
-    x, conditions = (
-        part.double() - part.double().mean(dim=0) for part in (x, conditions)
-    )
-    x = x - conditions @ (torch.linalg.pinv(conditions) @ x)
-    n, d = x.shape
-    products = x.T @ x if d <= n else x @ x.T
-    variances = torch.linalg.eigvalsh(products) / n  # ascending
-    variances = variances[-min(n - 1, d) :] if n > 1 else variances
-    edge = 1.2 * variances.median() * (1.0 + (d / n) ** 0.5) ** 2
-    return int((variances > edge).sum())
 
 
 def _signs(z: Tensor, x: Tensor) -> Tensor:
@@ -180,38 +160,6 @@ class LatentDensity:
         Z = random_state.standard_normal((n_samples, len(self.mean)))
         Z[:, self.axes] = drawn
         return Z
-
-
-@dataclass(frozen=True)
-class Exemplars:
-    """Posteriors N(mean, std^2) of training rows, whose average is a density."""
-
-    n_rows: int  # that they stand for
-    mean: np.ndarray  # (m, k)
-    std: np.ndarray  # (m, k)
-
-    def pooled_with(
-        self, other: "Exemplars", limit: int, random_state: np.random.RandomState
-    ) -> "Exemplars":
-        """At most so many of both sets' rows, of each set by its share of the rows."""
-        n_rows = self.n_rows + other.n_rows
-        n_all = min(limit, len(self.mean) + len(other.mean))
-        # By chance: rounded shares would leave out passes that are due less than one.
-        n_own = random_state.hypergeometric(self.n_rows, other.n_rows, n_all)
-        n_own = min(max(n_own, n_all - len(other.mean)), len(self.mean))
-        own = random_state.permutation(len(self.mean))[:n_own]
-        new = random_state.permutation(len(other.mean))[: n_all - n_own]
-        return Exemplars(
-            n_rows,
-            np.concatenate([self.mean[own], other.mean[new]]),
-            np.concatenate([self.std[own], other.std[new]]),
-        )
-
-    def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
-        """Draw latents (n_samples, k)."""
-        chosen = random_state.randint(len(self.mean), size=n_samples)
-        mean, std = self.mean[chosen], self.std[chosen]
-        return mean + std * random_state.standard_normal(mean.shape)
 
 
 def _best_mixture(

@@ -5,13 +5,14 @@ scale; both are buffers of the module, so that an exported module takes and give
 rows in the data's own units. Shapes: n rows, d features, k latents, S samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from .._tables.columns import Columns
+from .._tables.rows import block_rows
 from .corruptions import Corruption
 from .images import ConvolutionalNetwork, SkipDecoder
 from .losses import SquaredError
@@ -361,3 +362,15 @@ def map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
     for layer in _outer_layers(network, 0):
         layer.bias.add_(layer.weight @ shift)
         layer.weight.copy_(layer.weight @ rotation)
+
+
+@torch.no_grad()
+def over_blocks(
+    module: Autoencoder,
+    function: Callable[[Tensor], Tensor],
+    x: Tensor,
+    n_block: int | None = None,
+) -> Tensor:
+    """A function of rows, which goes through the module, in bounded memory."""
+    n_block = n_block or block_rows(module.row_size)
+    return torch.cat([function(part) for part in x.split(n_block)])

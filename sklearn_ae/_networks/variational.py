@@ -22,46 +22,6 @@ def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (log_var.exp() + mean.square() - 1.0 - log_var)
 
 
-def mixture_log_ratio(
-    z: Tensor, log_weights: Tensor, means: Tensor, whitening: Tensor, axes: Tensor
-) -> Tensor:
-    """Log-density of z (..., k) under a mixture, less that under N(0, I): (...,).
-
-    A mixture of c Gaussians of the latents at axes (a,), with the others standard
-    normal: log-weights (c,), means (c, a), and for each Gaussian a triangular matrix
-    (c, a, a) that makes z minus the mean, times it, standard normal.
-    """
-    z = z[..., axes]  # (..., a)
-    log_scales = whitening.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (c,)
-    total = z.new_full(z.shape[:-1], -math.inf)
-    # One Gaussian after the other: all at once would take c times the memory.
-    for constant, mean, matrix in zip(
-        log_weights + log_scales, means, whitening, strict=True
-    ):
-        part = constant - 0.5 * ((z - mean) @ matrix).square().sum(dim=-1)
-        total = torch.logaddexp(total, part)
-    # The constants log(2 pi) cancel.
-    return total + 0.5 * z.square().sum(dim=-1)
-
-
-def exemplar_log_ratio(z: Tensor, means: Tensor, stds: Tensor) -> Tensor:
-    """Log-density of z (..., k) under the average of Gaussians, less that of N(0, I).
-
-    Each of the m Gaussians has means and standard deviations (m, k) of its own.
-    """
-    # The squares are multiplied out: an array (..., m, k) of differences would take k
-    # times the memory. What cancels then needs the digits of double precision.
-    z, means, precisions = z.double(), means.double(), stds.double() ** -2
-    squares = (
-        z.square() @ precisions.T
-        - 2.0 * (z @ (means * precisions).T)
-        + (means.square() * precisions).sum(dim=1)
-    )  # (..., m)
-    log_densities = 0.5 * (precisions.log().sum(dim=1) - squares)
-    average = torch.logsumexp(log_densities, dim=-1) - math.log(len(means))
-    return average + 0.5 * z.square().sum(dim=-1)
-
-
 class VariationalAutoencoder(Autoencoder):
     """Gaussian posterior N(mean, diag exp(log_var)), prior N(0, I).
 
@@ -297,29 +257,6 @@ class VariationalAutoencoder(Autoencoder):
         """log_prob of rows in the data's units, with their volume: (n,) in nats."""
         x = self.standardize(X)
         return self.log_prob(x, eps.to(self.dtype), log_ratio) + self.log_volume
-
-    def log_density_of_mixture(
-        self,
-        X: Tensor,
-        eps: Tensor,
-        log_weights: Tensor,
-        means: Tensor,
-        whitening: Tensor,
-        axes: Tensor,
-    ) -> Tensor:
-        """log_density with a mixture, as `mixture_log_ratio` takes it, as the prior."""
-        log_weights, means, whitening = (
-            part.to(self.dtype) for part in (log_weights, means, whitening)
-        )
-        return self.log_density(
-            X, eps, lambda z: mixture_log_ratio(z, log_weights, means, whitening, axes)
-        )
-
-    def log_density_of_exemplars(
-        self, X: Tensor, eps: Tensor, means: Tensor, stds: Tensor
-    ) -> Tensor:
-        """log_density with the average of Gaussians as the prior."""
-        return self.log_density(X, eps, lambda z: exemplar_log_ratio(z, means, stds))
 
     def posterior_moments(self, X: Tensor) -> Tensor:
         """As moments, of rows in the data's units."""

@@ -22,9 +22,13 @@ class Conditions:
         self.encoders = [_encoder(column, self.is_table) for column in columns]
         self.n_numbers = sum(encoder.n_numbers for encoder in self.encoders)
 
+    def is_one_for_all(self, y: Any) -> bool:
+        """Whether y is the condition of one row, or the row of a table."""
+        return np.ndim(y) == (1 if self.is_table else 0)
+
     def encode(self, y: Any, n_samples: int, dtype: np.dtype) -> np.ndarray:
         """The conditions of n_samples rows; one condition alone is that of them all."""
-        if np.ndim(y) == (1 if self.is_table else 0):
+        if self.is_one_for_all(y):
             y = np.asarray(y, dtype=object)[None] if self.is_table else [y]
         columns, names = _columns(y)
         if len(columns) != len(self.encoders):

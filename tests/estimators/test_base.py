@@ -1069,6 +1069,32 @@ def test_sample_after_partial_fit_spreads_as_the_rows_do(Estimator, quick, X):
     assert np.all(estimator.sample(200).std(axis=0) > 0.5 * kept)
 
 
+@pytest.mark.parametrize("max_iter", [0, 2])
+def test_latents_of_a_pass_after_fit_are_added_to_those_of_the_fit(
+    Estimator, quick, more_rows, max_iter
+):
+    X = more_rows(330)
+    estimator = quick(Estimator, max_iter=max_iter).fit(X[:300])
+    before = estimator._latent_density
+    estimator.partial_fit(X[300:])
+    assert estimator._latent_density.n_samples == 330
+    # 30 rows of 330 move a mean by less than a tenth of what they are away.
+    assert_allclose(
+        estimator._latent_density.mean / before.scale,
+        before.mean / before.scale,
+        atol=0.2,
+    )
+
+
+@pytest.mark.parametrize("first", ["fit", "partial_fit"])
+def test_fit_starts_the_latents_density_anew(Estimator, quick, X, first):
+    estimator = quick(Estimator)
+    getattr(estimator, first)(X[:60])
+    assert estimator.fit(X[:40])._latent_density.n_samples == 40
+    wanted = quick(Estimator).fit(X[:40])
+    assert_array_equal(estimator.sample(9, 0), wanted.sample(9, 0))
+
+
 # warm_start ---------------------------------------------------------------------------
 
 

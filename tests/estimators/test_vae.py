@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae import VAETransformer
+from sklearn_ae._inference import diagnostics, posterior
 from sklearn_ae._networks.variational import VariationalAutoencoder
 
 pytestmark = pytest.mark.filterwarnings(
@@ -202,7 +203,7 @@ def test_equal_rows_have_equal_scores(trained, X):
 
 def test_scores_do_not_depend_on_the_size_of_a_block(trained, X, monkeypatch):
     scores = trained.score_samples(X)
-    monkeypatch.setattr("sklearn_ae._estimators.vae._SCORE_BLOCK", 3 * 100 * X.shape[1])
+    monkeypatch.setattr(posterior, "_BLOCK_SIZE", 3 * 100 * X.shape[1])
     # Blocks of 3 rows: the sums over the draws round otherwise.
     assert_allclose(trained.score_samples(X), scores, rtol=1e-12)
 
@@ -370,7 +371,7 @@ def test_binarized_training_has_its_latents_in_falling_order():
 def test_divergence_of_drawn_rows_is_the_same_on_every_look(vae):
     estimator = vae(loss="log_loss", binarize=True).fit(grey(100))
     x = torch.from_numpy(grey(100)).float()
-    looks = [estimator._mean_kl(estimator.module_, x) for _ in range(2)]
+    looks = [diagnostics.mean_kl(estimator.module_, x) for _ in range(2)]
     assert_array_equal(*looks)
 
 
@@ -418,7 +419,7 @@ def test_as_many_exemplars_are_kept_as_were_asked_for(vae, X):
 
 def test_mixture_is_of_the_active_latents_alone(vae, X, monkeypatch):
     kl = vae(n_components=3).fit(X).kl_per_component_
-    monkeypatch.setattr("sklearn_ae._estimators.vae.ACTIVE_KL", (kl[1] + kl[2]) / 2)
+    monkeypatch.setattr(diagnostics, "ACTIVE_KL", (kl[1] + kl[2]) / 2)
     estimator = vae(n_components=3).fit(X)
     assert_array_equal(estimator._latent_density.axes, [0, 1])
     assert np.isfinite(estimator.score_samples(X, prior="aggregated")).all()
@@ -525,7 +526,7 @@ def test_scores_and_bounds_take_any_number_of_draws_part_by_part(
 ):
     scores = trained.score_samples(X, n_samples=48)
     bound = trained.elbo(X, n_samples=48).elbo
-    monkeypatch.setattr("sklearn_ae._estimators.vae._DRAWS_AT_ONCE", 16)
+    monkeypatch.setattr(posterior, "_DRAWS_AT_ONCE", 16)
     assert_allclose(trained.score_samples(X, n_samples=48), scores, rtol=1e-9)
     assert_allclose(trained.elbo(X, n_samples=48).elbo, bound, rtol=1e-9)
 
@@ -543,7 +544,7 @@ def test_scores_hold_few_numbers_at_a_time(vae, X, monkeypatch, prior):
         return log_prob(self, x, eps, *args)
 
     monkeypatch.setattr(type(trained.module_), "log_prob", spy)
-    monkeypatch.setattr("sklearn_ae._estimators.vae._SCORE_BLOCK", 150 * width)
+    monkeypatch.setattr(posterior, "_BLOCK_SIZE", 150 * width)
     trained.score_samples(X, n_samples=1000, prior=prior)
     assert len(sizes) > 1
     assert max(sizes) <= 150 * width
@@ -906,6 +907,19 @@ def test_aggregated_prior_of_passes_is_that_of_all_of_them(vae):
     assert estimator.sample(4, prior="aggregated").shape == (4, 3)
     assert estimator._exemplars.n_rows == len(estimator._exemplars.mean) == 120
     assert estimator.sample(4, prior="exemplars").shape == (4, 3)
+
+
+@pytest.mark.parametrize("max_iter", [0, 2])
+def test_exemplars_of_a_pass_after_fit_are_added_to_those_of_the_fit(
+    vae, more_rows, max_iter
+):
+    X = more_rows(330)
+    estimator = vae(n_exemplars=1000, max_iter=max_iter).fit(X[:300])
+    known = estimator._exemplars.mean
+    estimator.partial_fit(X[300:])
+    assert estimator._exemplars.n_rows == len(estimator._exemplars.mean) == 330
+    assert set(map(tuple, known)) <= set(map(tuple, estimator._exemplars.mean))
+    assert estimator.fit(X[:40])._exemplars.n_rows == 40
 
 
 @pytest.mark.parametrize("prior", ["aggregated", "exemplars"])

@@ -11,9 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from sklearn_ae._inference.latents import (
-    Exemplars,
     LatentDensity,
-    n_principal_components,
     principal_axes,
     signed_order,
 )
@@ -349,61 +347,6 @@ def test_pooling_leaves_its_parts_alone():
     assert density.mixture is mixture
 
 
-# Exemplars ----------------------------------------------------------------------------
-
-
-def exemplars(n_rows, n_kept, at):
-    return Exemplars(n_rows, np.full((n_kept, 2), at), np.full((n_kept, 2), 0.1))
-
-
-def test_draws_of_exemplars_are_those_of_their_average():
-    both = Exemplars(2, np.array([[-5.0, 0.0], [5.0, 0.0]]), np.array([[1, 2], [1, 2]]))
-    drawn = both.sample(20_000, np.random.RandomState(0))
-    # 6 standard errors; the two differ by 10 and have a variance of 1 each.
-    np.testing.assert_allclose(drawn.mean(axis=0), 0.0, atol=0.22)
-    np.testing.assert_allclose(drawn.std(axis=0), [np.sqrt(26.0), 2.0], rtol=0.03)
-
-
-def test_few_exemplars_are_all_kept():
-    first, second = exemplars(30, 30, 0.0), exemplars(50, 50, 1.0)
-    pooled = first.pooled_with(second, 100, np.random.RandomState(0))
-    assert pooled.n_rows == len(pooled.mean) == len(pooled.std) == 80
-    assert pooled.mean[:, 0].sum() == 50
-
-
-def test_many_exemplars_are_kept_by_their_shares_of_the_rows():
-    limit = 200
-    first, second = exemplars(9 * limit, limit, 0.0), exemplars(limit, limit, 1.0)
-    pooled = first.pooled_with(second, limit, np.random.RandomState(0))
-    assert len(pooled.mean) == limit
-    # 6 standard errors of a share of 200.
-    assert pooled.mean[:, 0].mean() == pytest.approx(0.1, abs=0.13)
-
-
-def test_late_exemplars_are_kept_too():
-    pooled = exemplars(20, 20, 0.0)
-    for i in range(1, 400):
-        random_state = np.random.RandomState(i)
-        pooled = pooled.pooled_with(exemplars(20, 20, float(i)), 50, random_state)
-    assert pooled.n_rows == 8000
-    assert len(pooled.mean) == 50
-    # Of 50 even shares of 400 passes, 25 are of the later half.
-    assert (pooled.mean[:, 0] >= 200).sum() == pytest.approx(25, abs=6 * 3.6)
-
-
-def test_without_axes_all_latents_are_standard_normal():
-    density = LatentDensity(np.full((30, 3), 0.2))
-    density.fit_mixture(
-        np.full((30, 3), 0.2), np.random.RandomState(0), axes=np.array([], dtype=int)
-    )
-    log_weights, means, whitening, axes = density.gaussians()
-    assert (len(log_weights), means.shape, whitening.shape) == (1, (1, 0), (1, 0, 0))
-    assert len(axes) == 0
-    drawn = density.sample(5000, np.random.RandomState(0))
-    np.testing.assert_allclose(drawn.std(axis=0), 1.0, atol=0.06)
-    assert drawn.shape == (5000, 3)
-
-
 # As Gaussians -------------------------------------------------------------------------
 
 
@@ -439,33 +382,14 @@ def test_latents_that_do_not_vary_have_a_finite_density():
     assert np.isfinite(log_density(LatentDensity(Z), Z)).all()
 
 
-# What stands out of the noise ---------------------------------------------------------
-
-NO_CONDITIONS = torch.empty(400, 0)
-
-
-@pytest.mark.parametrize("n_columns", [5, 20, 600])
-def test_noise_has_no_principal_components(n_columns):
-    x = np.random.default_rng(0).normal(size=(400, n_columns))
-    assert n_principal_components(torch.from_numpy(x), NO_CONDITIONS) == 0
-
-
-@pytest.mark.parametrize("n_columns", [10, 600])
-def test_principal_components_beyond_the_noise_are_counted(n_columns):
-    rng = np.random.default_rng(0)
-    axes = np.linalg.qr(rng.normal(size=(n_columns, 3)))[0]
-    x = 20.0 * rng.normal(size=(400, 3)) @ axes.T + rng.normal(size=(400, n_columns))
-    assert n_principal_components(torch.from_numpy(x), NO_CONDITIONS) == 3
-
-
-def test_what_the_conditions_explain_is_no_principal_component():
-    rng = np.random.default_rng(0)
-    conditions = np.eye(3)[rng.integers(0, 3, size=400)]
-    x = conditions @ rng.normal(size=(3, 10)) * 20.0 + rng.normal(size=(400, 10))
-    x, conditions = torch.from_numpy(x), torch.from_numpy(conditions)
-    assert n_principal_components(x, conditions) == 0
-    assert n_principal_components(x, NO_CONDITIONS) == 2
-
-
-def test_equal_rows_have_no_principal_components():
-    assert n_principal_components(torch.ones(400, 3), NO_CONDITIONS) == 0
+def test_without_axes_all_latents_are_standard_normal():
+    density = LatentDensity(np.full((30, 3), 0.2))
+    density.fit_mixture(
+        np.full((30, 3), 0.2), np.random.RandomState(0), axes=np.array([], dtype=int)
+    )
+    log_weights, means, whitening, axes = density.gaussians()
+    assert (len(log_weights), means.shape, whitening.shape) == (1, (1, 0), (1, 0, 0))
+    assert len(axes) == 0
+    drawn = density.sample(5000, np.random.RandomState(0))
+    np.testing.assert_allclose(drawn.std(axis=0), 1.0, atol=0.06)
+    assert drawn.shape == (5000, 3)

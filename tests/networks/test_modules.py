@@ -19,6 +19,7 @@ from sklearn_ae._networks.modules import (
     MLP,
     Anchored,
     Autoencoder,
+    over_blocks,
 )
 from sklearn_ae._networks.variational import VariationalAutoencoder
 
@@ -371,3 +372,20 @@ def test_users_networks_whose_columns_were_not_sorted_are_left_alone():
     module = autoencoder()
     module.encoder = nn.Sequential(nn.Unflatten(1, (1, D)), nn.Flatten())
     module.put_columns_back(torch.arange(D))
+
+
+# Blocks of rows -----------------------------------------------------------------------
+
+
+def test_a_function_over_blocks_is_that_of_all_rows():
+    module, x = autoencoder(), rows(10)
+    sizes = []
+
+    def encode(part):
+        sizes.append(len(part))
+        return module.encode(part)
+
+    z = over_blocks(module, encode, x, n_block=4)
+    assert sizes == [4, 4, 2]
+    torch.testing.assert_close(z, module.encode(x).detach())
+    assert not z.requires_grad

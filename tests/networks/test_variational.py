@@ -10,15 +10,18 @@ from scipy.stats import laplace, multivariate_normal, norm
 from sklearn.linear_model import LinearRegression
 from small_networks import D, K, loss_with_fixed_noise, network, rows, unit_rows
 from torch import nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from sklearn_ae._networks.linear import LinearStart
 from sklearn_ae._networks.losses import LOSSES, AbsoluteError, LogLoss, SquaredError
-from sklearn_ae._networks.variational import (
-    VariationalAutoencoder,
-    exemplar_log_ratio,
-    mixture_log_ratio,
-)
+from sklearn_ae._networks.variational import VariationalAutoencoder
 
 each_loss = pytest.mark.parametrize("loss", [loss() for loss in LOSSES.values()])
 
@@ -761,60 +764,35 @@ def test_draws_taken_by_their_weights_come_from_the_true_posterior():
     torch.testing.assert_close(z.std(dim=0), std, rtol=0.05, atol=0)
 
 
-# A mixture as the prior ---------------------------------------------------------------
+# Another prior ------------------------------------------------------------------------
 
 
 def gaussians():
-    """A mixture of two correlated Gaussians, and scipy's log-density of it."""
-    weights = np.array([0.3, 0.7])
-    means = np.array([[0.5, -1.0], [-1.0, 0.3]])
-    covariances = np.array([[[0.5, 0.2], [0.2, 0.8]], [[1.0, -0.5], [-0.5, 0.6]]])
-    parts = [
-        multivariate_normal(*both) for both in zip(means, covariances, strict=True)
-    ]
-
-    def logpdf(z):
-        return np.log(
-            sum(w * part.pdf(z) for w, part in zip(weights, parts, strict=True))
-        )
-
-    whitening = np.linalg.cholesky(np.linalg.inv(covariances))
-    mixture = (np.log(weights), means, whitening, np.arange(K))
-    return [torch.from_numpy(part) for part in mixture], logpdf
+    """Two correlated Gaussians of the latents: weights, means and covariances."""
+    weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    means = torch.tensor([[0.5, -1.0], [-1.0, 0.3]], dtype=torch.float64)
+    covariances = [[[0.5, 0.2], [0.2, 0.8]], [[1.0, -0.5], [-0.5, 0.6]]]
+    return weights, means, torch.tensor(covariances, dtype=torch.float64)
 
 
-def as_prior(*mixture):
-    return lambda z: mixture_log_ratio(z, *mixture)
+def as_prior(weights, means, covariances):
+    """Their mixture's log-density, less that of N(0, I)."""
+    mixture = MixtureSameFamily(
+        Categorical(weights), MultivariateNormal(means, covariances)
+    )
+    return lambda z: mixture.log_prob(z) - prior().log_prob(z)
 
 
-def standard_normal(z):
-    return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=-1)
-
-
-def test_log_density_of_a_mixture_is_that_of_scipy():
-    mixture, logpdf = gaussians()
-    z = torch.randn(4, 3, K, dtype=torch.float64)
-    expected = torch.from_numpy(logpdf(z.numpy())) - standard_normal(z)
-    torch.testing.assert_close(mixture_log_ratio(z, *mixture), expected)
-
-
-def test_latents_beside_those_of_the_mixture_are_standard_normal():
-    (*parts, _), logpdf = gaussians()
-    axes = torch.tensor([3, 1])
-    z = torch.randn(4, 3, 5, dtype=torch.float64)
-    of_mixture = torch.from_numpy(logpdf(z[..., axes].numpy()))
-    expected = of_mixture + standard_normal(z[..., [0, 2, 4]]) - standard_normal(z)
-    torch.testing.assert_close(mixture_log_ratio(z, *parts, axes), expected)
-
-
-def test_standard_normal_as_a_mixture_changes_nothing():
+def test_standard_normal_as_the_prior_changes_nothing():
     module, x = vae(), rows()
     eps = torch.randn(5, 1, K, dtype=torch.float64)
-    normal = torch.zeros(1), torch.zeros(1, K), torch.eye(K)[None]
+    normal = [torch.ones(1), torch.zeros(1, K), torch.eye(K)[None]]
     normal = [part.double() for part in normal]
     torch.testing.assert_close(
-        module.log_prob(x, eps, as_prior(*normal, torch.arange(K))),
-        module.log_prob(x, eps),
+        module.log_prob(x, eps, as_prior(*normal)), module.log_prob(x, eps)
+    )
+    torch.testing.assert_close(
+        module.log_density(x, eps, as_prior(*normal)), module.log_density(x, eps)
     )
 
 
@@ -822,49 +800,20 @@ def test_estimate_is_unbiased_with_a_mixture_as_the_prior():
     # A linear decoder turns a mixture of Gaussians into one of rows.
     x = linear_data()
     module = linear_vae(x)
-    mixture, _ = gaussians()
     weight = module.decoder[-1].weight.detach().numpy()
     bias = module.decoder[-1].bias.detach().numpy()
     noise = module.log_noise.exp().item() ** 2 * np.eye(D)
-    log_weights, means, whitening, _ = (part.numpy() for part in mixture)
     density = 0.0
-    for log_weight, mean, matrix in zip(log_weights, means, whitening, strict=True):
-        covariance = weight @ np.linalg.inv(matrix @ matrix.T) @ weight.T + noise
-        of_rows = multivariate_normal(weight @ mean + bias, covariance)
-        density = density + np.exp(log_weight) * of_rows.pdf(x[:6].numpy())
+    for share, mean, covariance in zip(*(p.numpy() for p in gaussians()), strict=True):
+        of_rows = multivariate_normal(
+            weight @ mean + bias, weight @ covariance @ weight.T + noise
+        )
+        density = density + share * of_rows.pdf(x[:6].numpy())
     parts = torch.randn(200, 500, 1, K, dtype=torch.float64)
-    prior = as_prior(*mixture)
+    mixture = as_prior(*gaussians())
     with torch.no_grad():
-        log_probs = torch.stack([module.log_prob(x[:6], e, prior) for e in parts])
+        log_probs = torch.stack([module.log_prob(x[:6], e, mixture) for e in parts])
     ratios = (log_probs - torch.from_numpy(np.log(density))).exp()
     std_error = ratios.std(dim=0) / math.sqrt(len(parts))
     assert std_error.max() < 0.02
     assert ((ratios.mean(dim=0) - 1) / std_error).abs().max() < 6
-
-
-# Exemplars as the prior ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("least_std", [0.5, 1e-5])
-def test_density_of_exemplars_is_the_mean_of_their_gaussians(least_std):
-    means, z = torch.randn(9, K), torch.randn(4, 3, K)
-    stds = least_std + torch.rand(9, K) * (1.0 - least_std)
-    stds[0] = least_std
-    z[0, 0] = means[0] + 2.0 * least_std
-    of_each = Independent(Normal(means.double(), stds.double()), 1)
-    log_probs = of_each.log_prob(z.double()[..., None, :])  # (4, 3, 9)
-    wanted = torch.logsumexp(log_probs, dim=-1) - math.log(9)
-    ratio = exemplar_log_ratio(z, means, stds)
-    torch.testing.assert_close(
-        ratio, wanted - standard_normal(z.double()), rtol=1e-6, atol=1e-4
-    )
-
-
-def test_standard_normal_exemplars_change_nothing():
-    module, x = vae(), rows()
-    eps = torch.randn(5, 1, K, dtype=torch.float64)
-    zeros = torch.zeros(3, K)
-    torch.testing.assert_close(
-        module.log_density_of_exemplars(x, eps, zeros, zeros + 1.0),
-        module.log_density(x, eps),
-    )

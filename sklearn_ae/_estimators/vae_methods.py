@@ -1,0 +1,433 @@
+"""What a fitted VAETransformer is used for: latents, samples, scores and bounds."""
+
+from numbers import Integral
+from typing import Any, cast
+
+import numpy as np
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from .._inference.latents import PATHS
+from .._inference.posterior import Draws, bound, draw_latents, log_density
+from .._inference.priors import AggregatedPosterior, Exemplars, Prior, StandardNormal
+from .._inference.sampling import Sampler
+from .._networks.losses import NoiseScale
+from .._networks.variational import VariationalAutoencoder
+from .._tables.conditions import Conditions
+from .._tables.rows import Table, beside
+from .._utils.random import SEED_LIMIT, make_random_state
+from .autoencoders import BaseAutoencoder
+
+
+class FittedVAE(BaseAutoencoder):
+    """The methods of VAETransformer that follow a fit."""
+
+    _conditions: Conditions | None
+    _exemplars: Exemplars | None
+
+    def transform(self, X, y=None):
+        """Encode the rows of X: the mean of the posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents, of the dtype of X (float64 unless X is float32).
+        """
+        return self._on_rows(X, "transform", y)
+
+    def fit_transform(self, X, y=None):
+        """Learn the networks from the rows of X, and encode these.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            With ``conditional=True`` what each row is conditioned on; ignored
+            otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+        """
+        return self.fit(X, y).transform(X, y)
+
+    def inverse_transform(self, Z, y=None):
+        """Decode latents.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Latents, as `transform` gives them.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            Conditions of the rows to be, where the model is conditional: one for each
+            row or one for all. Ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Mean of the likelihood for each row of Z, in the units of the training
+            rows; with ``loss="log_loss"`` probabilities between 0 and 1.
+        """
+        Z = self._beside_conditions(self._validate_latents(Z), y)
+        return self._compute("inverse_transform", Z)
+
+    def reconstruct(self, X, y=None):
+        """Encode and decode the rows of X: what the latents keep of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            Equal to ``inverse_transform(transform(X))``.
+        """
+        return self._on_rows(X, "forward", y)
+
+    def posterior(self, X, y=None):
+        """Return mean and standard deviation of each row's posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_components)
+            Means, as `transform` gives them.
+
+        std : ndarray of shape (n_samples, n_components)
+            Standard deviations; the prior's are 1.
+        """
+        both = self._on_rows(X, "posterior_moments", y)
+        return both[:, : self.n_components_], both[:, self.n_components_ :]
+
+    def sample_posterior(self, X, n_samples=1, random_state=None, *, y=None):
+        """Draw latents of each row from its posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        n_samples : int, default=1
+            Draws for each row.
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws; None takes the estimator's own ``random_state``.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_rows, n_components)
+            One set of latents after the other; `inverse_transform` takes each.
+        """
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        mean, std = self.posterior(X, y)
+        return draw_latents(mean, std, n_samples, self._generator(random_state))
+
+    def sample(
+        self,
+        n_samples=1,
+        random_state=None,
+        *,
+        prior="standard",
+        noise=False,
+        like=None,
+        y=None,
+    ):
+        """Draw new rows: latents from the prior, decoded.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draw; None takes the estimator's own ``random_state``.
+
+        prior : {"standard", "aggregated", "exemplars"}, default="standard"
+            Where latents come from: "standard" is N(0, I), the prior that the model
+            was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
+            training rows' posteriors: where these do not fill N(0, I), rows are more
+            like the training rows. "exemplars" takes the posterior of one training
+            row, of those that the model remembers by ``n_exemplars`` [2]_: rows are
+            then variations of training rows.
+
+        noise : bool, default=False
+            Whether to draw from the likelihood around the decoder's output too. Rows
+            with it have the density that `score_samples` gives for the same prior;
+            without it, they are what is left when the noise is averaged out, as one
+            likes to see of images.
+
+        like : array-like of shape (n_rows, n_features), default=None
+            Rows, as a rule those of `fit`, whose columns the new ones are to be like:
+            a value becomes the one that has its rank in that column [1]_, or where
+            values hardly repeat one between two of them. Numbers that are whole there
+            are whole, none is beyond the least and the largest, and skewed columns are
+            as skewed; how columns go together is the model's. The rows no longer have
+            the density of `score_samples`, and they hold values of those given: they
+            do not make them anonymous. For a conditional model these should be rows
+            with the conditions in y.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            Conditions of the rows to be, where the model is conditional: one for each
+            row, or a single one for all of them. Ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            New rows in the units of the training rows. With ``loss="log_loss"`` they
+            are probabilities between 0 and 1, and with ``noise=True`` 0 or 1.
+
+        References
+        ----------
+        .. [1] R. L. Iman and W. J. Conover, "A distribution-free approach to inducing
+           rank correlation among input variables", Communications in Statistics -
+           Simulation and Computation 11, 311-334, 1982.
+
+        .. [2] S. Norouzi, D. J. Fleet and M. Norouzi, "Exemplar VAE: linking generative
+           models, nearest neighbor retrieval, and data augmentation", NeurIPS 2020.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        add_noise = self._add_noise if noise else None
+        rows = Sampler(self._prior(prior), self.inverse_transform, add_noise)
+        random_state = self._generator(random_state)
+        if like is None:
+            return rows.draw(n_samples, random_state, y)
+        like = self._rows_to_be_like(like)
+        known = self._conditions
+        y_is_of_all = known is None or known.is_one_for_all(y)
+        return rows.draw_like(like, n_samples, random_state, y, y_is_of_all)
+
+    def interpolate(self, X_start, X_end, n_steps=10, *, path="linear", y=None):
+        """Decode the way between the latents of two rows.
+
+        Parameters
+        ----------
+        X_start, X_end : array-like of shape (n_rows, n_features)
+            Rows to start from and to arrive at, in the units of the training rows.
+
+        n_steps : int, default=10
+            Points on the way, both ends among them; at least 2.
+
+        path : {"linear", "spherical"}, default="linear"
+            "linear" is straight. "spherical" turns from one latent vector to the other
+            at an even angle and changes its length evenly: with many latents the
+            middle of a straight line is nearer to the origin than draws of the prior.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_steps, n_rows, n_features)
+            Decoded rows; the first and the last are the reconstructions of the ends.
+        """
+        check_scalar(n_steps, "n_steps", Integral, min_val=2)
+        if path not in PATHS:
+            raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
+        start = self._on_rows(X_start, "transform", y)
+        end = self._on_rows(X_end, "transform", y)
+        if len(start) != len(end):
+            raise ValueError(
+                f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
+                "expected."
+            )
+        Z = PATHS[path](start, end, n_steps)  # (n_steps, n_rows, k)
+        return np.stack([self.inverse_transform(step, y) for step in Z])
+
+    def score_samples(
+        self, X, y=None, *, n_samples=100, random_state=0, prior="standard"
+    ):
+        """Return the log-density of each row under the model, in nats.
+
+        An importance-weighted estimate (Burda et al., 2016) from draws of the
+        posterior: in expectation a lower bound on log p(x), which rises towards it with
+        ``n_samples``. The same noise serves every row, so a row's score does not depend
+        on the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional: the density is that
+            of the rows given these. Ignored otherwise.
+
+        n_samples : int, default=100
+            Draws from the posterior per row. Published tables take 5000.
+
+        random_state : int, RandomState instance or None, default=0
+            Seed of the draws.
+
+        prior : {"standard", "aggregated", "exemplars"}, default="standard"
+            The density of latents: that of N(0, I), or that which `sample` draws from
+            with the same prior. "aggregated" is the one for a density of many rows as
+            high as it can be, "exemplars" the one to find anomalies with: it is high
+            only near training rows, and too high for the remembered ones themselves.
+            Its estimates are less tight, and rise further with ``n_samples``. Both
+            take longer than "standard".
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows,)
+            Log-density of each row in the units of X, comparable with
+            ``PCA.score_samples``; with ``loss="log_loss"`` a log-probability.
+        """
+        X = self._validate_new_rows(X, y)
+        prior = self._prior(prior)
+        draws = self._draws(n_samples, random_state, prior.width)
+        return log_density(self._compute, X, draws, prior)
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`: higher is better, for model selection.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        Returns
+        -------
+        score : float
+            Mean score of the rows.
+        """
+        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+
+    def elbo(self, X, y=None, *, n_samples=100, random_state=0):
+        """Return each row's evidence lower bound and its parts, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        n_samples : int, default=100
+            Draws from the posterior per row, over which the reconstruction term is
+            averaged.
+
+        random_state : int, RandomState instance or None, default=0
+            Seed of the draws, which are the same for every row.
+
+        Returns
+        -------
+        parts : :class:`~sklearn.utils.Bunch`
+            With the attributes
+
+            elbo : ndarray of shape (n_rows,)
+                ``reconstruction - kl.sum(axis=1)``, at most log p(x) in expectation.
+                ``beta`` has no part in it.
+            reconstruction : ndarray of shape (n_rows,)
+                Expected log-likelihood of the row under its posterior, in the units
+                of X.
+            kl : ndarray of shape (n_rows, n_components)
+                KL divergence of each latent's posterior from the prior.
+        """
+        X = self._validate_new_rows(X, y)
+        return bound(self._compute, X, self._draws(n_samples, random_state))
+
+    # What the methods share -----------------------------------------------------------
+
+    def _beside_conditions(self, X: np.ndarray | Table, y: Any) -> np.ndarray | Table:
+        """The rows with their conditions, if the model has any, as columns behind."""
+        if self._conditions is None:
+            return X
+        numbers = self._conditions.encode(required_conditions(y), len(X), X.dtype)
+        return beside(X, numbers)  # (n, d + m)
+
+    def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
+        return self._compute(method, self._validate_new_rows(X, y))
+
+    def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
+        return self._beside_conditions(super()._validate_new_rows(X), y)
+
+    def _prior(self, name: Any) -> Prior:
+        """The density of latents that a method is asked for by name."""
+        if name == "standard":
+            return StandardNormal(self.n_components_)
+        if name == "aggregated":
+            return AggregatedPosterior(self._latent_density)
+        if name != "exemplars":
+            raise ValueError(
+                f"prior must be 'standard', 'aggregated' or 'exemplars'; got {name!r}."
+            )
+        if self._exemplars is None:
+            raise ValueError(
+                'prior="exemplars" needs training rows that the model remembers: fit '
+                "with n_exemplars, for instance n_exemplars=2000; it was 0."
+            )
+        return self._exemplars
+
+    def _generator(self, random_state: Any) -> np.random.RandomState:
+        """The generator of a call, by default that of the estimator's own seed."""
+        own = self.random_state
+        return make_random_state(own if random_state is None else random_state)
+
+    def _draws(self, n_samples: int, random_state: Any, width: int = 0) -> Draws:
+        """Noise for draws of posteriors, of which each takes a row or the width."""
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = int(make_random_state(random_state).randint(SEED_LIMIT))
+        width = max(width, self.module_.row_size)
+        return Draws(n_samples, self.n_components_, seed, width)
+
+    def _rows_to_be_like(self, like: Any) -> np.ndarray | Table:
+        try:
+            return super()._validate_new_rows(like)
+        except ValueError as error:
+            raise ValueError(f"like must be rows as in fit: {error}") from error
+
+    def _add_noise(
+        self, X: np.ndarray, random_state: np.random.RandomState
+    ) -> np.ndarray:
+        """Rows drawn from the likelihood around the decoder's output X (n, d)."""
+        return self.module_.loss_function.draw(X, self._noise_scale(), random_state)
+
+    def _noise_scale(self) -> NoiseScale:
+        """Scale of the likelihood in the units of X: of all columns, or of each."""
+        log_noise = cast(VariationalAutoencoder, self.module_).log_noise.detach().cpu()
+        if log_noise.ndim == 0:
+            return log_noise.exp().item() * self.module_.scale.item()
+        return log_noise.double().exp().numpy() * self.module_.scale.item()
+
+
+def required_conditions(y: Any) -> Any:
+    """y, which a conditional model cannot do without."""
+    if y is None:
+        raise ValueError(
+            "VAETransformer with conditional=True requires y to be passed, but the "
+            "target y is None. It describes rows given their conditions: labels or a "
+            "table, one row for each row of X."
+        )
+    return y
