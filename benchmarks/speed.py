@@ -273,7 +273,7 @@ def measure_rows(size: Size) -> Measured:
     seconds = interleaved(
         {n: partial(models[n].fit, X) for n, X in tables.items()}, size.long_repeats
     )
-    per_row = seconds / {n: n * model.n_iter_ for n, model in models.items()}
+    per_row = seconds / {n: n * len(m.loss_curve_) for n, m in models.items()}
     # skorch's history has the epochs without what comes before and after them.
     epochs = {n: np.median(model.history_[:, "dur"]) / n for n, model in models.items()}
     shortest, longest = size.table_rows[0], size.table_rows[-1]

@@ -168,8 +168,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         Number of columns of Y seen in `fit`.
 
     n_iter_ : int
-        Epochs that the networks were trained for: 0 where the start was kept in their
-        place, below 10,000 rows those of the last training, on all rows.
+        Epochs trained.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its

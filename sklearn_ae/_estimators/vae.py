@@ -26,8 +26,10 @@ from .._networks.starts import LinearPaths, ProbabilisticPCAStart, RandomStart
 from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
 from .._tables.conditions import Conditions
+from .._tables.loading import Rows
 from .._tables.rows import block_rows
 from .._training import recipe
+from .._training.plans import Networks
 from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
@@ -217,8 +219,7 @@ class VAETransformer(FittedVAE):
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
-        Epochs that the networks were trained for: 0 where the start was kept in their
-        place, below 10,000 rows those of the last training, on all rows.
+        Epochs trained.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its
@@ -565,11 +566,15 @@ class VAETransformer(FittedVAE):
         super()._describe(module, x, error, random_state)
         self._warn_if_collapsed(module, x)
 
-    @property
-    def noise_variance_(self) -> NoiseScale:
-        """Learned variance of the likelihood, in squared units of X."""
+    def _set_fitted(
+        self, networks: Networks, rows: Rows, random_state: np.random.RandomState
+    ) -> None:
+        super()._set_fitted(networks, rows, random_state)
+        # Not before the networks have their columns in the order of X again.
         loss = self.module_.loss_function
-        return loss.noise_variance(self._noise_scale()) if loss.has_noise else math.nan
+        self.noise_variance_: NoiseScale = math.nan
+        if loss.has_noise:
+            self.noise_variance_ = loss.noise_variance(self._noise_scale())
 
     def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
         """Warn where most latents are dead though the rows have something for them.

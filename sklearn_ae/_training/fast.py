@@ -198,10 +198,11 @@ def fast_step(
     gradients: before it the optimizer, or the module, sets them to zero.
     """
     zero_grad = (module if optimizer is None else optimizer).zero_grad
-    is_fast = is_fast and module.is_fast
+    objective = Objective() if objective is None else objective
+    # An objective of its own may want derivatives that fast networks do not have.
+    is_fast = is_fast and module.is_fast and objective.is_of_rows
     # Maps take many times the memory of an image. The user's networks may look at the
     # batch as a whole, and fast ones do not add to gradients.
-    objective = Objective() if objective is None else objective
     can_be_parts = module.is_conv and objective.is_of_rows
     n_together = block_rows(module.loss_size) if can_be_parts else 0
 
@@ -224,7 +225,7 @@ def fast_step(
     encoder = FastNetwork(module.encoder, is_first=True, low=low)
     decoder = FastNetwork(module.decoder, is_first=False, low=low)
     step: Callable[[Tensor], Tensor] = autograd_step
-    if type(module) is Autoencoder and objective.is_of_rows:
+    if type(module) is Autoencoder:
         step = partial(_manual_step, module, encoder, decoder, generator)
     else:
         module.encoder.forward, module.decoder.forward = encoder, decoder

@@ -66,7 +66,7 @@ class Networks:
     module: Autoencoder
     make: MakeModule
     generator: torch.Generator  # what its steps draw from
-    n_epochs: int = 0  # that it has been trained for
+    n_epochs: int = 0  # that its fits have had
     moments: dict[str, Any] | None = None
     history: Any = None
 
@@ -102,12 +102,7 @@ def find_weights(
                 *(networks.make, rows.x, options_for_all, seed, best),
                 *(objective, networks.generator),
             )
-    if is_whole:
-        networks.n_epochs = min(
-            options_for_all.n_epochs, recipe.n_epochs_on_all_rows(result.best_epoch)
-        )
-    else:
-        networks.n_epochs += result.n_epochs
+    networks.n_epochs += result.n_epochs
     return result
 
 

@@ -727,22 +727,11 @@ def test_max_iter_0_trains_nothing(Estimator, X):
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_curves_have_one_value_per_epoch(Estimator, early_stopping, quick, X):
     estimator = quick(Estimator, early_stopping=early_stopping, max_iter=7).fit(X)
+    assert estimator.n_iter_ == 7
     assert len(estimator.loss_curve_) == 7
     assert len(estimator.history_) == 7
     if early_stopping:
         assert len(estimator.validation_loss_curve_) == 7
-    else:
-        assert estimator.n_iter_ == 7
-
-
-def test_where_the_start_is_kept_nothing_counts_as_trained(Estimator):
-    noise = np.random.default_rng(0).normal(size=(60, 4))
-    estimator = Estimator(max_iter=75, early_stopping=True, warm_start=True).fit(noise)
-    assert (estimator.n_iter_, estimator.best_iter_) == (0, 0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # nothing is said of epochs had already
-        estimator.fit(noise)
-    assert len(estimator.loss_curve_) > 75
 
 
 def test_history_tells_the_losses_of_the_curves(Estimator, quick, X):
