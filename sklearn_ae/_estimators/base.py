@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .._inference.compute import compute
 from .._networks.architecture import Architecture, NetworkSpec, check_sizes
-from .._networks.losses import LOSSES
+from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import ACTIVATIONS, Anchored, Autoencoder, over_blocks
 from .._tables.checks import validate_rows
 from .._tables.columns import Columns
@@ -109,8 +109,15 @@ class BaseEncoderDecoder(
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         """The rows of a fit, checked, with what y says of them beside."""
-        X = validate_rows(self, X, reset, LOSSES[self.loss].needs_unit_interval)
+        X = self._validate_rows(X, reset)
         return FitTable(X, X.shape[1])
+
+    def _validate_rows(
+        self, X: Any, reset: bool, loss: SquaredError | None = None
+    ) -> np.ndarray | Table:
+        """Rows, checked for the loss of a fitted module or of the parameters."""
+        needs_unit_interval = (loss or LOSSES[self.loss]()).needs_unit_interval
+        return validate_rows(self, X, reset, needs_unit_interval)
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         """The objects of a fit; columns are those of networks that go on."""
@@ -324,8 +331,7 @@ class BaseEncoderDecoder(
 
     def _validate_new_rows(self, X: Any) -> np.ndarray | Table:
         check_is_fitted(self)
-        loss = self.module_.loss_function
-        return validate_rows(self, X, False, loss.needs_unit_interval)
+        return self._validate_rows(X, False, self.module_.loss_function)
 
     def _compute(
         self,

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
@@ -25,7 +24,6 @@ from .._networks.modules import Autoencoder, over_blocks
 from .._networks.starts import LinearPaths, ProbabilisticPCAStart, RandomStart
 from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
-from .._tables.conditions import Conditions
 from .._tables.loading import Rows
 from .._tables.rows import block_rows
 from .._training import recipe
@@ -36,7 +34,7 @@ from .._utils.warnings import warn
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
 from .design import Design
-from .vae_methods import FittedVAE, required_conditions
+from .vae_methods import FittedVAE
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
@@ -472,12 +470,8 @@ class VAETransformer(FittedVAE):
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         table = super()._make_table(X, None, reset)
-        if reset:
-            self._conditions = None
-            if self.conditional:
-                check_consistent_length(table.X, required_conditions(y))
-                self._conditions = Conditions(y)
-        return FitTable(self._beside_conditions(table.X, y), table.n_own)
+        X = self._beside_conditions(table.X, y, reset)
+        return FitTable(X, table.n_own)
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         architecture = self._architecture(

@@ -4,7 +4,7 @@ from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
-from sklearn.utils import check_scalar
+from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.latents import PATHS
@@ -22,6 +22,7 @@ from .autoencoders import BaseAutoencoder
 class FittedVAE(BaseAutoencoder):
     """The methods of VAETransformer that follow a fit."""
 
+    conditional: bool
     _conditions: Conditions | None
     _exemplars: Exemplars | None
 
@@ -360,12 +361,20 @@ class FittedVAE(BaseAutoencoder):
 
     # What the methods share -----------------------------------------------------------
 
-    def _beside_conditions(self, X: np.ndarray | Table, y: Any) -> np.ndarray | Table:
+    def _beside_conditions(
+        self, X: np.ndarray | Table, y: Any, reset: bool = False
+    ) -> np.ndarray | Table:
         """The rows with their conditions, if the model has any, as columns behind."""
-        if self._conditions is None:
+        if reset:
+            self._conditions = None
+        if not (self.conditional if reset else self._conditions is not None):
             return X
-        numbers = self._conditions.encode(required_conditions(y), len(X), X.dtype)
-        return beside(X, numbers)  # (n, d + m)
+        y = required_conditions(y)
+        if reset:
+            check_consistent_length(X, y)
+            self._conditions = Conditions(y)
+        conditions = cast(Conditions, self._conditions)
+        return beside(X, conditions.encode(y, len(X), X.dtype))  # (n, d + m)
 
     def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
         return self._compute(method, self._validate_new_rows(X, y))

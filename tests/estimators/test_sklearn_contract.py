@@ -8,6 +8,7 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 import sklearn_ae
+from sklearn_ae._networks.architecture import NetworkSpec
 
 # The checks are about the interface: two epochs do, and of the warning that more
 # would be better there is no need (scikit-learn's own suite ignores it, too).
@@ -37,11 +38,18 @@ class AnyRows:
         # The checks transform rows without y.
         return super()._beside_conditions(X, np.zeros(len(X), dtype=int), reset)
 
-    def _image_shape(self, n_features):
-        if self.image_shape is None:
+
+@pytest.fixture(autouse=True)
+def any_rows_are_images(monkeypatch):
+    """Shapes that fit, where images are asked for."""
+
+    def images_of(spec, n_columns):
+        if spec.image_shape is None:
             return None
-        height = 2 if n_features % 2 == 0 else 1
-        return height, n_features // height, 1
+        height = 2 if n_columns % 2 == 0 else 1
+        return height, n_columns // height, 1
+
+    monkeypatch.setattr(NetworkSpec, "images_of", images_of)
 
 
 class AutoencoderTransformer(AnyRows, sklearn_ae.AutoencoderTransformer):
@@ -64,10 +72,10 @@ class EncoderDecoderRegressor(AnyRows, sklearn_ae.EncoderDecoderRegressor):
     def _validate_rows(self, X, reset, loss=None):
         return sklearn_ae.EncoderDecoderRegressor._validate_rows(self, X, reset, loss)
 
-    def _validate_targets(self, Y, goes_on):
+    def _validate_targets(self, Y, reset):
         if self.loss == "log_loss":
             Y = expit(np.asarray(Y, dtype=float))
-        return super()._validate_targets(Y, goes_on)
+        return super()._validate_targets(Y, reset)
 
     def predict(self, X):
         y = super().predict(X)
