@@ -2,11 +2,10 @@
 
 from torch import Tensor, nn
 
-from .._networks.losses import LOSSES, SquaredError
+from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
-from .._networks.starts import LinearPaths, PCAStart, RandomStart
+from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
-from .._training import recipe
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
 from .design import Design
@@ -82,14 +81,15 @@ class AutoencoderTransformer(BaseAutoencoder):
     early_stopping : bool, default=True
         Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
         loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
-        Below 1000 rows the best epoch is found by 5-fold cross-validation instead, and
+        Below 1000 rows the best epoch is found by cross-validation instead, and
         on all tables below 10,000 rows a last training, on all rows, is as long as the
         held-out ones liked; not so with callbacks, which follow one training. A PCA
         start stays where what was learned is not clearly better on the held-out rows.
         Without early stopping the loss on the training rows decides.
 
     validation_fraction : float, default=0.1
-        Share of the rows held out.
+        Share of the rows held out. Below 1000 rows there are as many folds as hold out
+        about twice that share each, from 2 to 10.
 
     n_iter_no_change : int, default=25
         Epochs without an improvement after which the training stops.
@@ -258,17 +258,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.callbacks = callbacks
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
-        architecture = self._architecture(table)
-        is_linear = architecture.spec.starts_linear
-        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
-        return Design(
-            columns=self._columns(table) if columns is None else columns,
-            architecture=architecture,
-            loss=LOSSES[self.loss](),
-            start=PCAStart(self.n_components) if is_linear else RandomStart(),
-            make_module=_make_module,
-            recipe=self._recipe(architecture, rate),
-        )
+        return self._reconstruction(table, columns, _make_module)
 
 
 def _make_module(

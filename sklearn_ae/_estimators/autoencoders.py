@@ -12,9 +12,12 @@ from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES
 from .._networks.modules import Autoencoder, over_blocks
+from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
+from .._training import recipe
 from .._utils.random import make_random_state
 from .base import BaseEncoderDecoder, FitTable
+from .design import Design, MakeModule
 
 
 class BaseAutoencoder(BaseEncoderDecoder):
@@ -76,6 +79,27 @@ class BaseAutoencoder(BaseEncoderDecoder):
             image_shape=shape,
             target_shape=shape,
             n_conditions=table.n_beside,
+            **changes,
+        )
+
+    def _reconstruction(
+        self,
+        table: FitTable,
+        columns: Columns | None,
+        make_module: MakeModule,
+        **changes: Any,
+    ) -> Design:
+        """The design of networks that reconstruct, and start as PCA where they can."""
+        architecture = self._architecture(table)
+        is_linear = architecture.spec.starts_linear
+        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+        return Design(
+            columns=self._columns(table) if columns is None else columns,
+            architecture=architecture,
+            loss=LOSSES[self.loss](),
+            start=PCAStart(self.n_components) if is_linear else RandomStart(),
+            make_module=make_module,
+            recipe=self._recipe(architecture, rate),
             **changes,
         )
 

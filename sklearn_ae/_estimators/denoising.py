@@ -7,6 +7,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from .._networks.architecture import NetworkSpec
 from .._networks.corruptions import (
     BlockCorruption,
     CallableCorruption,
@@ -16,12 +17,10 @@ from .._networks.corruptions import (
     SaltAndPepperCorruption,
     SwapCorruption,
 )
-from .._networks.images import ImageShape
-from .._networks.losses import LOSSES, SquaredError
+from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
-from .._networks.starts import LinearPaths, PCAStart, RandomStart
+from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
-from .._training import recipe
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
 from .design import Design
@@ -112,14 +111,15 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     early_stopping : bool, default=True
         Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
         loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
-        Below 1000 rows the best epoch is found by 5-fold cross-validation instead, and
+        Below 1000 rows the best epoch is found by cross-validation instead, and
         on all tables below 10,000 rows a last training, on all rows, is as long as the
         held-out ones liked; not so with callbacks, which follow one training. A PCA
         start stays where what was learned is not clearly better on the held-out rows.
         Without early stopping the loss on the training rows decides.
 
     validation_fraction : float, default=0.1
-        Share of the rows held out.
+        Share of the rows held out. Below 1000 rows there are as many folds as hold out
+        about twice that share each, from 2 to 10.
 
     n_iter_no_change : int, default=25
         Epochs without an improvement after which the training stops.
@@ -293,10 +293,6 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
             )
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
-        architecture = self._architecture(table)
-        is_linear = architecture.spec.starts_linear
-        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
-
         def make_module(
             encoder: nn.Module,
             decoder: nn.Module,
@@ -311,26 +307,16 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
                 loss,
                 center=columns.center,
                 scale=columns.scale,
-                corruption=self._make_corruption(x, columns, architecture.image_shape),
+                corruption=self._make_corruption(x, columns),
             )
 
-        return Design(
-            columns=self._columns(table) if columns is None else columns,
-            architecture=architecture,
-            loss=LOSSES[self.loss](),
-            start=PCAStart(self.n_components) if is_linear else RandomStart(),
-            make_module=make_module,
-            recipe=self._recipe(architecture, rate),
-            renew=self._renew,
-        )
+        return self._reconstruction(table, columns, make_module, renew=self._renew)
 
     def _renew(self, module: Autoencoder) -> None:
         if isinstance(module.corruption, Corruption):
             module.corruption.level = self.corruption_level
 
-    def _make_corruption(
-        self, x: Tensor, columns: Columns, image_shape: ImageShape | None
-    ) -> nn.Module:
+    def _make_corruption(self, x: Tensor, columns: Columns) -> nn.Module:
         """The corruption for standardised rows such as x (n, d)."""
         level = self.corruption_level
         if self.corruption == "gaussian":
@@ -342,6 +328,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         if self.corruption == "swap":
             return SwapCorruption(level)
         if self.corruption == "block":
+            spec = NetworkSpec.of(self.get_params(deep=False))
+            image_shape = spec.images_of(x.shape[1])
             assert image_shape is not None  # _validate_params has seen to it
             return BlockCorruption(level, x.mean(dim=0), image_shape)
         return CallableCorruption(self.corruption, columns.center, columns.scale)

@@ -110,14 +110,15 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     early_stopping : bool, default=True
         Hold out ``validation_fraction`` of the rows, keep the weights with the lowest
         loss on them, and stop after ``n_iter_no_change`` epochs without a lower one.
-        Below 1000 rows the best epoch is found by 5-fold cross-validation instead, and
+        Below 1000 rows the best epoch is found by cross-validation instead, and
         on all tables below 10,000 rows a last training, on all rows, is as long as the
         held-out ones liked; not so with callbacks, which follow one training. A linear
         start stays where what was learned is not clearly better on the held-out rows.
         Without early stopping the loss on the training rows decides.
 
     validation_fraction : float, default=0.1
-        Share of the rows held out.
+        Share of the rows held out. Below 1000 rows there are as many folds as hold out
+        about twice that share each, from 2 to 10.
 
     n_iter_no_change : int, default=25
         Epochs without an improvement after which the training stops.

@@ -26,6 +26,7 @@ LENGTHENING = 1.4
 
 # Tables shorter than that are cross-validated.
 SMALL_TABLE = 1000
+MOST_FOLDS = 10
 
 # Posteriors of images are narrow: an encoder that steps past them learns nothing.
 VARIATIONAL_PIXEL_LEARNING_RATE = 2e-3
@@ -88,7 +89,8 @@ def n_epochs_on_all_rows(best_epoch: int) -> int:
 
 def n_folds(validation_fraction: float) -> int:
     """Folds of a short table: each holds out twice the share that others hold out."""
-    return max(2, round(0.5 / validation_fraction))
+    # Each fold is a training: a small share must not make hundreds of them.
+    return min(MOST_FOLDS, max(2, round(0.5 / validation_fraction)))
 
 
 def n_validation_rows(n_samples: int, validation_fraction: float) -> int:

@@ -20,6 +20,7 @@ from torch import nn
 from sklearn_ae import EncoderDecoderRegressor
 from sklearn_ae._networks.linear import RegressionStart
 from sklearn_ae._networks.modules import Anchored
+from sklearn_ae._tables import rows as _rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -676,3 +677,65 @@ def test_unfitted_regressor_says_so(pairs):
 def test_divergence_is_told(pairs):
     with pytest.raises(ValueError, match="diverged"):
         EncoderDecoderRegressor(3, **{**QUICK, "learning_rate_init": 1e6}).fit(*pairs)
+
+
+# Long tables, and tables in parts -----------------------------------------------------
+
+
+class Lazy:
+    """What h5py and zarr have in common: shape, dtype and slices."""
+
+    def __init__(self, X):
+        self.X, self.shape, self.dtype = X, X.shape, X.dtype
+        self.n_read = 0
+
+    def __getitem__(self, rows):
+        block = self.X[rows]
+        self.n_read = max(self.n_read, len(block))
+        return block
+
+
+@pytest.fixture
+def many_pairs():
+    X = np.random.default_rng(0).normal(size=(1500, 4))
+    return X, np.c_[X[:, 0] + X[:, 1], X[:, 2] ** 2]
+
+
+def test_a_long_table_is_read_in_blocks(monkeypatch, many_pairs):
+    monkeypatch.setattr(_rows, "RESIDENT_SIZE", 1000)
+    monkeypatch.setattr(_rows, "_BLOCK_SIZE", 400)
+    monkeypatch.setattr(_rows, "_BUFFER_SIZE", 1600)
+    monkeypatch.setattr(_rows, "_SAMPLE_SIZE", 2400)
+    monkeypatch.setattr(_rows, "_CHUNK_BYTES", 4096)
+    X, Y = many_pairs
+    lazy = Lazy(X)
+    regressor = EncoderDecoderRegressor(2, max_iter=5).fit(lazy, Y)
+    assert lazy.n_read < len(X) / 2
+    linear = Ridge().fit(X, Y)
+    assert regressor.score(X, Y) > linear.score(X, Y) - 0.05
+
+
+def test_a_long_table_needs_its_targets(monkeypatch, many_pairs):
+    monkeypatch.setattr(_rows, "RESIDENT_SIZE", 1000)
+    X, Y = many_pairs
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        EncoderDecoderRegressor(2).fit(Lazy(X), None)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        EncoderDecoderRegressor(2).fit(Lazy(X), Y[:-1])
+
+
+def test_passes_learn_what_a_fit_learns(many_pairs):
+    X, Y = many_pairs
+    regressor = EncoderDecoderRegressor(2).partial_fit(X, Y)
+    first = regressor.score(X, Y)
+    for _ in range(15):
+        regressor.partial_fit(X, Y)
+    assert regressor.n_iter_ == 16
+    assert regressor.score(X, Y) > first
+
+
+def test_a_pass_has_as_many_targets_as_the_first(many_pairs):
+    X, Y = many_pairs
+    regressor = EncoderDecoderRegressor(2).partial_fit(X, Y)
+    with pytest.raises(ValueError, match="y has 1 columns"):
+        regressor.partial_fit(X, Y[:, :1])

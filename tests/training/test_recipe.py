@@ -58,3 +58,11 @@ def test_all_rows_are_trained_on_for_a_little_longer(best_epoch):
 @given(st.integers(2, 10**6), st.floats(0.01, 0.99))
 def test_some_rows_are_held_out_and_some_are_left(n, fraction):
     assert 1 <= _recipe.n_validation_rows(n, fraction) <= n - 1
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [(0.1, 5), (0.25, 2), (0.9, 2), (0.05, 10), (1e-6, 10)],
+)
+def test_folds_hold_out_twice_the_share_and_are_not_many(fraction, expected):
+    assert _recipe.n_folds(fraction) == expected
