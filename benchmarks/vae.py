@@ -41,7 +41,7 @@ from benchmarks._pythae import as_transformer, train_pythae
 from benchmarks.datasets import Table, find_tables, load_tables, select_names
 from sklearn_ae import AutoencoderTransformer, VAETransformer
 from sklearn_ae._inference.marginals import match_columns
-from sklearn_ae._networks.modules import ACTIVATIONS
+from sklearn_ae._networks.activations import ACTIVATIONS
 from sklearn_ae.datasets import load_mnist
 
 Array = NDArray[Any]

@@ -1,17 +1,19 @@
 """What the estimators that reconstruct their rows share: the way there and back."""
 
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import check_array, check_scalar
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from .._inference.inference import MOST_PRODUCTS, Encoded, Inference, Refined
 from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES
-from .._networks.modules import Autoencoder, over_blocks
+from .._networks.modules import Autoencoder
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
 from .._training import recipe
@@ -22,6 +24,11 @@ from .design import Design, MakeModule
 
 class BaseAutoencoder(BaseEncoderDecoder):
     """Common part of the estimators that reconstruct the rows they are given."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseEncoderDecoder._parameter_constraints,
+        "inference": [StrOptions({"auto", "refined", "encoder"})],
+    }
 
     reconstruction_err_: float
     _latent_density: LatentDensity
@@ -82,6 +89,16 @@ class BaseAutoencoder(BaseEncoderDecoder):
             **changes,
         )
 
+    def _make_inference(self, architecture: Architecture) -> Inference:
+        """What is asked for, or of "auto" what pays within a millisecond per row."""
+        is_quick = (
+            architecture.is_dense
+            and self.n_components * architecture.n_products <= MOST_PRODUCTS
+        )
+        if self.inference == "refined" or (self.inference == "auto" and is_quick):
+            return Refined()
+        return Encoded()
+
     def _reconstruction(
         self,
         table: FitTable,
@@ -100,6 +117,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             start=PCAStart(self.n_components) if is_linear else RandomStart(),
             make_module=make_module,
             recipe=self._recipe(architecture, rate),
+            inference=self._make_inference(architecture),
             **changes,
         )
 
@@ -113,17 +131,22 @@ class BaseAutoencoder(BaseEncoderDecoder):
         self,
         module: Autoencoder,
         x: Tensor,
+        z: Tensor,
         error: float,
         random_state: np.random.RandomState,
     ) -> None:
         self.reconstruction_err_ = error
-        self._set_latent_density(module, x, random_state)
+        self._set_latent_density(module, x, z, random_state)
 
     def _set_latent_density(
-        self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
+        self,
+        module: Autoencoder,
+        x: Tensor,
+        z: Tensor,
+        random_state: np.random.RandomState,
     ) -> None:
         """What `sample` draws latents from."""
-        Z = over_blocks(module, module.encode, x).cpu().numpy().astype(np.float64)
+        Z = z.cpu().numpy().astype(np.float64)
         self._latent_density = self._density_of(Z, random_state)
 
     def _density_of(
@@ -195,7 +218,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Equal to ``inverse_transform(transform(X))``.
         """
-        return self._on_rows(X, "forward")
+        return self._on_rows(X, "reconstruct")
 
     def sample(self, n_samples=1, random_state=None):
         """Draw new rows: latents from their fitted density, decoded.

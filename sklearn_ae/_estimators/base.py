@@ -8,7 +8,9 @@ An estimator has its parameters, and says which objects its fit is made of: the 
 
 import contextlib
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -21,9 +23,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._inference.compute import compute
+from .._inference.inference import Inference, usable
+from .._networks.activations import ACTIVATIONS
 from .._networks.architecture import Architecture, NetworkSpec, check_sizes
 from .._networks.losses import LOSSES, SquaredError
-from .._networks.modules import ACTIVATIONS, Anchored, Autoencoder, over_blocks
+from .._networks.modules import Anchored, Autoencoder, over_blocks
 from .._tables.checks import validate_rows
 from .._tables.columns import Columns
 from .._tables.loading import Rows
@@ -102,6 +106,7 @@ class BaseEncoderDecoder(
     history_: Any
     loss_curve_: list[float]
     validation_loss_curve_: list[float] | None
+    _inference: Inference
     _spec: NetworkSpec  # that the networks were made for
     _moments: tuple[dict[str, Any], Tensor] | None  # and the order of their columns
 
@@ -127,10 +132,11 @@ class BaseEncoderDecoder(
         self,
         module: Autoencoder,
         x: Tensor,
+        z: Tensor,
         error: float,
         random_state: np.random.RandomState,
     ) -> None:
-        """Attributes of the estimator's own, for the error of its rows (n, d)."""
+        """Attributes of the estimator's own, for rows (n, d), latents and error."""
         raise NotImplementedError
 
     # Fitting --------------------------------------------------------------------------
@@ -180,18 +186,20 @@ class BaseEncoderDecoder(
                 networks, rows = design.begin(
                     X, random_state, device, seed, plan.n_valid
                 )
+            inference = usable(design.inference, networks.module, rows.x)
+            objective = design.objective.judging_by(inference)
             with self._generators(networks.module, seed, device):
                 result = find_weights(
-                    networks, rows, plan, design.recipe, design.objective, seed
+                    networks, rows, plan, design.recipe, objective, seed
                 )
             module = networks.module
+            x, z = self._training_latents(module, rows, inference)
             # Latents of the last fit, and those of PCA, have their axes already.
             is_start = goes_on or isinstance(module.encoder, Anchored)
             if module.is_own and not (result.best_epoch == 0 and is_start):
-                with enough_threads(module, block_rows(module.row_size)):
-                    design.align(module, rows.x)
+                z = design.align(module, x, z)
         self._record(result, networks.n_epochs, goes_on)
-        self._set_fitted(networks, rows, random_state)
+        self._set_fitted(networks, rows.order, x, z, inference, random_state)
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
 
     def _train_one_pass(
@@ -211,13 +219,16 @@ class BaseEncoderDecoder(
                 networks.moments, networks.history = moments, self.history_
             else:
                 networks, rows = design.begin(X, random_state, device, seed)
+            inference = usable(design.inference, networks.module, rows.x)
+            objective = design.objective.judging_by(inference)
             with self._generators(networks.module, seed, device):
-                loss = pass_over(networks, rows, design.recipe, design.objective, seed)
+                loss = pass_over(networks, rows, design.recipe, objective, seed)
+            x, z = self._training_latents(networks.module, rows, inference)
         self.history_ = networks.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
-        self._set_fitted(networks, rows, random_state)
+        self._set_fitted(networks, rows.order, x, z, inference, random_state)
 
     def _plan(self, n_samples: int, goes_on: bool) -> Plan:
         if not self.early_stopping or self.max_iter == 0:
@@ -251,23 +262,53 @@ class BaseEncoderDecoder(
         self.loss_curve_ = result.loss_curve
         self.validation_loss_curve_ = result.validation_loss_curve
 
-    def _set_fitted(
-        self, networks: Networks, rows: Rows, random_state: np.random.RandomState
-    ) -> None:
-        """Attributes that follow from the networks and their training rows."""
-        module, x = networks.module, rows.x
+    def _training_latents(
+        self, module: Autoencoder, rows: Rows, inference: Inference
+    ) -> tuple[Tensor, Tensor]:
+        """Training rows by which the fit is described, with their latents."""
         module.eval()
+        x = inference.described(rows.x)
+        with (
+            steady_convolutions(x.device),
+            enough_threads(module, block_rows(module.row_size)),
+        ):
+            return x, over_blocks(module, partial(inference.latents, module), x)
+
+    def _set_fitted(
+        self,
+        networks: Networks,
+        order: Tensor,
+        x: Tensor,
+        z: Tensor,
+        inference: Inference,
+        random_state: np.random.RandomState,
+    ) -> None:
+        """Attributes that follow from the networks and training rows x (n, d)."""
+        module = networks.module
         self.module_ = module
         self.n_components_ = self.n_components
         self._spec = NetworkSpec.of(self.get_params(deep=False))
         moments = networks.moments
-        self._moments = None if moments is None else (moments, rows.order)
+        self._moments = None if moments is None else (moments, order)
+        self._inference = inference
         with steady_convolutions(x.device):
             with enough_threads(module, block_rows(module.row_size)):
-                errors = over_blocks(module, module.reconstruction_error, x)  # (n,)
+                errors = torch.cat(
+                    [
+                        inference.errors(module, *block)
+                        for block in zip(
+                            *(
+                                part.split(block_rows(module.row_size))
+                                for part in (x, z)
+                            ),
+                            strict=True,
+                        )
+                    ]
+                )  # (n,)
             error = errors.double().mean() * module.loss_scale
-            self._describe(module, x, error.item(), random_state)
-            module.put_columns_back(rows.order)
+            self._describe(module, x, z, error.item(), random_state)
+            self._inference = inference.remembering(module, x, z)
+            module.put_columns_back(order)
 
     def _warn_if_cut_short(
         self, result: TrainingResult, n_epochs_usual: int, goes_on: bool
@@ -327,7 +368,9 @@ class BaseEncoderDecoder(
         return self._on_rows(X, "transform")
 
     def _on_rows(self, X: Any, method: str) -> np.ndarray:
-        return self._compute(method, self._validate_new_rows(X))
+        """What the inference says of the rows by one of its methods."""
+        X = self._validate_new_rows(X)
+        return self._compute(getattr(self._inference, method), X)
 
     def _validate_new_rows(self, X: Any) -> np.ndarray | Table:
         check_is_fitted(self)
@@ -335,12 +378,11 @@ class BaseEncoderDecoder(
 
     def _compute(
         self,
-        method: str,
+        function: str | Callable[..., Tensor],
         X: np.ndarray | Table,
-        *args: Tensor,
-        n_block: int | None = None,
+        *args: Any,
     ) -> np.ndarray:
-        return compute(self.module_, method, X, *args, n_block=n_block)
+        return compute(self.module_, function, X, *args)
 
     @property
     def _n_features_out(self) -> int:

@@ -88,6 +88,13 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Strength of the corruption: standard deviations for "gaussian", a fraction
         between 0 and 1 for the others; a function sees nothing of it.
 
+    inference : {"auto", "refined", "encoder"}, default="auto"
+        Which latents a row is given. "encoder" takes one pass of the encoder: a guess.
+        "refined" goes on from there to those from which the decoder gives the row
+        best, as PCA's projection does: the reconstruction is never worse, and a row
+        costs more. "auto" is "refined" where that takes less than about a millisecond
+        per row, with the package's own dense networks, and else "encoder".
+
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
         random one, less from PCA where a layer is wider than 256, and a tenth of that
@@ -238,6 +245,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         image_shape=None,
         corruption="gaussian",
         corruption_level=0.3,
+        inference="auto",
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
@@ -263,6 +271,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.image_shape = image_shape
         self.corruption = corruption
         self.corruption_level = corruption_level
+        self.inference = inference
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size

@@ -10,10 +10,11 @@ import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from .._inference.inference import Encoded, Inference
 from .._inference.latents import principal_axes
 from .._networks.architecture import Architecture
 from .._networks.losses import SquaredError
-from .._networks.modules import Autoencoder, over_blocks
+from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, Start
 from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows
@@ -28,10 +29,11 @@ from .._utils.random import SEED_LIMIT
 MakeModule = Callable[..., Autoencoder]
 
 
-def turn_to_principal_axes(module: Autoencoder, x: Tensor) -> None:
-    """Turn the latent axes into ones that can be compared between fits."""
-    rotation, shift = principal_axes(over_blocks(module, module.encode, x), x)
-    module.rotate(rotation.to(module.dtype), shift.to(module.dtype))
+def turn_to_principal_axes(module: Autoencoder, x: Tensor, z: Tensor) -> Tensor:
+    """Turn the axes of the latents z (n, k) into ones to compare between fits."""
+    rotation, shift = (part.to(module.dtype) for part in principal_axes(z, x))
+    module.rotate(rotation, shift)
+    return (z - shift) @ rotation
 
 
 def leave(module: Autoencoder) -> None:
@@ -66,8 +68,12 @@ class Design:
     objective : Objective
         What steps, and what judges.
 
+    inference : Inference
+        Which latents a row is given.
+
     align : callable
-        Turns the latents of a trained module into ones that can be read.
+        ``align(module, x, z)``: turns the latents of a trained module into ones that
+        can be read, and gives those of the rows x in their new axes.
 
     renew : callable
         Lets a module that goes on training follow parameters that have changed.
@@ -80,7 +86,8 @@ class Design:
     make_module: MakeModule
     recipe: Recipe
     objective: Objective = field(default_factory=Objective)
-    align: Callable[[Autoencoder, Tensor], None] = turn_to_principal_axes
+    inference: Inference = field(default_factory=Encoded)
+    align: Callable[[Autoencoder, Tensor, Tensor], Tensor] = turn_to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
 
     def find_paths(

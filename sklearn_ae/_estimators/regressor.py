@@ -418,6 +418,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         self,
         module: Autoencoder,
         x: Tensor,
+        z: Tensor,
         error: float,
         random_state: np.random.RandomState,
     ) -> None:
@@ -440,7 +441,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
             (float64 unless X is float32); with ``loss="log_loss"`` probabilities
             between 0 and 1.
         """
-        Y = self._on_rows(X, "forward")
+        Y = self._compute("forward", self._validate_new_rows(X))
         return Y[:, 0] if self._is_flat else Y
 
     def _validate_new_rows(self, X: Any) -> np.ndarray | Table:

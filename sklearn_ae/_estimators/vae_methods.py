@@ -4,11 +4,17 @@ from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
-from sklearn.utils import check_consistent_length, check_scalar
+from sklearn.utils import Bunch, check_consistent_length, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.latents import PATHS
-from .._inference.posterior import Draws, bound, draw_latents, log_density
+from .._inference.posterior import (
+    Draws,
+    bound_and_kl,
+    draw_latents,
+    log_density,
+    mean_and_factor,
+)
 from .._inference.priors import AggregatedPosterior, Exemplars, Prior, StandardNormal
 from .._inference.sampling import Sampler
 from .._networks.losses import NoiseScale
@@ -100,10 +106,13 @@ class FittedVAE(BaseAutoencoder):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Equal to ``inverse_transform(transform(X))``.
         """
-        return self._on_rows(X, "forward", y)
+        return self._on_rows(X, "reconstruct", y)
 
-    def posterior(self, X, y=None):
+    def posterior(self, X, y=None, *, return_cov=False):
         """Return mean and standard deviation of each row's posterior.
+
+        With refined inference it is the normal distribution at the mode of
+        p(z | x) with the curvature there; else what the encoder gives.
 
         Parameters
         ----------
@@ -113,6 +122,10 @@ class FittedVAE(BaseAutoencoder):
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             The rows' conditions, where the model is conditional; ignored otherwise.
 
+        return_cov : bool, default=False
+            Whether to give covariances of the latents instead of their standard
+            deviations.
+
         Returns
         -------
         mean : ndarray of shape (n_samples, n_components)
@@ -120,9 +133,19 @@ class FittedVAE(BaseAutoencoder):
 
         std : ndarray of shape (n_samples, n_components)
             Standard deviations; the prior's are 1.
+
+        cov : ndarray of shape (n_samples, n_components, n_components)
+            Covariances, with ``return_cov=True`` and in place of ``std``.
         """
-        both = self._on_rows(X, "posterior_moments", y)
-        return both[:, : self.n_components_], both[:, self.n_components_ :]
+        mean, factor = self._mean_and_factor(X, y)
+        if return_cov:
+            return mean, factor @ factor.swapaxes(1, 2)
+        return mean, np.sqrt(np.square(factor).sum(axis=2))
+
+    def _mean_and_factor(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        X = self._validate_new_rows(X, y)
+        both = self._compute(mean_and_factor, X, self._inference)  # (n, 1 + k, k)
+        return both[:, 0], both[:, 1:]
 
     def sample_posterior(self, X, n_samples=1, random_state=None, *, y=None):
         """Draw latents of each row from its posterior.
@@ -147,8 +170,8 @@ class FittedVAE(BaseAutoencoder):
             One set of latents after the other; `inverse_transform` takes each.
         """
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        mean, std = self.posterior(X, y)
-        return draw_latents(mean, std, n_samples, self._generator(random_state))
+        mean, factor = self._mean_and_factor(X, y)
+        return draw_latents(mean, factor, n_samples, self._generator(random_state))
 
     def sample(
         self,
@@ -252,8 +275,8 @@ class FittedVAE(BaseAutoencoder):
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         if path not in PATHS:
             raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
-        start = self._on_rows(X_start, "transform", y)
-        end = self._on_rows(X_end, "transform", y)
+        start = self.transform(X_start, y)
+        end = self.transform(X_end, y)
         if len(start) != len(end):
             raise ValueError(
                 f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
@@ -304,7 +327,7 @@ class FittedVAE(BaseAutoencoder):
         X = self._validate_new_rows(X, y)
         prior = self._prior(prior)
         draws = self._draws(n_samples, random_state, prior.width)
-        return log_density(self._compute, X, draws, prior)
+        return self._compute(log_density, X, self._inference, draws, prior)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`: higher is better, for model selection.
@@ -357,7 +380,11 @@ class FittedVAE(BaseAutoencoder):
                 KL divergence of each latent's posterior from the prior.
         """
         X = self._validate_new_rows(X, y)
-        return bound(self._compute, X, self._draws(n_samples, random_state))
+        draws = self._draws(n_samples, random_state)
+        parts = self._compute(bound_and_kl, X, self._inference, draws)  # (n, 1 + k)
+        reconstruction, kl = parts[:, 0], parts[:, 1:]
+        elbo = reconstruction - kl.sum(axis=1)
+        return Bunch(elbo=elbo, reconstruction=reconstruction, kl=kl)
 
     # What the methods share -----------------------------------------------------------
 
@@ -377,7 +404,8 @@ class FittedVAE(BaseAutoencoder):
         return beside(X, conditions.encode(y, len(X), X.dtype))  # (n, d + m)
 
     def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
-        return self._compute(method, self._validate_new_rows(X, y))
+        X = self._validate_new_rows(X, y)
+        return self._compute(getattr(self._inference, method), X)
 
     def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         return self._beside_conditions(super()._validate_new_rows(X), y)

@@ -1,5 +1,7 @@
-"""A module's methods on rows, block by block, in the precision of the rows."""
+"""Functions of rows that go through a module, block by block, in the rows' precision."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,15 +17,15 @@ from .precision import in_precision_of
 
 def compute(
     module: Autoencoder,
-    method: str,
+    function: str | Callable[..., Tensor],
     X: np.ndarray | Table,
     *args: Any,
     n_block: int | None = None,
 ) -> np.ndarray:
-    """Let a method of the module walk over X in blocks; keep X's dtype.
+    """Let a method of the module, or a function of it, walk over X in blocks.
 
     It takes the arguments beside each block: tensors where the module is, others as
-    they are.
+    they are. The result has the dtype of X.
 
     On a CPU the arithmetic has the precision of X too: with float64 in, the result does
     not depend on how rows are put together into blocks.
@@ -34,6 +36,11 @@ def compute(
     device = module.center.device
     args = tuple(arg.to(device) if isinstance(arg, Tensor) else arg for arg in args)
     n_block = n_block or block_rows(module.row_size)
+    of_rows = (
+        getattr(module, function)
+        if isinstance(function, str)
+        else partial(function, module)
+    )
     result = np.empty(0, dtype=X.dtype)
     with (
         torch.inference_mode(),
@@ -42,7 +49,7 @@ def compute(
     ):
         for rows in gen_batches(len(X), n_block):
             block = as_tensor(X[rows]).to(device)
-            output = getattr(module, method)(block, *args).cpu().numpy()
+            output = of_rows(block, *args).cpu().numpy()
             if len(output) == len(X):
                 return output.astype(X.dtype, copy=False)
             if len(result) == 0:

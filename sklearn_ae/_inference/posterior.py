@@ -1,26 +1,23 @@
 """What posteriors tell: draws of latents, and the density of rows and its bound.
 
-New rows go through the module as the estimator lets them: ``compute(method, X, *args,
-n_block=n)`` walks over X with a method of the module, n rows at a time.
-
 Shapes: n rows, k latents, S draws.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.utils import Bunch
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._networks.modules import over_blocks
 from .._networks.variational import VariationalAutoencoder
-from .._tables.rows import Table, block_rows
+from .._tables.rows import block_rows
+from .gaussians import DiagonalGaussians, Gaussians
+from .inference import Encoded, Inference, log_mean_weight
 from .priors import Prior
-
-Compute = Callable[..., np.ndarray]
 
 # Entries of an array (draws, rows, features) that are held at a time, and the draws
 # that are taken at once.
@@ -53,38 +50,86 @@ class Draws:
 
 
 def log_density(
-    compute: Compute, X: np.ndarray | Table, draws: Draws, prior: Prior
-) -> np.ndarray:
-    """Importance-weighted estimate of each row's log-density: (n,) in nats."""
-    total = np.full(len(X), -np.inf)  # log of the sum of the weights
+    module: VariationalAutoencoder,
+    X: Tensor,
+    inference: Inference,
+    draws: Draws,
+    prior: Prior,
+) -> Tensor:
+    """Importance-weighted estimate of each row's log-density: (n,) in nats.
+
+    log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound in
+    expectation that rises to log p(x) with S, and that is exact for any S where q is
+    the true posterior.
+    """
+    x = module.standardize(X)
+    posterior = inference.posterior(module, x)
+    total = torch.full_like(x[:, 0], -math.inf, dtype=torch.float64)
     for eps, n_block in draws:
-        part = compute("log_density", X, eps, prior.log_ratio, n_block=n_block)
-        np.logaddexp(total, part + math.log(len(eps)), out=total)
-    return (total - math.log(draws.n_samples)).astype(X.dtype)
+        eps = eps.to(x)
+        parts = [
+            log_mean_weight(module, x[rows], posterior.of(rows), eps, prior)
+            for rows in gen_batches(len(x), n_block)
+        ]
+        part = torch.cat(parts).double() + math.log(len(eps))
+        total = torch.logaddexp(total, part)  # log of the sum of the weights
+    return total - math.log(draws.n_samples) + module.log_volume
 
 
-def bound(compute: Compute, X: np.ndarray | Table, draws: Draws) -> Bunch:
-    """The evidence lower bound of each row, and its parts, in nats."""
-    reconstruction = np.zeros(len(X))
+def bound_and_kl(
+    module: VariationalAutoencoder, X: Tensor, inference: Inference, draws: Draws
+) -> Tensor:
+    """The reconstruction term of each row's bound, and its divergences: (n, 1 + k).
+
+    Of the posterior that the inference finds, or of the encoder's where that has the
+    higher bound.
+    """
+    x = module.standardize(X)
+    found = inference.posterior(module, x)
+    best = _parts_of_bound(module, x, found, draws)
+    if isinstance(found, DiagonalGaussians):
+        return best
+    encoded = _parts_of_bound(module, x, Encoded().posterior(module, x), draws)
+    is_better = _elbo(encoded) > _elbo(best)
+    return torch.where(is_better[:, None], encoded, best)
+
+
+def _parts_of_bound(
+    module: VariationalAutoencoder, x: Tensor, posterior: Gaussians, draws: Draws
+) -> Tensor:
+    total = torch.zeros_like(x[:, 0])
     for eps, n_block in draws:
-        part = compute("expected_log_likelihood", X, eps, n_block=n_block)
-        reconstruction += len(eps) / draws.n_samples * part
-    kl = compute("kl_divergences", X)  # (n, k)
-    reconstruction = reconstruction.astype(X.dtype)
-    return Bunch(
-        elbo=reconstruction - kl.sum(axis=1), reconstruction=reconstruction, kl=kl
-    )
+        eps = eps.to(x)
+        parts = [
+            module.log_likelihood(posterior.of(rows).draw(eps), x[rows]).sum(dim=0)
+            for rows in gen_batches(len(x), n_block)
+        ]
+        total += torch.cat(parts)
+    reconstruction = total / draws.n_samples + module.log_volume
+    return torch.cat([reconstruction[:, None], posterior.kl], dim=1)
+
+
+def _elbo(parts: Tensor) -> Tensor:
+    return parts[:, 0] - parts[:, 1:].sum(dim=1)
+
+
+def mean_and_factor(
+    module: VariationalAutoencoder, X: Tensor, inference: Inference
+) -> Tensor:
+    """Means of the posteriors, and factors of their covariances: (n, 1 + k, k)."""
+    posterior = inference.posterior(module, module.standardize(X))
+    return torch.cat([posterior.mean[:, None], posterior.factor], dim=1)
 
 
 def draw_latents(
     mean: np.ndarray,
-    std: np.ndarray,
+    factor: np.ndarray,
     n_samples: int,
     random_state: np.random.RandomState,
 ) -> np.ndarray:
-    """Draws (n_samples, n, k) of posteriors with these moments (n, k)."""
-    eps = random_state.standard_normal((n_samples, *mean.shape))
-    return mean + std * eps.astype(mean.dtype)
+    """Draws (S, n, k) of posteriors with these means (n, k) and factors (n, k, k)."""
+    eps = random_state.standard_normal((n_samples, *mean.shape)).astype(mean.dtype)
+    return mean + np.einsum("nij,snj->sni", factor, eps)
 
 
 # Standardised rows of a fit -----------------------------------------------------------
@@ -96,11 +141,22 @@ def training_draws(
     n_rows: int,
     random_state: np.random.RandomState,
     generator: torch.Generator,
+    inference: Inference | None = None,
 ) -> np.ndarray:
     """A draw of the latents of each of at most n_rows of the rows x: (n_rows, k)."""
 
     def draw(rows: Tensor) -> Tensor:
-        return module.draw_posterior(module.drawn(rows, generator), generator)
+        rows = module.drawn(rows, generator)
+        if inference is None or isinstance(inference, Encoded):
+            return module.draw_posterior(rows, generator)
+        posterior = inference.posterior(module, rows)
+        eps = torch.randn(
+            (1, *posterior.mean.shape),
+            dtype=rows.dtype,
+            device=rows.device,
+            generator=generator,
+        )
+        return posterior.draw(eps)[0]
 
     rows = _some_rows(x, n_rows, random_state)
     Z = over_blocks(module, draw, rows, block_rows(module.loss_size))
@@ -113,11 +169,14 @@ def training_moments(
     n_rows: int,
     random_state: np.random.RandomState,
     generator: torch.Generator,
+    inference: Inference | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of at most n_rows posteriors: 2 of (n_rows, k)."""
+    inference = Encoded() if inference is None else inference
 
     def moments(rows: Tensor) -> Tensor:
-        return module.moments(module.drawn(rows, generator))
+        posterior = inference.posterior(module, module.drawn(rows, generator))
+        return torch.cat([posterior.mean, posterior.std], dim=1)
 
     both = over_blocks(module, moments, _some_rows(x, n_rows, random_state))
     mean, std = np.split(both.cpu().numpy(), 2, axis=1)

@@ -1,5 +1,6 @@
 """Which networks are asked for, and how they are built for the rows of a fit."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .activations import ACTIVATIONS
 from .build import Network, anchor, check_own_network, make_own_network, start_at
 from .images import (
     ConvolutionalDecoder,
@@ -19,7 +21,7 @@ from .images import (
     check_image_shape,
 )
 from .losses import SquaredError
-from .modules import ACTIVATIONS, MLP, OwnNetwork
+from .modules import MLP, OwnNetwork
 from .sizes import channels, channels_with_skips, hidden_layer_sizes
 from .starts import LinearPaths
 
@@ -181,6 +183,20 @@ class Architecture:
                 f"encoder={spec.encoder!r} and decoder={spec.decoder!r}."
             )
         return is_possible and bool(spec.skip_connections)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the decoder is an MLP of the package's."""
+        is_mlp = self.target_shape is None or not self._sizes(1, self.target_shape)
+        return is_mlp and self.spec.decoder is None
+
+    @property
+    def n_products(self) -> int:
+        """Multiplications of a pass through a dense decoder."""
+        n_latents = self.spec.n_components + self.n_conditions
+        sizes = self._sizes(self.n_outputs, self.target_shape)
+        widths = [n_latents, *sizes[::-1], self.n_outputs]
+        return sum(n * m for n, m in itertools.pairwise(widths))
 
     @property
     def widest_layer(self) -> int:

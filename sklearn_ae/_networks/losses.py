@@ -40,6 +40,26 @@ class SquaredError:
         loss = torch.dot(flat, flat) / flat.numel()
         return loss, difference.mul_(2.0 / flat.numel())
 
+    def entries(self, output: Tensor, x: Tensor) -> Tensor:
+        """The loss of each entry (..., d), whose mean over a row is its error."""
+        return (output - x).square()
+
+    def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Slope of each entry's loss in the output (..., d), and its curvature.
+
+        The curvature, which broadcasts with the slope, is never negative: with it the
+        Hessian is that of Gauss and Newton.
+        """
+        return 2.0 * (output - x), output.new_tensor(2.0)
+
+    def precision(self, log_sigma: Tensor) -> Tensor:
+        """What -log p(x) multiplies the entries by, constants aside: () or (d,)."""
+        return 0.5 * torch.exp(-2.0 * log_sigma)
+
+    def information(self, output: Tensor, log_sigma: Tensor) -> Tensor:
+        """Fisher's information of each output (..., d), or what broadcasts to it."""
+        return torch.exp(-2.0 * log_sigma)
+
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
         """log p(x) of each row; log_sigma is that of all columns () or of each (d,)."""
         n_equal = x.shape[-1] // log_sigma.numel()
@@ -78,6 +98,8 @@ class AbsoluteError(SquaredError):
     """Absolute error, that is a Laplace likelihood with scale b."""
 
     scale_power = 1
+    # Distances shorter than this share of the row's mean count as if they were it.
+    LEAST_SHARE = 1e-2
 
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         return (output - x).abs().mean(dim=-1)  # (..., d) -> (...)
@@ -88,6 +110,22 @@ class AbsoluteError(SquaredError):
         difference = output.sub_(x)
         loss = difference.abs().mean()
         return loss, difference.sign_().div_(difference.numel())
+
+    def entries(self, output: Tensor, x: Tensor) -> Tensor:
+        return (output - x).abs()
+
+    def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        # Weighted squares that touch the distances from above: Lawson's reweighting.
+        # Near zero, where they would be infinite, they are those of the row's mean.
+        difference = output - x
+        distances = difference.abs()
+        floor = self.LEAST_SHARE * distances.mean(dim=-1, keepdim=True)
+        distances = torch.maximum(distances, floor)
+        distances = distances.clamp(min=torch.finfo(output.dtype).tiny ** 0.5)
+        return difference / distances, 1.0 / distances
+
+    def precision(self, log_b: Tensor) -> Tensor:
+        return torch.exp(-log_b)
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_b: Tensor) -> Tensor:
         n_equal = x.shape[-1] // log_b.numel()
@@ -157,6 +195,20 @@ class LogLoss(SquaredError):
     ) -> tuple[Tensor, Tensor]:
         loss = F.binary_cross_entropy_with_logits(output, x)
         return loss, output.sigmoid_().sub_(x).div_(output.numel())
+
+    def entries(self, output: Tensor, x: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(output, x, reduction="none")
+
+    def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        p = torch.sigmoid(output)
+        return p - x, p * (1.0 - p)
+
+    def precision(self, log_sigma: Tensor) -> Tensor:
+        return torch.ones_like(log_sigma)
+
+    def information(self, output: Tensor, log_sigma: Tensor) -> Tensor:
+        p = torch.sigmoid(output)
+        return p * (1.0 - p)
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
         return _BernoulliLogLikelihood.apply(output, x)  # (..., d) -> (...)

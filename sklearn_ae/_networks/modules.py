@@ -13,20 +13,10 @@ from torch import Tensor, nn
 
 from .._tables.columns import Columns
 from .._tables.rows import block_rows
+from .activations import ACTIVATIONS
 from .corruptions import Corruption
 from .images import ConvolutionalNetwork, SkipDecoder
 from .losses import SquaredError
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "logistic": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-}
 
 
 def _float32(n_inputs: int, n_outputs: int) -> nn.Linear:
@@ -158,6 +148,19 @@ class Autoencoder(nn.Module):
     def is_conv(self) -> bool:
         """Whether both networks are the package's, and at least one is for images."""
         return self.is_own and not self.is_fast
+
+    @property
+    def row_weights(self) -> tuple[Tensor, float]:
+        """What weighs a row's loss against the squares of its latents, if these count.
+
+        Precision of the loss's entries () or (d,), and of the latents.
+        """
+        return torch.ones_like(self.scale.flatten()[0]), 0.0
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows without their conditions (n, d), and these (n, m), if there are any."""
+        n_features = len(self.center)
+        return x[..., :n_features], x[..., n_features:]
 
     def decayed_parameters(self) -> list[nn.Parameter]:
         """What weight decay applies to: weight matrices, but not the linear paths.
@@ -362,6 +365,14 @@ def map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
     for layer in _outer_layers(network, 0):
         layer.bias.add_(layer.weight @ shift)
         layer.weight.copy_(layer.weight @ rotation)
+
+
+def beside(rows: Tensor, conditions: Tensor) -> Tensor:
+    """Rows (..., n, .) with the conditions (n, m), if there are any, behind them."""
+    if conditions.shape[-1] == 0:
+        return rows
+    conditions = conditions.to(rows.dtype).expand(*rows.shape[:-1], -1)
+    return torch.cat([rows, conditions], dim=-1)
 
 
 @torch.no_grad()

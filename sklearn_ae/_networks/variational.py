@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .losses import SquaredError
-from .modules import Autoencoder, map_inputs, map_outputs
+from .modules import Autoencoder, beside, map_inputs, map_outputs
 
 LogRatio = Callable[[Tensor], Tensor]  # (..., k) -> (...)
 
@@ -98,6 +98,15 @@ class VariationalAutoencoder(Autoencoder):
         per_column = 0.5 * math.exp(-2.0 * self.MIN_LOG_NOISE)
         return len(self.center) * (per_column if self.loss_function.has_noise else 1.0)
 
+    @property
+    def row_weights(self) -> tuple[Tensor, float]:
+        """-log p(x, z), constants aside: the noise's precision, and the prior's."""
+        return self.loss_function.precision(self.log_noise), 1.0
+
+    def information(self, output: Tensor) -> Tensor:
+        """Fisher's information of the decoder's outputs (n, d), or what broadcasts."""
+        return self.loss_function.information(output, self.log_noise)
+
     # In the networks' units ------------------------------------------------------
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,13 +124,13 @@ class VariationalAutoencoder(Autoencoder):
 
     def log_likelihood(self, z: Tensor, x: Tensor) -> Tensor:
         """log p(x | z) with z (..., n, k): (..., n) in nats."""
-        target, conditions = self._parts(x)
-        output = self.decode(_beside(z, conditions))  # (..., n, d)
+        target, conditions = self.parts(x)
+        output = self.decode(beside(z, conditions))  # (..., n, d)
         return self.loss_function.log_likelihood(output, target, self.log_noise)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
-        target, conditions = self._parts(x)
-        output = self.decode(_beside(self.encode(x), conditions))
+        target, conditions = self.parts(x)
+        output = self.decode(beside(self.encode(x), conditions))
         return self.loss_function.error(output, target)  # (n,)
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -162,11 +171,11 @@ class VariationalAutoencoder(Autoencoder):
         """The rows, or where they are probabilities a draw of the binary ones."""
         if not self.binarize:
             return x
-        probabilities, conditions = self._parts(x)
+        probabilities, conditions = self.parts(x)
         uniform = torch.rand(
             probabilities.shape, dtype=x.dtype, device=x.device, generator=generator
         )
-        return _beside((uniform < probabilities).to(x.dtype), conditions)
+        return beside((uniform < probabilities).to(x.dtype), conditions)
 
     def draw_posterior(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """A draw of each row's latents, from the posterior of its bound: (n, k).
@@ -244,8 +253,8 @@ class VariationalAutoencoder(Autoencoder):
         return torch.ones_like(self.scale)
 
     def forward(self, X: Tensor) -> Tensor:
-        _, conditions = self._parts(X)
-        return self.inverse_transform(_beside(self.transform(X), conditions))
+        _, conditions = self.parts(X)
+        return self.inverse_transform(beside(self.transform(X), conditions))
 
     def score_samples(self, X: Tensor) -> Tensor:
         """The bound on each row's log-density in the data's units: (n,) in nats."""
@@ -279,11 +288,6 @@ class VariationalAutoencoder(Autoencoder):
         n_features = len(self.center)
         return -n_features * torch.log(self.scale) * self.loss_function.has_noise
 
-    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows without their conditions (n, d), and these (n, m)."""
-        n_features = len(self.center)
-        return x[..., :n_features], x[..., n_features:]
-
     # Latents one can read ------------------------------------------------------------
 
     @torch.no_grad()
@@ -305,14 +309,6 @@ class VariationalAutoencoder(Autoencoder):
             # Rows with conditions have their columns in place.
             back = torch.argsort(order[: len(self.noise)]).to(self.noise.device)
             self.noise.copy_(self.noise[back])
-
-
-def _beside(rows: Tensor, conditions: Tensor) -> Tensor:
-    """Rows (..., n, .) with the conditions (n, m), if there are any, behind them."""
-    if conditions.shape[-1] == 0:
-        return rows
-    conditions = conditions.to(rows.dtype).expand(*rows.shape[:-1], -1)
-    return torch.cat([rows, conditions], dim=-1)
 
 
 def _log_mean_exp(log_weights: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -76,6 +76,7 @@ def train(
     module = net.module_
     x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
+    x_compared = net.objective.inference.compared(module, x_watch, len(x_train))
     order = torch.Generator().manual_seed(seed)
     batches = make_batches(rows, options.batch_size, order)
     generator = generator or seeded_generator(seed, options.device)
@@ -85,8 +86,8 @@ def train(
         else Schedule(options.learning_rate, options.n_epochs * len(batches))
     )
 
-    def judge() -> Tensor:
-        return row_losses(module, x_watch, seed, objective=net.objective)  # (n,)
+    def judge(x: Tensor = x_compared) -> Tensor:
+        return row_losses(module, x, seed, objective=net.objective)  # (n,)
 
     first = best = _Candidate.of(module, judge(), epoch=0)
     nonsense = module.loss_of_nonsense
@@ -117,6 +118,10 @@ def train(
     ):
         trainer.run(batches, options.n_epochs, after_epoch, schedule)
         if x_valid is not None and options.starts_at_optimum:
+            if len(x_compared) < len(x_watch):
+                first, best = (
+                    c.judged_anew(module, judge, x_watch) for c in (first, best)
+                )
             best = best if is_clear_gain(first.losses - best.losses) else first
         module.load_state_dict(best.state)
         observer.train_end()
@@ -142,6 +147,13 @@ class _Candidate:
     def of(cls, module: Autoencoder, losses: Tensor, epoch: int) -> "_Candidate":
         state = {name: value.clone() for name, value in module.state_dict().items()}
         return cls(epoch, losses, state)
+
+    def judged_anew(
+        self, module: Autoencoder, judge: Callable[[Tensor], Tensor], x: Tensor
+    ) -> "_Candidate":
+        """The same weights with the losses of other rows; they are the module's then."""
+        module.load_state_dict(self.state)
+        return replace(self, losses=judge(x))
 
     @property
     def loss(self) -> float:

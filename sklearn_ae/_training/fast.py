@@ -15,29 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._networks.activations import DERIVATIVES
 from .._networks.modules import Anchored, Autoencoder
 from .._tables.rows import block_rows
 from .objectives import Objective
-
-_aten = torch.ops.aten
-
-# Activation: (forward of a, backward of (gradient, a, h)), where h = forward(a).
-_ACTIVATIONS: dict[type[nn.Module], tuple[Callable, Callable]] = {
-    nn.Identity: (lambda a: a, lambda g, a, h: g),
-    nn.Sigmoid: (torch.sigmoid, lambda g, a, h: _aten.sigmoid_backward.default(g, h)),
-    nn.Tanh: (torch.tanh, lambda g, a, h: _aten.tanh_backward.default(g, h)),
-    nn.ReLU: (torch.relu, lambda g, a, h: _aten.threshold_backward.default(g, h, 0)),
-    nn.LeakyReLU: (
-        nn.functional.leaky_relu,
-        lambda g, a, h: _aten.leaky_relu_backward.default(g, a, 0.01, False),
-    ),
-    nn.ELU: (
-        nn.functional.elu,
-        lambda g, a, h: _aten.elu_backward.default(g, 1.0, 1.0, 1.0, False, a),
-    ),
-    nn.GELU: (nn.functional.gelu, lambda g, a, h: _aten.gelu_backward.default(g, a)),
-    nn.SiLU: (nn.functional.silu, lambda g, a, h: _aten.silu_backward.default(g, a)),
-}
 
 
 class _Layer:
@@ -97,7 +78,7 @@ class FastNetwork:
             _Layer(layer, low) for layer in mlp if isinstance(layer, nn.Linear)
         ]
         activation = type(mlp[1]) if len(mlp) > 1 else nn.Identity
-        self.activate, self.activate_backward = _ACTIVATIONS[activation]
+        self.activate, self.activate_backward = DERIVATIVES[activation]
         self.parameter = mlp[0].weight
         self.dtype = self.parameter.dtype
         self.inner_dtype = self.dtype if low is None else low.dtype

@@ -5,11 +5,13 @@
 with the same noise on every call; by it epochs are compared and curves are drawn.
 """
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._inference.inference import Encoded, Inference
 from .._networks.modules import Autoencoder
 from .._tables.rows import block_rows
 from .._utils.device import as_global, seeded_generator
@@ -26,6 +28,15 @@ class Objective:
     # paths and can be taken part by part.
     is_of_rows = True
 
+    # What finds the latents of rows that are judged.
+    inference: Inference = Encoded()
+
+    def judging_by(self, inference: Inference) -> "Objective":
+        """The same objective, whose networks are used with this inference."""
+        judging = copy.copy(self)
+        judging.inference = inference.quick()
+        return judging
+
     def step_loss(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
     ) -> Tensor:
@@ -36,7 +47,7 @@ class Objective:
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         """The loss of each row (n,), whatever rows it comes with."""
-        return module.loss(x, generator)
+        return self.inference.losses(module, x, generator)
 
     def follow(self, module: Any, progress: float) -> None:
         """Told before every step what share of the schedule is done."""

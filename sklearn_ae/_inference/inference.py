@@ -1,0 +1,231 @@
+"""Which latents a row is given: the encoder's, or those from which it is decoded best.
+
+An inference looks at rows through a module and keeps nothing of them; what it
+remembers are latents of training rows, to start from.
+
+Shapes: n rows, d features, k latents, m numbers of conditions, a remembered latents.
+"""
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .._networks.modules import Autoencoder, beside
+from .._networks.variational import VariationalAutoencoder
+from .gaussians import DiagonalGaussians, FullGaussians, Gaussians
+from .priors import Prior
+from .projection import information, project
+from .tangents import tangent_map
+
+# Up to so many latents, the way to the nearest point may lead over a hill: a second
+# start pays, and costs little.
+MOST_LATENTS_OF_TWO_STARTS = 4
+N_REMEMBERED = 512
+# Multiplications of a Jacobian up to which a row is projected within a millisecond.
+MOST_PRODUCTS = 4_000_000
+# Rows by which networks are compared, where a quarter of the time allows no more, and
+# draws for each where the bound is what counts.
+_LEAST_COMPARED = 500
+_DRAWS_TO_COMPARE = 8
+# Training rows that tell a fit's error, axes and density.
+_MOST_DESCRIBED = 10_000
+
+
+class Inference(ABC):
+    """Which latents a row is given, and what follows from them."""
+
+    @abstractmethod
+    def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
+        """Of standardised rows (n, d + m): (n, k)."""
+
+    @abstractmethod
+    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        """Of each row's latents, where they have a prior."""
+
+    def remembering(self, module: Autoencoder, x: Tensor, z: Tensor) -> "Inference":
+        """The same, with what it needs of training rows and their latents."""
+        return self
+
+    def quick(self) -> "Inference":
+        """The same at a lower cost, to compare networks with."""
+        return self
+
+    def compared(self, module: Autoencoder, x: Tensor, n_train: int) -> Tensor:
+        """Those of the rows x by which networks are compared after every epoch."""
+        return x
+
+    def described(self, x: Tensor) -> Tensor:
+        """Those of the training rows x by which a fit is described."""
+        return x
+
+    @abstractmethod
+    def losses(
+        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """What networks are compared by, for each row (n,): lower is better."""
+
+    # Rows in the networks' units --------------------------------------------------
+
+    def decoded(self, module: Autoencoder, x: Tensor, z: Tensor) -> Tensor:
+        """What latents (n, k) give for rows with these conditions: (n, d)."""
+        return module.decode(beside(z, module.parts(x)[1]))
+
+    def errors(self, module: Autoencoder, x: Tensor, z: Tensor | None = None) -> Tensor:
+        """Loss between each row and its reconstruction, mean over the features: (n,)."""
+        z = self.latents(module, x) if z is None else z
+        output = self.decoded(module, x, z)
+        return module.loss_function.error(output, module.parts(x)[0])
+
+    # Rows in the data's units -----------------------------------------------------
+
+    def transform(self, module: Autoencoder, X: Tensor) -> Tensor:
+        return self.latents(module, module.standardize(X)) * module.latent_scale
+
+    def reconstruct(self, module: Autoencoder, X: Tensor) -> Tensor:
+        x = module.standardize(X)
+        return module.to_targets(self.decoded(module, x, self.latents(module, x)))
+
+    def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
+        """Minus the loss of each row, in the data's units: (n,)."""
+        return -self.errors(module, module.standardize(X)) * module.loss_scale
+
+
+class Encoded(Inference):
+    """The encoder's latents: one pass, a guess."""
+
+    def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
+        return module.encode(x)
+
+    def losses(
+        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        return module.loss(x, generator)
+
+    def errors(self, module: Autoencoder, x: Tensor, z: Tensor | None = None) -> Tensor:
+        return module.reconstruction_error(x)
+
+    def transform(self, module: Autoencoder, X: Tensor) -> Tensor:
+        return module.transform(X)
+
+    def reconstruct(self, module: Autoencoder, X: Tensor) -> Tensor:
+        return module(X)
+
+    def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
+        return module.score_samples(X)
+
+    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        return DiagonalGaussians(*module.posterior(x))
+
+
+@dataclass(frozen=True)
+class Refined(Inference):
+    """The latents from which the decoder gives the row best: its projection.
+
+    With a prior these are the mode of the posterior, and the curvature there says how
+    wide it is.
+
+    Parameters
+    ----------
+    n_steps : int
+        Most steps of a row, from each of its starts.
+
+    remembered : Tensor of shape (a, k) or None
+        Latents of training rows. With few latents, the one whose row is nearest is a
+        second start.
+    """
+
+    n_steps: int = 10
+    remembered: Tensor | None = None
+
+    def remembering(self, module: Autoencoder, x: Tensor, z: Tensor) -> Inference:
+        if z.shape[1] > MOST_LATENTS_OF_TWO_STARTS or x.shape[1] > len(module.center):
+            return self
+        # Evenly through the rows, whose order is chance.
+        chosen = torch.linspace(0, len(z) - 1, min(N_REMEMBERED, len(z))).long()
+        return replace(self, remembered=z[chosen.to(z.device)].cpu())
+
+    def quick(self) -> Inference:
+        return replace(self, n_steps=2, remembered=None)
+
+    def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
+        return project(module, x, self._starts(module, x), self.n_steps)
+
+    def compared(self, module: Autoencoder, x: Tensor, n_train: int) -> Tensor:
+        # A step takes a decoder's pass for each latent, and a training step about six
+        # passes in all: a quarter of these.
+        with torch.no_grad():
+            n_components = module.encode(x[:1]).shape[1]
+        return x[: max(_LEAST_COMPARED, n_train // (2 * (n_components + 2)))]
+
+    def described(self, x: Tensor) -> Tensor:
+        if len(x) <= _MOST_DESCRIBED:
+            return x
+        # Evenly through the rows, whose order is chance.
+        return x[torch.linspace(0, len(x) - 1, _MOST_DESCRIBED).long().to(x.device)]
+
+    def losses(
+        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        if not isinstance(module, VariationalAutoencoder):
+            return self.errors(module, x)
+        x = module.drawn(x, generator)
+        posterior = self.posterior(module, x)
+        eps = torch.randn(
+            (_DRAWS_TO_COMPARE, 1, posterior.mean.shape[1]),
+            dtype=x.dtype,
+            device=x.device,
+            generator=generator,
+        )
+        return -log_mean_weight(module, x, posterior, eps)
+
+    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        z = self.latents(module, x)
+        encoded = DiagonalGaussians(*module.posterior(x))
+        return FullGaussians.of_information(z, information(module, x, z), encoded)
+
+    def _starts(self, module: Autoencoder, x: Tensor) -> list[Tensor]:
+        encoded = module.encode(x)
+        if self.remembered is None:
+            return [encoded]
+        known = self.remembered.to(x)  # (a, k)
+        distances = torch.cdist(x, module.decode(known))  # (n, a)
+        return [encoded, known[distances.argmin(dim=1)]]
+
+
+def log_mean_weight(
+    module: VariationalAutoencoder,
+    x: Tensor,
+    posterior: Gaussians,
+    eps: Tensor,
+    prior: Prior | None = None,
+) -> Tensor:
+    """Importance-weighted estimate of log p(x), from noise (S, 1, k): (n,) in nats."""
+    z = posterior.draw(eps)  # (S, n, k)
+    log_weights = module.log_likelihood(z, x) + posterior.log_ratio(z, eps)  # (S, n)
+    if prior is not None:
+        log_weights = log_weights + prior.log_ratio(z)
+    return torch.logsumexp(log_weights, dim=0) - math.log(len(z))
+
+
+def usable(inference: Inference, module: Autoencoder, x: Tensor) -> Inference:
+    """The inference, or the encoder's where the decoder cannot be differentiated."""
+    if module.is_own or not isinstance(inference, Refined):
+        return inference
+    try:
+        with torch.no_grad():
+            z = beside(module.encode(x[:1]), module.parts(x[:1])[1])
+            tangent_map(module.decoder, z.shape[1])(z)
+    except Exception as error:  # whatever the user's code leads to
+        warnings.warn(
+            "The decoder has no derivatives in forward mode, which "
+            f'inference="refined" needs ({type(error).__name__}: {error}). Latents '
+            'are those of the encoder, as with inference="encoder".',
+            UserWarning,
+            stacklevel=2,
+        )
+        return Encoded()
+    return inference

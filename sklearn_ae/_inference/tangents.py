@@ -1,0 +1,77 @@
+"""What a decoder does to small changes of its latents: outputs with their Jacobians.
+
+The package's dense networks are differentiated by hand, without a graph or tracing, so
+that one row takes no longer than its products; all others by forward mode.
+
+Shapes: n rows, k latents, m numbers of conditions, d outputs, h numbers of a layer.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .._networks.activations import DERIVATIVES
+from .._networks.modules import MLP, Anchored
+
+# Latents (n, k + m) to outputs (n, d) and the latents' Jacobians (n, k, d).
+TangentMap = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def tangent_map(decoder: nn.Module, n_latents: int) -> TangentMap:
+    """The decoder with its derivatives with respect to its first inputs."""
+    dense = decoder.network if isinstance(decoder, Anchored) else decoder
+    if isinstance(dense, MLP):
+        return partial(_of_dense, decoder, n_latents)
+    return partial(_by_forward_mode, decoder, n_latents)
+
+
+def _of_dense(decoder: nn.Module, n_latents: int, z: Tensor) -> tuple[Tensor, Tensor]:
+    """An MLP, or one beside a linear path: products of its layers' derivatives."""
+    is_anchored = isinstance(decoder, Anchored)
+    network = cast(MLP, decoder.network if is_anchored else decoder)
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    weights = [layer.weight.t() for layer in layers]  # (n_inputs, n_outputs) each
+    if is_anchored:
+        weights[0] = weights[0] / cast(Tensor, decoder.input_spread)[:, None]
+    activate, activate_backward = DERIVATIVES[
+        type(network[1]) if len(network) > 1 else nn.Identity
+    ]
+    h, tangents = z, None  # tangents: (n, k, h)
+    for i, layer in enumerate(layers[:-1]):
+        a = torch.addmm(layer.bias, h, weights[i])
+        h = activate(a)
+        slopes = activate_backward(torch.ones_like(a), a, h)[:, None]  # (n, 1, h)
+        if tangents is None:
+            tangents = weights[0][:n_latents] * slopes
+        else:
+            tangents = torch.matmul(tangents, weights[i]).mul_(slopes)
+    output = torch.addmm(layers[-1].bias, h, weights[-1])
+    if tangents is None:
+        jacobian = weights[0][:n_latents].expand(len(z), -1, -1)
+    else:
+        jacobian = torch.matmul(tangents, weights[-1])  # (n, k, d)
+    if is_anchored:
+        linear = cast(nn.Linear, decoder.linear)
+        output = output.add_(linear.bias).addmm_(z, linear.weight.t())
+        jacobian = jacobian + linear.weight.t()[:n_latents]
+    return output, jacobian
+
+
+def _by_forward_mode(
+    decoder: nn.Module, n_latents: int, z: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Any decoder that torch can differentiate: one latent's tangent after another."""
+    units = torch.eye(n_latents, z.shape[1], dtype=z.dtype, device=z.device)  # (k, k+m)
+
+    def push(unit: Tensor) -> tuple[Tensor, Tensor]:
+        output, tangent = torch.func.jvp(decoder, (z,), (unit.expand_as(z),))
+        return output, tangent
+
+    # Tensors made in inference mode cannot carry tangents.
+    with torch.inference_mode(False), torch.no_grad():
+        z, units = z.clone(), units.clone()
+        outputs, tangents = zip(*map(push, units), strict=True)
+    return outputs[0], torch.stack(tangents, dim=1)
