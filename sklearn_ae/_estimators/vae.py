@@ -140,10 +140,10 @@ class VAETransformer(FittedVAE):
 
     inference : {"auto", "refined", "encoder"}, default="auto"
         Which latents a row is given. "encoder" takes one pass of the encoder: a guess.
-        "refined" goes on from there to those from which the decoder gives the row
-        best, the mode of p(z | x), as PCA's projection does: the reconstruction is never worse, and a row
-        costs more. "auto" is "refined" where that takes less than about a millisecond
-        per row, with the package's own dense networks, and else "encoder".
+        "refined" goes on from there to the mode of p(z | x), with the curvature there
+        for its width: scores are then closer to log p(x), and a row costs more. "auto"
+        is "refined" where that takes less than about a millisecond per row, with the
+        package's own dense networks, and else "encoder".
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start (with
