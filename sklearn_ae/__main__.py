@@ -15,8 +15,9 @@ from sklearn import datasets
 from sklearn.exceptions import FitFailedWarning
 
 from ._utils.extras import has_extra, import_extra
-from .comparison import DEFAULT_REDUCERS, compare_reducers, find_reducer
+from .comparison import compare_reducers
 from .comparison._figures import comparison_figure, save_png
+from .comparison._reducers import DEFAULT_REDUCERS, find_reducer
 from .comparison._report import (
     format_best,
     format_columns,

@@ -53,7 +53,7 @@ class TableError(ValueError):
 
 
 @dataclass
-class Table:
+class PreparedTable:
     """A table ready to be split.
 
     Attributes
@@ -225,7 +225,7 @@ def prepare_table(
     max_levels: int = 20,
     max_rows: int | None = None,
     random_state: int = 0,
-) -> Table:
+) -> PreparedTable:
     """Decide for every column what to do with it.
 
     Parameters
@@ -248,7 +248,7 @@ def prepare_table(
 
     Returns
     -------
-    table : Table
+    table : PreparedTable
         The columns, the preprocessor that makes numbers of them, and the record.
 
     Raises
@@ -304,7 +304,7 @@ def prepare_table(
         chosen.sort()
         rows.append(f"{max_rows} of {len(X)} rows used, drawn at random")
         X, y = X.iloc[chosen], None if y is None else y.iloc[chosen]
-    return Table(
+    return PreparedTable(
         X=X.reset_index(drop=True),
         y=None if y is None else np.array(y.tolist()),
         preprocessor=_preprocessor(X, scaler, max_levels),
