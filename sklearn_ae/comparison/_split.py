@@ -13,6 +13,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import _safe_indexing, check_array, column_or_1d
 
+SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
+
 # An integer y with more distinct values than this is read as a quantity.
 _MAX_DISCRETE_VALUES = 50
 
@@ -127,11 +129,10 @@ def _check_scaler(scaler: Any) -> Any:
     if scaler is None:
         return None
     if isinstance(scaler, str):
-        scalers = {"standard": StandardScaler, "minmax": MinMaxScaler}
-        if scaler not in scalers:
+        if scaler not in SCALERS:
             raise ValueError(
-                f"scaler must be one of {sorted(scalers)}, a transformer or None; "
+                f"scaler must be one of {sorted(SCALERS)}, a transformer or None; "
                 f"got {scaler!r}."
             )
-        return scalers[scaler]()
+        return SCALERS[scaler]()
     return clone(scaler)
