@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import FitFailedWarning
 
 from .._utils.extras import import_extra
-from .._utils.random import make_random_state
+from .._utils.random import SEED_LIMIT, make_random_state
 from ._evaluation import evaluate
 from ._reducers import check_reducers
 from ._scores import knn_score
@@ -243,7 +243,7 @@ def _as_seed(random_state: Any) -> int:
     """Return one seed for the split and all reducers: an int stands for itself."""
     if isinstance(random_state, Integral):
         return int(random_state)
-    return int(make_random_state(random_state).randint(2**31 - 1))
+    return int(make_random_state(random_state).randint(SEED_LIMIT))
 
 
 def _settings(X: Any, scaler: Any, split: Split) -> dict[str, Any]:
