@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from sklearn import datasets
 from sklearn.exceptions import FitFailedWarning
 
+from ._utils.arguments import positive_integer
 from ._utils.extras import has_extra, import_extra
-from .comparison import DEFAULT_REDUCERS, compare_reducers, find_reducer
+from .comparison import compare_reducers
 from .comparison._figures import comparison_figure, save_png
+from .comparison._reducers import DEFAULT_REDUCERS, find_reducer
 from .comparison._report import (
     format_best,
     format_columns,
@@ -144,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--n-components",
         metavar="K",
-        type=_positive,
+        type=positive_integer,
         nargs="+",
         help="numbers of latents (default: 2 and 8, or fewer than there are columns)",
     )
@@ -172,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--max-rows",
         metavar="N",
-        type=_positive,
+        type=positive_integer,
         default=5000,
         help="use at most N rows of a file, drawn at random (default: %(default)s); "
         "kernel PCA and t-SNE are skipped above 10000",
@@ -186,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--n-neighbors",
         metavar="N",
-        type=_positive,
+        type=positive_integer,
         default=5,
         help="neighbours in the k-NN score, trustworthiness and continuity "
         "(default: %(default)s)",
@@ -211,13 +213,6 @@ def _version() -> str:
 
 def _argument(name: str) -> str:
     return name.lower().replace("-", "").replace(" ", "_")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return number
 
 
 def _seed(text: str) -> int:

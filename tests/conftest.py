@@ -17,6 +17,9 @@ from sklearn_ae import (
     VAETransformer,
 )
 
+# Fixtures hold no examples to try, and two files of one name could not be collected.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 # The same examples on every run, on machines of any speed, and no folder of examples.
 settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 settings.load_profile("tests")

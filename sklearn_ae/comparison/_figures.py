@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
+from ..plotting._drawing import open_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,8 +196,7 @@ def _draw_map(ax: "Axes", latents: "pd.DataFrame", colors: _Colors) -> None:
         linewidths=0,
     )
     ax.set(xticks=[], yticks=[])
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    open_frame(ax)
 
 
 def _label_map(ax: "Axes", table: "pd.DataFrame", name: str, k: int) -> None:
@@ -260,8 +260,7 @@ def _draw_scores(figure: "SubFigure", table: "pd.DataFrame", names: list[str]) -
         ax.set_xlabel("number of latents k")
         ax.set_title(label, fontsize=11, loc="left")
         ax.grid(axis="y", color="#e0e0e0")
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        open_frame(ax)
         if column == "reconstruction_error":
             ax.set_ylim(bottom=0)
     starred = set(table.loc[~table["has_transform"] & table["error"].eq(""), "reducer"])

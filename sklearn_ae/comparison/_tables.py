@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder
 
 from .._utils.extras import import_extra
+from ._split import SCALERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,6 @@ _MISSING_LEVEL = "(missing)"
 _ID_NAME = re.compile(r"(^|[_\W])((?i:id|index|key|unnamed)($|[_\W]))|I[dD]$")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")
 _DATE_FORMATS = ("ISO8601", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d")
-_SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
 
 
 class TableError(ValueError):
@@ -53,7 +53,7 @@ class TableError(ValueError):
 
 
 @dataclass
-class Table:
+class PreparedTable:
     """A table ready to be split.
 
     Attributes
@@ -225,7 +225,7 @@ def prepare_table(
     max_levels: int = 20,
     max_rows: int | None = None,
     random_state: int = 0,
-) -> Table:
+) -> PreparedTable:
     """Decide for every column what to do with it.
 
     Parameters
@@ -248,7 +248,7 @@ def prepare_table(
 
     Returns
     -------
-    table : Table
+    table : PreparedTable
         The columns, the preprocessor that makes numbers of them, and the record.
 
     Raises
@@ -304,7 +304,7 @@ def prepare_table(
         chosen.sort()
         rows.append(f"{max_rows} of {len(X)} rows used, drawn at random")
         X, y = X.iloc[chosen], None if y is None else y.iloc[chosen]
-    return Table(
+    return PreparedTable(
         X=X.reset_index(drop=True),
         y=None if y is None else np.array(y.tolist()),
         preprocessor=_preprocessor(X, scaler, max_levels),
@@ -322,7 +322,7 @@ def _preprocessor(
     # filled with zeros, so that no warning and no change of shape comes of it.
     steps = [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
     if scaler is not None:
-        steps.append(("scale", _SCALERS[scaler]()))
+        steps.append(("scale", SCALERS[scaler]()))
     encoder = OneHotEncoder(
         drop="if_binary",
         # Levels of the held-out rows that no training row has are rare as well.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.arguments import positive_integer
 from .._utils.extras import import_extra
 from ._display import Preview
 from ._extraction import FaceExtractor
@@ -73,9 +74,11 @@ def add_faces_parser(commands: Any) -> None:
     add("--model", type=Path, required=True, help="file for the model")
     _add_extraction(train)
     add("--crops", action="store_true", help="the pictures are faces cut out already")
-    add("--width", type=_positive, help="width of the network (default: 24)")
-    add("--max-iter", type=_positive, help="number of epochs (default: 900)")
-    add("--every", type=_positive, default=20, help="epochs between two writings")
+    add("--width", type=positive_integer, help="width of the network (default: 24)")
+    add("--max-iter", type=positive_integer, help="number of epochs (default: 900)")
+    add(
+        "--every", type=positive_integer, default=20, help="epochs between two writings"
+    )
     add("--preview", type=Path, help="picture of swaps, drawn anew every few epochs")
     add("--random-state", type=int, default=0)
     add("--resume", action="store_true", help="go on with the training in the model")
@@ -100,16 +103,9 @@ def add_faces_parser(commands: Any) -> None:
 
 def _add_extraction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--size", type=_positive, default=64, help="side of the faces in pixels"
+        "--size", type=positive_integer, default=64, help="side of the faces in pixels"
     )
     parser.add_argument("--detector", choices=("lbp", "haar"), default="lbp")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return number
 
 
 def run_faces(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
+from ._pictures import in_colors, to_uint8
 
 # Side of a crop over that of the box: the detector's box ends at chin and hair.
 COVERAGE = 1.1
@@ -83,7 +84,7 @@ def check_photo(image: Any, n_channels: int | None = None) -> NDArray[np.uint8]:
             "A photo must hold uint8, or floats in [0, 1]; it has values from "
             f"{low:g} to {high:g}."
         )
-    return np.rint(255.0 * np.clip(photo, 0.0, 1.0)).astype(np.uint8)
+    return to_uint8(photo)
 
 
 # Finding ------------------------------------------------------------------------------
@@ -174,8 +175,7 @@ def _load_haar() -> Any:
 def _shrink(image: NDArray[Any], longest: int) -> tuple[NDArray[Any], float]:
     """The picture with sides of at most so many pixels, in colours, and its scale."""
     cv2 = import_cv2()
-    if image.ndim == 2:
-        image = np.repeat(image[:, :, None], 3, axis=2)
+    image = in_colors(image)
     height, width = image.shape[:2]
     scale = min(1.0, longest / max(height, width))
     if scale < 1.0:

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from ..plotting._drawing import import_matplotlib, make_axes, mosaic
+from ..plotting._drawing import draw_mosaic, import_matplotlib, make_axes, tile_centers
 from ._pictures import SYNTHETIC, write_atomically
 
 
@@ -143,25 +143,23 @@ class SwapDisplay:
             pictures += [face, *(swapped[i, number] for i in orders[-1])]
         shape = (height, width) if n_channels == 1 else (height, width, n_channels)
         gap = max(1, width // 16)
-        picture = mosaic(
-            np.stack(pictures).reshape(len(pictures), -1), shape, n_columns, gap=gap
-        )
-        size = (1.2 + 1.1 * n_columns, 0.4 + 1.1 * n_faces * height / width)
+        size = _figure_size(n_faces, height / width, len(self.classes))
         self.ax_ = make_axes(ax, 1, 1, size)[0, 0]
         if ax is None:
             # "constrained" cuts off long names beside pictures of a fixed shape.
             self.ax_.figure.set_layout_engine("compressed")
-        style = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0} | kwargs
-        self.image_ = self.ax_.imshow(picture, **style)
-        lines = [n * (height + gap) + (height - 1) / 2 for n in range(n_faces)]
+        style = {"vmin": 0.0, "vmax": 1.0} | kwargs
+        self.image_ = draw_mosaic(
+            self.ax_, np.stack(pictures), shape, n_columns, gap=gap, **style
+        )
+        lines = tile_centers(range(n_faces), height, gap)
         self.ax_.set_yticks(lines, [str(label) for label in self.labels])
         if len(self.classes) == 2:
             heads = ["face", "as itself", "as the other"]
         else:
             heads = ["face", "as itself", *["as another:"] * (n_columns - 2)]
             self._name_swaps(orders, height + gap, width + gap)
-        columns = [n * (width + gap) + (width - 1) / 2 for n in range(n_columns)]
-        self.ax_.set_xticks(columns, heads)
+        self.ax_.set_xticks(tile_centers(range(n_columns), width, gap), heads)
         self.ax_.tick_params(length=0, labeltop=True, labelbottom=False)
         self.ax_.spines[:].set_visible(False)
         self.figure_ = self.ax_.figure
@@ -181,6 +179,11 @@ class SwapDisplay:
                     verticalalignment="top",
                     bbox=box,
                 )
+
+
+def _figure_size(n_faces, ratio, n_classes):
+    """Inches for a line per face, of pictures so many times as high as wide."""
+    return 1.2 + 1.1 * (1 + n_classes), 0.4 + 1.1 * n_faces * ratio
 
 
 class Preview:
@@ -245,10 +248,11 @@ class Preview:
         if epoch % self.every and epoch != swapper.max_iter:
             return
         # Outside of pyplot, which would keep the figure.
-        n_lines = self.n_samples * len(swapper.classes_)
+        n_classes = len(swapper.classes_)
+        height, width, _ = swapper.image_shape_
+        size = _figure_size(self.n_samples * n_classes, height / width, n_classes)
         figure = import_matplotlib("matplotlib.figure").Figure(
-            figsize=(1.2 + 1.1 * (1 + len(swapper.classes_)), 0.4 + 1.1 * n_lines),
-            layout="compressed",
+            figsize=size, layout="compressed"
         )
         ax = figure.subplots()
         SwapDisplay.from_estimator(

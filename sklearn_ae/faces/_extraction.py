@@ -19,7 +19,7 @@ from ._crops import (
     find_faces,
     import_cv2,
 )
-from ._pictures import iterate_pictures
+from ._pictures import in_colors, iterate_pictures
 
 _NAMED = 10  # files named in a warning, of any number
 
@@ -153,9 +153,7 @@ class FaceExtractor:
             items = tqdm(items, total=n_items, unit="picture")
         faces, boxes, matrices, sources = [], [], [], []
         for name, image in items:
-            photo = check_photo(image)
-            if photo.ndim == 2:
-                photo = np.repeat(photo[:, :, None], 3, axis=2)
+            photo = in_colors(check_photo(image))
             found, landmarks = find_faces(photo, detector)
             if not len(found):
                 skipped[str(name)] = "no face was found"

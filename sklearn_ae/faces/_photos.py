@@ -21,6 +21,8 @@ from ._crops import (
     import_cv2,
     matrix_scale,
 )
+from ._input import as_float
+from ._pictures import in_colors, to_uint8
 
 COLORS = ("lab", "mean", "hist", None)
 BLENDS = ("feather", "seamless")
@@ -145,8 +147,7 @@ def put_faces(
 ) -> NDArray[Any]:
     """Swap the faces at these places of the photo."""
     is_grey = photo.ndim == 2
-    in_colors = photo if not is_grey else np.repeat(photo[:, :, None], 3, axis=2)
-    canvas = in_colors.astype(np.float32) / np.float32(255.0)  # (h, w, 3)
+    canvas = as_float(in_colors(photo))  # (h, w, 3)
     crops = np.stack([cut_face(canvas, matrix, size) for matrix in matrices])
     crops = np.clip(crops, 0.0, 1.0)
     given = crops if n_channels == 3 else crops.mean(axis=3, keepdims=True)
@@ -170,8 +171,8 @@ def _as_given(
         before, after = before.mean(axis=2), after.mean(axis=2)
     before, after = before.reshape(given.shape), after.reshape(given.shape)
     after = np.clip(after, 0.0, 1.0)
-    scaled = np.rint(255.0 * after) if given.dtype == np.uint8 else after
-    return np.where(before == after, given, scaled.astype(given.dtype))
+    result = to_uint8(after) if given.dtype == np.uint8 else after.astype(given.dtype)
+    return np.where(before == after, given, result)
 
 
 def sharpen_face(face: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
@@ -324,7 +325,7 @@ def _clone(
     around = 8
     pads = [
         np.pad(
-            np.rint(255.0 * x).astype(np.uint8),
+            to_uint8(x),
             ((around, around), (around, around), (0, 0)),
             mode="edge",
         )

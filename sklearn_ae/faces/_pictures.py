@@ -38,6 +38,16 @@ def import_pillow() -> Any:
     return import_extra("PIL.Image", extra="faces", user="Reading pictures")
 
 
+def in_colors(picture: NDArray[Any]) -> NDArray[Any]:
+    """The picture as (h, w, 3): one that is grey has the same in each colour."""
+    return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+
+
+def to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Brightness in [0, 1] as whole numbers to 255."""
+    return np.rint(255.0 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
+
+
 # Reading ------------------------------------------------------------------------------
 
 
@@ -155,7 +165,7 @@ def write_picture(
         )
     array = np.asarray(image)
     if array.dtype != np.uint8:
-        array = np.rint(255.0 * np.clip(array, 0.0, 1.0)).astype(np.uint8)
+        array = to_uint8(array)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     picture = pillow.fromarray(array)
@@ -210,8 +220,7 @@ def write_video(
 
 
 def _even(frame: NDArray[Any]) -> NDArray[Any]:
-    if frame.ndim == 2:
-        frame = np.repeat(frame[:, :, None], 3, axis=2)
+    frame = in_colors(frame)
     height, width = frame.shape[:2]
     return frame[: height - height % 2, : width - width % 2]
 

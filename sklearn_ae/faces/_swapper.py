@@ -12,10 +12,11 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from .._estimators.autoencoder import AutoencoderTransformer
 from .._estimators.fitted_state import FittedState
 from .._inference.latents import LatentDensity
 from .._networks.images import ImageShape
@@ -44,6 +45,12 @@ from ._training import (
     by_identity,
     hold_out,
     make_optimizer,
+)
+
+# Parameters that may be what they may be for the estimators of tables.
+_AS_FOR_TABLES = (
+    *("early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
+    *("warm_start", "random_state", "verbose", "device", "precision", "callbacks"),
 )
 
 
@@ -258,16 +265,10 @@ class FaceSwapper(
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "device": [str, torch.device],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "callbacks": [None, list, tuple],
+        **{
+            name: AutoencoderTransformer._parameter_constraints[name]
+            for name in _AS_FOR_TABLES
+        },
     }
 
     classes_: np.ndarray

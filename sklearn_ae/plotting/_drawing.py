@@ -87,9 +87,19 @@ def make_axes(
 
 
 def unclutter(ax: "Axes") -> None:
-    """Few ticks, and no frame where nothing is."""
+    """Ticks that stand back, and no frame where nothing is."""
+    open_frame(ax)
+    soften_ticks(ax)
+
+
+def open_frame(ax: "Axes") -> None:
+    """Draw no frame on top and on the right, where no axis is."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
+
+
+def soften_ticks(ax: "Axes") -> None:
+    """Let ticks and their labels stand back behind what is drawn."""
     ax.tick_params(labelsize="small", color="#808080", labelcolor="#404040")
 
 
@@ -167,8 +177,13 @@ def _by_number(name: str) -> tuple[float, list[str]]:
 # Images -------------------------------------------------------------------------------
 
 
-def find_image_shape(image_shape: Any, estimator: Any) -> Any:
-    """Return the shape given, else the estimator's own; None for a table."""
+def find_image_shape(image_shape: Any, estimator: Any, features: Any = None) -> Any:
+    """Return the shape given, else the estimator's own; None for a table.
+
+    Where features are asked for, rows are a table.
+    """
+    if features is not None:
+        return None
     if image_shape is None:
         return getattr(last_step(estimator), "image_shape", None)
     return image_shape
@@ -189,12 +204,37 @@ def check_image_shape(image_shape: Any, n_features: int) -> tuple[int, ...] | No
     return shape[:2] if shape[2:] == (1,) else shape
 
 
+def draw_mosaic(
+    ax: "Axes",
+    rows: NDArray[Any],
+    image_shape: tuple[int, ...],
+    n_columns: int,
+    *,
+    gap: int,
+    highest: float | None = None,
+    **style: Any,
+) -> Any:
+    """Draw images in lines, as `mosaic` lays them out: in grey, unless told else."""
+    picture = mosaic(rows, image_shape, n_columns, gap=gap, highest=highest)
+    return ax.imshow(picture, **({"cmap": "gray"} | style))
+
+
+def gap_between(image_shape: tuple[int, ...]) -> int:
+    """Return how far apart the images of a mosaic are, in their pixels."""
+    return max(1, image_shape[1] // 12)
+
+
+def tile_centers(places: Any, side: int, gap: int) -> NDArray[np.float64]:
+    """Return where the middles of a mosaic's lines (or columns) are, by number."""
+    return np.asarray(places) * (side + gap) + (side - 1) / 2
+
+
 def mosaic(
     rows: NDArray[Any],
     image_shape: tuple[int, ...],
     n_columns: int,
     *,
-    gap: int = 0,
+    gap: int,
     highest: float | None = None,
 ) -> NDArray[Any]:
     """Lay images out in lines, the first on top left; what is left over is nan.

@@ -10,12 +10,15 @@ from ._drawing import (
     check_feature_names,
     check_has,
     check_image_shape,
+    draw_mosaic,
     find_feature_names,
     find_features,
     find_image_shape,
+    gap_between,
     last_step,
     make_axes,
-    mosaic,
+    soften_ticks,
+    tile_centers,
 )
 
 
@@ -169,9 +172,7 @@ class LatentMapDisplay:
             an option does not fit.
         """
         check_has(estimator, ["inverse_transform"], cls.__name__)
-        image_shape = find_image_shape(image_shape, estimator)
-        if features is not None:
-            image_shape = None
+        image_shape = find_image_shape(image_shape, estimator, features)
         if grid_resolution is None:
             grid_resolution = 40 if image_shape is None else 15
         low, high = quantiles
@@ -256,17 +257,16 @@ class LatentMapDisplay:
         (ax,) = self.axes_
         rows = decoded[::-1].reshape(-1, decoded.shape[2])  # the highest y on top
         height, width = image_shape[:2]
-        gap = max(1, width // 12)
-        picture = mosaic(rows, image_shape, len(x), gap=gap)
-        style = {"cmap": "gray", **brightness(decoded)} | kwargs
-        self.image_ = ax.imshow(picture, **style)
+        gap = gap_between(image_shape)
+        style = brightness(decoded) | kwargs
+        self.image_ = draw_mosaic(ax, rows, image_shape, len(x), gap=gap, **style)
         ax.set_facecolor(self.image_.cmap(0.0))  # between the images
         columns, lines = _ticks(len(x)), _ticks(len(y))
-        ax.set_xticks(columns * (width + gap) + (width - 1) / 2, _rounded(x[columns]))
+        ax.set_xticks(tile_centers(columns, width, gap), _rounded(x[columns]))
         from_top = len(y) - 1 - lines
-        ax.set_yticks(from_top * (height + gap) + (height - 1) / 2, _rounded(y[lines]))
+        ax.set_yticks(tile_centers(from_top, height, gap), _rounded(y[lines]))
         ax.set(xlabel="latent 1", ylabel="latent 2")
-        ax.tick_params(labelsize="small", color="#808080", labelcolor="#404040")
+        soften_ticks(ax)
 
     def _plot_features(self, ax, x, y, decoded, kwargs):
         names = check_feature_names(self.feature_names, decoded.shape[2])
@@ -298,7 +298,7 @@ class LatentMapDisplay:
             self.colorbars_.append(bar)
             panel.set_title(names[feature], fontsize="medium")
             panel.locator_params(nbins=5)
-            panel.tick_params(labelsize="small", color="#808080", labelcolor="#404040")
+            soften_ticks(panel)
 
 
 def _check_plane(n_components, model):

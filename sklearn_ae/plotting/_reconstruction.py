@@ -3,19 +3,23 @@
 from numbers import Integral
 
 import numpy as np
+import torch
 from sklearn.utils import _safe_indexing, check_scalar
 
+from .._utils.device import isolated_generators
 from .._utils.random import SEED_LIMIT, make_random_state
 from ._drawing import (
     ORANGE,
     check_feature_names,
     check_has,
     check_image_shape,
+    draw_mosaic,
     find_feature_names,
     find_image_shape,
+    gap_between,
     make_axes,
-    mosaic,
     split_pipeline,
+    tile_centers,
     unclutter,
 )
 
@@ -257,24 +261,22 @@ class ReconstructionDisplay:
         height, width = image_shape[:2]
         original = rows["original"]
         n_columns, n_lines = len(original), len(rows)
-        gap = max(1, width // 12)
+        gap = gap_between(image_shape)
         size = (1.3 + 0.9 * n_columns, 0.2 + 0.9 * n_lines * height / width)
         self.axes_ = make_axes(ax, 1, 1, size).ravel()
         (ax,) = self.axes_
-        picture = mosaic(
+        # One brightness for all, that of the original.
+        style = {"vmin": original.min(), "vmax": original.max()} | kwargs
+        self.image_ = draw_mosaic(
+            ax,
             np.concatenate(list(rows.values())),
             image_shape,
             n_columns,
             gap=gap,
             highest=original.max(),
+            **style,
         )
-        # One brightness for all, that of the original.
-        style = {"cmap": "gray", "vmin": original.min(), "vmax": original.max()}
-        self.image_ = ax.imshow(picture, **(style | kwargs))
-        ax.set_yticks(
-            [line * (height + gap) + (height - 1) / 2 for line in range(n_lines)],
-            list(rows),
-        )
+        ax.set_yticks(tile_centers(range(n_lines), height, gap), list(rows))
         ax.set_xticks([])
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
@@ -337,10 +339,6 @@ def _draw_corrupted(estimator, X, random_state):
             f'X_corrupted="draw" needs a fitted DenoisingAutoencoderTransformer, and '
             f"{type(model).__name__} has no corruption: give the corrupted rows."
         )
-    import torch
-
-    from .._utils.device import isolated_generators
-
     module = model.module_
     seed = model.random_state if random_state is None else random_state
     seed = int(make_random_state(seed).randint(SEED_LIMIT))

@@ -12,11 +12,12 @@ from ._drawing import (
     check_feature_names,
     check_has,
     check_image_shape,
+    draw_mosaic,
     find_feature_names,
     find_features,
     find_image_shape,
+    gap_between,
     make_axes,
-    mosaic,
     split_pipeline,
     unclutter,
 )
@@ -163,9 +164,7 @@ class SamplesDisplay:
         before, model = split_pipeline(estimator)
         check_has(model, ["sample"], cls.__name__)
 
-        image_shape = find_image_shape(image_shape, estimator)
-        if features is not None:
-            image_shape = None
+        image_shape = find_image_shape(image_shape, estimator, features)
         if n_samples is None:
             if image_shape is not None:
                 n_samples = 100
@@ -240,19 +239,21 @@ class SamplesDisplay:
         height, width = image_shape[:2]
         self.axes_ = make_axes(ax, 1, len(rows), (5.2 * len(rows), 5.2)).ravel()
         reference = rows.get("real rows", rows["samples"])
-        style = {"cmap": "gray", **brightness(reference)}
+        style = brightness(reference)
         if self.X is not None:
             style |= {"vmin": reference.min(), "vmax": reference.max()}
         for panel, (kind, values) in zip(self.axes_, rows.items(), strict=True):
             n_columns = int(np.ceil(np.sqrt(len(values) * height / width)))
-            picture = mosaic(
+            image = draw_mosaic(
+                panel,
                 values,
                 image_shape,
                 n_columns,
-                gap=max(1, width // 12),
+                gap=gap_between(image_shape),
                 highest=reference.max(),
+                **(style | kwargs),
             )
-            self.images_.append(panel.imshow(picture, **(style | kwargs)))
+            self.images_.append(image)
             panel.set_axis_off()
             if len(rows) > 1:
                 panel.set_title(kind)

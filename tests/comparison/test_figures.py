@@ -3,17 +3,11 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 from sklearn.base import BaseEstimator
-from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 
 from sklearn_ae.comparison import _figures as _figures
 from sklearn_ae.comparison import compare_reducers
 from sklearn_ae.comparison._figures import _Colors, comparison_figure, save_png
-
-
-@pytest.fixture(scope="module")
-def iris():
-    return load_iris(return_X_y=True)
 
 
 def draw(X, y, *, reducers=("PCA", "kernel PCA"), n_components=(1, 2, 3), **options):

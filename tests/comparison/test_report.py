@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_ae.comparison import _Row
 from sklearn_ae.comparison._report import (
     _rate,
     format_best,
@@ -13,11 +12,12 @@ from sklearn_ae.comparison._report import (
     format_table,
     to_json,
 )
+from sklearn_ae.comparison._scores import Result
 
 
 def make_table(*rows, **settings):
     """A table as `compare_reducers` returns it, of what these rows tell."""
-    table = pd.DataFrame([vars(_Row(**row)) for row in rows])
+    table = pd.DataFrame([vars(Result(**row)) for row in rows])
     table.attrs = {
         "n_neighbors": 5,
         "neighborhood_rows": 40,

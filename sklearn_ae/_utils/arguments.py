@@ -1,0 +1,11 @@
+"""Arguments of the command line: what their text stands for."""
+
+import argparse
+
+
+def positive_integer(text: str) -> int:
+    """Return a whole number above 0, for ``add_argument(type=...)``."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return number
