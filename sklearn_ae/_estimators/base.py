@@ -293,17 +293,13 @@ class BaseEncoderDecoder(
         self._inference = inference
         with steady_convolutions(x.device):
             with enough_threads(module, block_rows(module.row_size)):
-                errors = torch.cat(
-                    [
-                        inference.errors(module, *block)
-                        for block in zip(
-                            *(
-                                part.split(block_rows(module.row_size))
-                                for part in (x, z)
-                            ),
-                            strict=True,
-                        )
-                    ]
+                both = torch.cat([x, z], dim=1)  # (n, d + k)
+                errors = over_blocks(
+                    module,
+                    lambda xz: inference.errors(
+                        module, *xz.tensor_split([x.shape[1]], dim=1)
+                    ),
+                    both,
                 )  # (n,)
             error = errors.double().mean() * module.loss_scale
             self._describe(module, x, z, error.item(), random_state)

@@ -1,4 +1,4 @@
-"""Functions of rows that go through a module, block by block, in the rows' precision."""
+"""Functions of a module and rows, block by block, in the precision of the rows."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,6 @@ def compute(
     function: str | Callable[..., Tensor],
     X: np.ndarray | Table,
     *args: Any,
-    n_block: int | None = None,
 ) -> np.ndarray:
     """Let a method of the module, or a function of it, walk over X in blocks.
 
@@ -35,7 +34,7 @@ def compute(
     module = in_precision_of(module, X.dtype, try_out)
     device = module.center.device
     args = tuple(arg.to(device) if isinstance(arg, Tensor) else arg for arg in args)
-    n_block = n_block or block_rows(module.row_size)
+    n_block = block_rows(module.row_size)
     of_rows = (
         getattr(module, function)
         if isinstance(function, str)

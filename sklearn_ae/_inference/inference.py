@@ -75,7 +75,7 @@ class Inference(ABC):
         return module.decode(beside(z, module.parts(x)[1]))
 
     def errors(self, module: Autoencoder, x: Tensor, z: Tensor | None = None) -> Tensor:
-        """Loss between each row and its reconstruction, mean over the features: (n,)."""
+        """Mean loss over the features of each row and its reconstruction: (n,)."""
         z = self.latents(module, x) if z is None else z
         output = self.decoded(module, x, z)
         return module.loss_function.error(output, module.parts(x)[0])

@@ -11,19 +11,23 @@ Each row has its own damping, steps and end: what comes with it does not matter.
 Shapes: n rows, k latents, m numbers of conditions, d features.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder, beside
+from .._networks.variational import VariationalAutoencoder
 from .tangents import TangentMap, tangent_map
 
 # Damping of the first step, in units of the mean curvature, and what changes it: a step
-# that lowers the loss, or one that does not and is undone.
+# that gains this share of what it promised, or one that does not.
 _DAMPING, _EASED, _RAISED = 1e-2, 1.0 / 3.0, 5.0
+_LEAST_KEPT = 0.25
 _MOST_DAMPING = 1e4
+_LEAST_DAMPING = 1e-6
 # A step that lowers the loss by a smaller share than this was the row's last.
 _LEAST_GAIN = 1e-4
 # Memory of a block's Jacobians, in numbers.
@@ -36,8 +40,11 @@ class RowLoss:
 
     Parameters
     ----------
+    decode_only : callable
+        Latents, with conditions behind them, to outputs.
+
     decode : callable
-        Latents, with conditions behind them, to outputs and Jacobians.
+        The same to outputs and Jacobians.
 
     loss : SquaredError
         Compares outputs with rows, entry by entry.
@@ -49,6 +56,7 @@ class RowLoss:
         Of a normal prior at zero: 1 where its log-density counts, else 0.
     """
 
+    decode_only: Callable[[Tensor], Tensor]
     decode: TangentMap
     loss: SquaredError
     precision: Tensor
@@ -124,14 +132,15 @@ def _descend(
     rows = None  # those that still go down, of all
     damping = torch.full_like(here.value, _DAMPING)
     for step in range(n_steps):
-        new_z = here.z - _damped_newton(here, damping)
-        there = _State.at(row_loss, new_z, conditions, x)
+        change, promised = _damped_newton(here, damping)
+        there = _State.at(row_loss, here.z - change, conditions, x)
         # NaN, from a singular matrix or beyond the range, is never lower.
-        is_lower = there.value < here.value
         gain = here.value - there.value
+        is_lower = gain > 0
         is_last = is_lower & (gain <= _LEAST_GAIN * here.value.abs())
         here = here.replaced(is_lower, there)
-        damping = damping * torch.where(is_lower, _EASED, _RAISED)
+        keeps_promise = gain > _LEAST_KEPT * promised
+        damping = damping * torch.where(keeps_promise, _EASED, _RAISED)
         goes_on = ~(is_last | (damping > _MOST_DAMPING))
         if step == n_steps - 1 or not goes_on.any():
             break
@@ -149,14 +158,31 @@ def _descend(
     return ended
 
 
-def _damped_newton(here: _State, damping: Tensor) -> Tensor:
-    """The step to subtract from the latents: (n, k)."""
+def _polished(row_loss: RowLoss, here: _State, conditions: Tensor, x: Tensor) -> _State:
+    """One step more that is hardly damped: of a plane, it ends at the projection.
+
+    It takes no Jacobian, as nothing follows it.
+    """
+    z = here.z - _damped_newton(here, torch.full_like(here.value, _LEAST_DAMPING))[0]
+    value = row_loss.value(z, row_loss.decode_only(beside(z, conditions)), x)
+    is_lower = value < here.value
+    return replace(
+        here,
+        z=torch.where(is_lower[:, None], z, here.z),
+        value=torch.where(is_lower, value, here.value),
+    )
+
+
+def _damped_newton(here: _State, damping: Tensor) -> tuple[Tensor, Tensor]:
+    """What to subtract from the latents (n, k), and the gain that it promises (n,)."""
     curvature = here.hessian.diagonal(dim1=-2, dim2=-1).mean(dim=-1)  # (n,)
     # Where nothing curves, the gradient is zero too, and so is the step.
     added = damping * curvature + torch.finfo(curvature.dtype).tiny
     matrix = here.hessian + torch.diag_embed(added[:, None].expand_as(here.z))
     factor, _ = torch.linalg.cholesky_ex(matrix)
-    return torch.cholesky_solve(here.gradient[..., None], factor)[..., 0]
+    change = torch.cholesky_solve(here.gradient[..., None], factor)[..., 0]
+    downhill = here.gradient + added[:, None] * change
+    return change, 0.5 * (change * downhill).sum(dim=-1)
 
 
 @torch.no_grad()
@@ -169,6 +195,7 @@ def project(
     """The best latents found from each of the starts (n, k) for rows x (n, d + m)."""
     precision, prior_precision = module.row_weights
     row_loss = RowLoss(
+        module.decode,
         tangent_map(module.decoder, starts[0].shape[1]),
         module.loss_function,
         precision.to(x.dtype),
@@ -186,29 +213,29 @@ def project(
         best = states[0]
         for other in states[1:]:
             best = best.replaced(other.value < best.value, other)
+        best = _polished(row_loss, best, conditions[block], target[block])
         parts.append(best.z)
     return torch.cat(parts)
 
 
 @torch.no_grad()
-def information(module: Autoencoder, x: Tensor, z: Tensor) -> Tensor:
+def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
     """Fisher's information of the latents z (n, k), and the prior's: (n, k, k).
 
     The inverse covariance of the posterior around its mode.
     """
     decode = tangent_map(module.decoder, z.shape[1])
     _, conditions = module.parts(x)
-    information, prior_precision = module.information, module.row_weights[1]
     n_block = _rows_at_once(module, z.shape[1])
     parts = []
     for z_block, of_block in zip(
         z.split(n_block), conditions.split(n_block), strict=True
     ):
         output, jacobian = decode(beside(z_block, of_block))
-        weights = information(output).expand_as(output)[:, None]  # (n, 1, d)
+        weights = module.information(output).expand_as(output)[:, None]  # (n, 1, d)
         parts.append(torch.matmul(jacobian * weights, jacobian.mT))
     total = torch.cat(parts)
-    total.diagonal(dim1=-2, dim2=-1).add_(prior_precision)
+    total.diagonal(dim1=-2, dim2=-1).add_(module.row_weights[1])
     return total
 
 

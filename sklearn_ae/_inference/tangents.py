@@ -6,12 +6,14 @@ that one row takes no longer than its products; all others by forward mode.
 Shapes: n rows, k latents, m numbers of conditions, d outputs, h numbers of a layer.
 """
 
+import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from .._networks.activations import DERIVATIVES
 from .._networks.modules import MLP, Anchored
@@ -60,18 +62,28 @@ def _of_dense(decoder: nn.Module, n_latents: int, z: Tensor) -> tuple[Tensor, Te
     return output, jacobian
 
 
+@cache
+def _load_forward_mode() -> None:
+    """Let torch load what it needs, once: with a warning of deprecation to itself."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
+
+
 def _by_forward_mode(
     decoder: nn.Module, n_latents: int, z: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Any decoder that torch can differentiate: one latent's tangent after another."""
     units = torch.eye(n_latents, z.shape[1], dtype=z.dtype, device=z.device)  # (k, k+m)
 
-    def push(unit: Tensor) -> tuple[Tensor, Tensor]:
-        output, tangent = torch.func.jvp(decoder, (z,), (unit.expand_as(z),))
-        return output, tangent
-
+    _load_forward_mode()
+    tangents = []
     # Tensors made in inference mode cannot carry tangents.
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), forward_ad.dual_level():
         z, units = z.clone(), units.clone()
-        outputs, tangents = zip(*map(push, units), strict=True)
-    return outputs[0], torch.stack(tangents, dim=1)
+        for unit in units:
+            dual = forward_ad.make_dual(z, unit.expand_as(z).contiguous())
+            output, tangent = forward_ad.unpack_dual(decoder(dual))
+            tangents.append(torch.zeros_like(output) if tangent is None else tangent)
+        jacobian = torch.stack(tangents, dim=1)
+    return output, jacobian

@@ -151,7 +151,7 @@ class _Candidate:
     def judged_anew(
         self, module: Autoencoder, judge: Callable[[Tensor], Tensor], x: Tensor
     ) -> "_Candidate":
-        """The same weights with the losses of other rows; they are the module's then."""
+        """The weights, which become the module's, with the losses of other rows."""
         module.load_state_dict(self.state)
         return replace(self, losses=judge(x))
 

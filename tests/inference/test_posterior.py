@@ -7,9 +7,10 @@ from scipy.special import logsumexp
 from small_networks import D, K, network, rows
 
 from sklearn_ae._inference import posterior
+from sklearn_ae._inference.inference import Encoded
 from sklearn_ae._inference.posterior import (
     Draws,
-    bound,
+    bound_and_kl,
     draw_latents,
     log_density,
     training_draws,
@@ -17,7 +18,7 @@ from sklearn_ae._inference.posterior import (
 )
 from sklearn_ae._inference.priors import StandardNormal
 from sklearn_ae._networks.losses import SquaredError
-from sklearn_ae._networks.variational import VariationalAutoencoder
+from sklearn_ae._networks.variational import VariationalAutoencoder, kl_per_latent
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +37,6 @@ def module():
         center=torch.arange(float(D)),
         scale=torch.tensor(2.0),
     ).double()
-
-
-def computed_by(module):
-    """As an estimator has its module compute, but in one block."""
-
-    def compute(method, X, *args, n_block=None):
-        with torch.no_grad():
-            return getattr(module, method)(torch.from_numpy(X), *args).numpy()
-
-    return compute
 
 
 # Draws --------------------------------------------------------------------------------
@@ -74,16 +65,20 @@ def test_blocks_of_rows_and_draws_hold_few_numbers(monkeypatch, width):
 
 def test_draws_of_latents_have_the_moments_given():
     mean, std = np.array([[1.0, -2.0]]), np.array([[0.5, 3.0]])
-    Z = draw_latents(mean, std, 20_000, np.random.RandomState(0))
+    factor = np.array([[[0.3, 0.4], [0.0, 3.0]]])
+    Z = draw_latents(mean, factor, 20_000, np.random.RandomState(0))
     assert Z.shape == (20_000, 1, 2)
     # 6 standard errors of 20,000 draws.
     assert (abs(Z.mean(axis=0) - mean) / std).max() < 6 / np.sqrt(20_000)
     np.testing.assert_allclose(Z.std(axis=0), std, rtol=0.03)
+    covariance = np.cov(Z[:, 0].T)
+    np.testing.assert_allclose(covariance, factor[0] @ factor[0].T, atol=0.3)
 
 
 def test_draws_of_latents_keep_the_dtype():
-    moments = np.ones((2, 3, K), dtype=np.float32)
-    assert draw_latents(*moments, 4, np.random.RandomState(0)).dtype == np.float32
+    mean, factor = (np.ones(shape, dtype=np.float32) for shape in [(3, K), (3, K, K)])
+    Z = draw_latents(mean, factor, 4, np.random.RandomState(0))
+    assert Z.dtype == np.float32
 
 
 # Scores and bounds --------------------------------------------------------------------
@@ -91,28 +86,32 @@ def test_draws_of_latents_keep_the_dtype():
 
 def test_density_of_parts_is_that_of_all_draws(module, monkeypatch):
     monkeypatch.setattr(posterior, "_DRAWS_AT_ONCE", 3)
-    X = rows().numpy()
+    X = rows()
     draws = Draws(10, K, seed=0, width=D)
-    compute = computed_by(module)
-    of_each = [
-        compute("log_density", X, e[None]) for e in torch.cat([eps for eps, _ in draws])
-    ]
-    wanted = logsumexp(of_each, axis=0) - np.log(10)
-    scores = log_density(compute, X, draws, StandardNormal(K))
+    eps = torch.cat([eps for eps, _ in draws])
+    x = module.standardize(X)
+    with torch.no_grad():
+        of_each = torch.stack([module.log_prob(x, e[None]) for e in eps])
+        scores = log_density(module, X, Encoded(), draws, StandardNormal(K))
+    wanted = logsumexp(of_each.numpy(), axis=0) - np.log(10)
+    wanted = wanted + module.log_volume.item()
     np.testing.assert_allclose(scores, wanted, rtol=1e-12)
 
 
 def test_parts_of_the_bound_are_means_over_all_draws(module, monkeypatch):
     monkeypatch.setattr(posterior, "_DRAWS_AT_ONCE", 3)
-    X = rows().numpy()
+    X = rows()
     draws = Draws(10, K, seed=0, width=D)
-    compute = computed_by(module)
-    parts = bound(compute, X, draws)
     eps = torch.cat([eps for eps, _ in draws])
-    wanted = compute("expected_log_likelihood", X, eps)
-    np.testing.assert_allclose(parts.reconstruction, wanted, rtol=1e-12)
-    np.testing.assert_allclose(parts.kl, compute("kl_divergences", X))
-    np.testing.assert_allclose(parts.elbo, wanted - parts.kl.sum(axis=1), rtol=1e-12)
+    with torch.no_grad():
+        parts = bound_and_kl(module, X, Encoded(), draws)
+        posterior_of_rows = Encoded().posterior(module, module.standardize(X))
+        z = posterior_of_rows.draw(eps)
+        likelihood = module.log_likelihood(z, module.standardize(X)).mean(dim=0)
+        kl = kl_per_latent(*module.posterior(module.standardize(X)))
+    wanted = likelihood + module.log_volume
+    np.testing.assert_allclose(parts[:, 0], wanted, rtol=1e-12)
+    np.testing.assert_allclose(parts[:, 1:], kl, rtol=1e-12)
 
 
 # Rows of a fit ------------------------------------------------------------------------
