@@ -66,8 +66,8 @@ class Size:
         (784, (300, 300)),
         (30, (128, 128, 128)),
     )
-    thread_rows: int = 5000
-    thread_epochs: int = 10
+    thread_rows: int = 3000
+    thread_epochs: int = 5
 
 
 FULL = Size(
