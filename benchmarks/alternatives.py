@@ -7,7 +7,6 @@ beside this file, says what is measured and how.
 import ast
 import inspect
 import random
-import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -25,24 +24,16 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from benchmarks._alternatives import (
     PYOD_AS_IN_LECTURES,
+    LectureAutoencoder,
     PyodAutoEncoder,
     PythaeAutoencoder,
 )
-from benchmarks._common import (
-    Row,
-    Split,
-    by_method,
-    describe_run,
-    finish,
-    finite,
-    format_number,
-    format_table,
-    make_parser,
-    measure_cells,
-    over_seeds,
-    start,
-)
-from benchmarks.reconstruction import LectureAutoencoder
+from benchmarks._cells import Split, make_cells_parser, measure_cells, start
+from benchmarks._command import describe_run, finish
+from benchmarks._measuring import failure_of, reconstruct, squared_error, timed
+from benchmarks._ratios import at_most_one, error_ratios
+from benchmarks._results import Row, finite
+from benchmarks._text import format_number, format_table
 from sklearn_ae import AutoencoderTransformer, VAETransformer
 
 Array = NDArray[Any]
@@ -147,17 +138,15 @@ def measure(
     """Fit a method twice, and measure it on the held-out rows."""
     make = METHODS[method].make
     before = _global_generators()
-    start = time.process_time()
     model = make(k, seed)
-    model.fit(split.X_train)
-    seconds = time.process_time() - start
-    X_back = _reconstruct(model, split.X_test)
+    seconds = timed(lambda: model.fit(split.X_train)).cpu
+    X_back = reconstruct(model, split.X_test)
     leaves_generators = _same(before, _global_generators())
     model.fit(split.X_train)  # the same object once more, as scikit-learn refits
-    again = _reconstruct(model, split.X_test)
-    fresh = _reconstruct(make(k, seed).fit(split.X_train), split.X_test)
+    again = reconstruct(model, split.X_test)
+    fresh = reconstruct(make(k, seed).fit(split.X_train), split.X_test)
 
-    error = float(np.mean((X_back - split.X_test) ** 2))
+    error = squared_error(split.X_test, X_back)
     if not np.isfinite(error):
         raise ValueError("its error is not finite")
     return {
@@ -167,10 +156,6 @@ def measure(
         "same_when_made_anew": bool(np.array_equal(X_back, fresh)),
         "leaves_generators": leaves_generators,
     }
-
-
-def _reconstruct(model: Any, X: Array) -> Array:
-    return np.asarray(model.inverse_transform(model.transform(X)))
 
 
 def _global_generators() -> list[Any]:
@@ -216,7 +201,7 @@ def run_checks(method: str) -> Row | None:
         try:
             outcomes = check_estimator(make(), on_skip=None, on_fail=None)
         except Exception as error:  # what is no estimator stops them
-            return {"stopped": f"{type(error).__name__}: {error}".partition("\n")[0]}
+            return {"stopped": failure_of(error)}
     counts = pd.Series([outcome["status"] for outcome in outcomes]).value_counts()
     return {str(status): int(count) for status, count in counts.items()}
 
@@ -224,16 +209,15 @@ def run_checks(method: str) -> Row | None:
 # Summary ------------------------------------------------------------------------------
 
 
-def error_ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """Errors over PCA's by cell, means over the seeds; a column per method."""
-    errors = by_method(frame, "error", np.inf)
-    order = [method for method in METHODS if method in errors]
-    return over_seeds(errors.div(errors["pca"], axis=0))[order]
+def ratios_of_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Errors over PCA's, means over the seeds; a column per method."""
+    cells = error_ratios(frame).cells
+    return cells[[method for method in METHODS if method in cells]]
 
 
 def summarize(frame: pd.DataFrame, checks: dict[str, Row | None]) -> Row:
     """Per method: its error over PCA's, seconds, bits, lines and checks."""
-    cells = error_ratios(frame)
+    cells = ratios_of_cells(frame)
     summary: Row = {"n_cells": len(cells), "methods": {}}
     for method in cells:
         own = frame[(frame["method"] == method) & frame["failure"].isna()]
@@ -243,7 +227,7 @@ def summarize(frame: pd.DataFrame, checks: dict[str, Row | None]) -> Row:
             "n_cells": len(ratios),
             "median_ratio": finite(ratios.median()),
             "worst_ratio": finite(ratios.max()),
-            "share_of_cells_at_most_pca": finite((ratios <= 1.0005).mean(), 4),
+            "share_of_cells_at_most_pca": finite(at_most_one(ratios).mean(), 4),
             "median_seconds": finite(own["fit_seconds"].median(), 3),
             "all_seconds": finite(own["fit_seconds"].sum(), 2),
             **{name: bool(own[name].all()) for name in BITS},
@@ -254,7 +238,7 @@ def summarize(frame: pd.DataFrame, checks: dict[str, Row | None]) -> Row:
 
 
 def report(frame: pd.DataFrame, summary: Row) -> str:
-    cells = error_ratios(frame)
+    cells = ratios_of_cells(frame)
     heading = ["set", "k", *(METHODS[method].label for method in cells)]
     lines = [
         [name, str(k), *(f"{ratio:.3f}" for ratio in row)]
@@ -292,37 +276,11 @@ def format_checks(checks: Row | None) -> str:
     return f"{passed} of {passed + checks.get('failed', 0)}"  # others do not apply
 
 
-def page_table(summary: Row) -> str:
-    """The summary as the table of docs/alternatives.md."""
-    heading = [
-        *("", "lines", "error over PCA's, median (worst)", "cells", "seconds"),
-        *("same bits on a refit", "generators left alone", "scikit-learn's checks"),
-    ]
-    lines = [heading, ["---"] * len(heading)]
-    for method in summary["methods"].values():
-        median, worst = (
-            format_number(method[name], 2) for name in ("median_ratio", "worst_ratio")
-        )
-        lines.append(
-            [
-                method["label"],
-                str(method["lines"]),
-                f"{median} ({worst})",
-                str(method["n_cells"]),
-                f"{method['median_seconds']:.2f}",
-                "yes" if method["same_on_refit"] else "no",
-                "yes" if method["leaves_generators"] else "no",
-                format_checks(method["checks"]),
-            ]
-        )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 # The command --------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = make_parser("alternatives", __doc__, METHODS)
+    parser = make_cells_parser("alternatives", __doc__, METHODS)
     parser.set_defaults(sets=["bundled"], k=[2, 8])
     args = parser.parse_args(argv)
     args.methods = args.methods or available()

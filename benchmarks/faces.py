@@ -23,7 +23,8 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from benchmarks._common import RESULTS, describe_run
+from benchmarks._command import RESULTS, describe_run
+from benchmarks._measuring import timed
 from sklearn_ae import FaceSwapper
 from sklearn_ae.faces._files import save_face_swapper
 from sklearn_ae.faces._pictures import (
@@ -132,14 +133,13 @@ def measure(
     names = list(people)
     train = [people[name][0] for name in names]
     y = np.repeat(names, [len(faces) for faces in train])
-    wall, cpu = time.perf_counter(), time.process_time()
-    swapper.fit(np.concatenate(train), y)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    X = np.concatenate(train)
+    seconds = timed(lambda: swapper.fit(X, y))
     return {
         "n_train": {name: len(people[name][0]) for name in names},
         "n_test": {name: len(people[name][1]) for name in names},
-        "fit_seconds": round(wall, 1),
-        "fit_cpu_seconds": round(cpu, 1),
+        "fit_seconds": round(seconds.wall, 1),
+        "fit_cpu_seconds": round(seconds.cpu, 1),
         **evaluate(people, swapper),
     }
 

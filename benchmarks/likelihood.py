@@ -4,7 +4,6 @@ Run it from the repository's root as ``python -m benchmarks.likelihood``; README
 beside this file, says what is measured and how.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,25 +12,25 @@ import pandas as pd
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._common import (
+from benchmarks._cells import Split, make_cells_parser, measure_cells, start
+from benchmarks._command import describe_run, finish
+from benchmarks._measuring import timed
+from benchmarks._results import (
     Row,
-    Split,
     by_method,
-    describe_run,
-    finish,
     finite,
-    format_counts,
-    format_number,
-    format_seconds,
-    format_table,
-    make_parser,
-    measure_cells,
-    name_cell,
+    listed,
     over_seeds,
-    percent,
-    start,
     succeeded,
     total_seconds,
+)
+from benchmarks._text import (
+    format_cells,
+    format_counts,
+    format_listed,
+    format_number,
+    format_seconds,
+    percent,
 )
 from sklearn_ae import VAETransformer
 
@@ -65,9 +64,7 @@ def measure(
 ) -> Row:
     """Fit a method and take the mean log-likelihood of the held-out rows."""
     model = make_model(method, k, seed)
-    start = time.perf_counter()
-    model.fit(split.X_train)
-    seconds = time.perf_counter() - start
+    seconds = timed(lambda: model.fit(split.X_train)).wall
     log_likelihood = float(np.mean(model.score_samples(split.X_test)))
     if not np.isfinite(log_likelihood):
         raise ValueError("its log-likelihood is not finite")
@@ -93,20 +90,15 @@ def summarize(frame: pd.DataFrame) -> Row:
         summary[f"gain_over_{other}"] = {
             "n_cells": len(cells),
             "n_runs": len(runs),
-            "worst_run": _listed(runs.nsmallest(1)),
-            "worst_cell": _listed(cells.nsmallest(1)),
+            "worst_run": listed(runs.nsmallest(1)),
+            "worst_cell": listed(cells.nsmallest(1)),
             "median_of_cells": finite(cells.median()),
             "share_of_cells_at_least_0": finite((cells > -ROUNDING).mean()),
             "share_of_runs_at_least_0": finite((runs > -ROUNDING).mean()),
-            "runs_below_0": _listed(runs[runs <= -ROUNDING]),
+            "runs_below_0": listed(runs[runs <= -ROUNDING]),
         }
     summary["fit_seconds"] = total_seconds(frame, METHODS)
     return summary
-
-
-def _listed(values: pd.Series) -> list[list]:
-    """Each cell with its gain behind it."""
-    return [[*cell, finite(value, 4)] for cell, value in values.items()]
 
 
 def report(frame: pd.DataFrame, summary: Row) -> str:
@@ -128,17 +120,11 @@ def _format_gains(frame: pd.DataFrame) -> str:
         for other in LINEAR
         if other in succeeded(frame)
     }
-    over_pca = cells["pca"]
-    ks = sorted(over_pca.index.unique("k"))
-    sizes = frame.groupby("set")[["n_train", "n_columns"]].max()
-    lines = []
-    for name in over_pca.index.unique("set"):
-        texts = []
-        for k in ks:
-            values = [of.get((name, k), np.nan) for of in cells.values()]
-            texts.append(_format_cell(values) if (name, k) in over_pca else "")
-        lines.append([name, *map(str, sizes.loc[name]), *texts])
-    table = format_table(["set", "rows", "columns", *(f"k={k} " for k in ks)], lines)
+
+    def show(name: str, k: int) -> str:
+        return _format_cell([of.get((name, k), np.nan) for of in cells.values()])
+
+    table = format_cells(frame, cells["pca"].index, show)
     return (
         "Held-out log-likelihood of VAETransformer, mean over the seeds, in nats per "
         "row above\nthat of probabilistic PCA, and in brackets above that of factor "
@@ -161,7 +147,7 @@ def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:
     yield f"Gain over {METHODS[other]}"
     yield format_counts(n_tables, what["n_cells"], what["n_runs"])
     for key, title in (("worst_run", "Worst run"), ("worst_cell", "Worst cell")):
-        yield from (f"{title}: {_format_listed(item)}" for item in what[key])
+        yield from (f"{title}: {format_listed(item)}" for item in what[key])
     yield f"Median of the cells: {format_number(what['median_of_cells'], 3)}"
     yield (
         f"At least 0: {percent(what['share_of_cells_at_least_0'])} of the cells, "
@@ -169,16 +155,11 @@ def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:
     )
     if what["runs_below_0"]:
         yield "Runs below 0:"
-        yield from (f"  {_format_listed(item)}" for item in what["runs_below_0"])
-
-
-def _format_listed(item: list) -> str:
-    *cell, gain = item
-    return f"{format_number(gain, 4)} ({name_cell(*cell)})"
+        yield from (f"  {format_listed(item)}" for item in what["runs_below_0"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = make_parser("likelihood", __doc__, METHODS)
+    parser = make_cells_parser("likelihood", __doc__, METHODS)
     args = parser.parse_args(argv)
     args.methods = args.methods or list(METHODS)
     results, names = start(parser, args, {"max_rows": args.max_rows})

@@ -4,7 +4,6 @@ Run it from the repository's root as ``python -m benchmarks.recipe``; README.md,
 this file, says what is measured and how.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,21 +15,12 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._common import (
-    Row,
-    Split,
-    by_method,
-    describe_run,
-    finish,
-    finite,
-    format_number,
-    format_table,
-    make_parser,
-    measure_cells,
-    percent,
-    start,
-    total_seconds,
-)
+from benchmarks._cells import Split, make_cells_parser, measure_cells, start
+from benchmarks._command import describe_run, finish
+from benchmarks._measuring import reconstruct, squared_error, timed
+from benchmarks._ratios import error_ratios
+from benchmarks._results import Row, by_method, finite, total_seconds
+from benchmarks._text import format_number, format_table, percent
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._estimators.base import BaseEncoderDecoder
 from sklearn_ae._training import engine as _training
@@ -107,20 +97,19 @@ def measure(
     method: str, k: int, seed: int, split: Split, measured: dict[str, Row]
 ) -> Row:
     """Fit the variant and take the held-out squared error."""
-    start = time.perf_counter()
     if method == "pca":
-        model: Any = PCA(k, random_state=seed).fit(split.X_train)
+        model: Any = PCA(k, random_state=seed)
+        patches: Sequence[tuple[Any, str, Any]] = ()
     else:
         variant = VARIANTS[method]
         params = {"precision": "float32", **variant.params}
-        with ExitStack() as stack:
-            for change in variant.patches:
-                stack.enter_context(patch.object(*change))
-            model = AutoencoderTransformer(k, random_state=seed, **params)
-            model.fit(split.X_train)
-    seconds = time.perf_counter() - start
-    X_back = model.inverse_transform(model.transform(split.X_test))
-    error = float(np.mean((split.X_test - X_back) ** 2))
+        model = AutoencoderTransformer(k, random_state=seed, **params)
+        patches = variant.patches
+    with ExitStack() as stack:
+        for change in patches:
+            stack.enter_context(patch.object(*change))
+        seconds = timed(lambda: model.fit(split.X_train)).wall
+    error = squared_error(split.X_test, reconstruct(model, split.X_test))
     return {"error": error, "fit_seconds": round(seconds, 4)}
 
 
@@ -129,7 +118,7 @@ def summarize(frame: pd.DataFrame) -> Row:
     errors = by_method(frame, "error", failed=np.inf)
     seconds = total_seconds(frame, METHODS)
     summary: Row = {"n_tables": int(frame["set"].nunique()), "n_runs": len(errors)}
-    over_pca = errors.div(errors["pca"], axis=0)
+    over_pca = error_ratios(frame).runs
     over_default = errors.div(errors["default"], axis=0)
     for name in VARIANTS:
         if name not in errors:
@@ -182,7 +171,7 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = make_parser("recipe", __doc__, METHODS)
+    parser = make_cells_parser("recipe", __doc__, METHODS)
     parser.set_defaults(k=[2, 8], seeds=2, max_rows=4000, sets=SETS)
     args = parser.parse_args(argv)
     wanted = args.methods or list(METHODS)

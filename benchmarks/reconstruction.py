@@ -4,18 +4,13 @@ Run it from the repository's root as ``python -m benchmarks.reconstruction``; RE
 beside this file, says what is measured and how.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, KernelPCA
 from sklearn.linear_model import LogisticRegression
@@ -23,28 +18,33 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from torch import Tensor, nn
+from torch import nn
 
-from benchmarks._common import (
+from benchmarks._alternatives import LectureAutoencoder
+from benchmarks._cells import Split, make_cells_parser, measure_cells, start
+from benchmarks._command import describe_run, finish
+from benchmarks._figure import ratio_figure
+from benchmarks._measuring import reconstruct, squared_error, timed
+from benchmarks._ratios import at_most_one, error_ratios
+from benchmarks._results import (
     CELL,
     Row,
-    Split,
     by_method,
-    describe_run,
-    finish,
     finite,
+    listed,
+    over_seeds,
+    succeeded,
+    total_seconds,
+)
+from benchmarks._text import (
+    format_cells,
     format_counts,
+    format_listed,
     format_number,
     format_seconds,
     format_table,
-    make_parser,
-    measure_cells,
     name_cell,
-    over_seeds,
     percent,
-    start,
-    succeeded,
-    total_seconds,
 )
 from sklearn_ae import AutoencoderTransformer
 
@@ -65,78 +65,9 @@ KERNEL_PCA_ALPHA = 1e-3
 # Probabilities from methods that know no limits are put this far inside [0, 1]: half a
 # grey level of an 8-bit image.
 MARGIN = 1.0 / 512.0
-# Errors below this come from rounding to single precision; they count as equal.
-ROUNDING = 1e-10
 
 
 # Methods ------------------------------------------------------------------------------
-
-
-class LectureAutoencoder:
-    """The usual autoencoder of courses and blog posts, written down by hand.
-
-    Encoder with layers of 300, 300 and k, decoder with 300, 300 and d, leaky ReLU
-    between them, torch's random start, Adam at 1e-3 on the mean squared error, 50
-    epochs in batches of 128, and no early stopping.
-    """
-
-    def __init__(
-        self,
-        n_components: int,
-        *,
-        random_state: int = 0,
-        hidden_width: int = 300,
-        n_epochs: int = 50,
-        batch_size: int = 128,
-    ):
-        self.n_components = n_components
-        self.random_state = random_state
-        self.hidden_width = hidden_width
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-
-    def fit(self, X: NDArray[Any], y: object = None) -> "LectureAutoencoder":
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        with torch.random.fork_rng():
-            torch.manual_seed(self.random_state)
-            self.encoder = self._network(X.shape[1], self.n_components)
-            self.decoder = self._network(self.n_components, X.shape[1])
-            self._train(self._tensor(X))
-        return self
-
-    def _network(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
-        width = self.hidden_width
-        network = nn.Sequential(
-            nn.Linear(n_inputs, width),
-            nn.LeakyReLU(),
-            nn.Linear(width, width),
-            nn.LeakyReLU(),
-            nn.Linear(width, n_outputs),
-        )
-        return network.to(self.device)
-
-    def _tensor(self, X: NDArray[Any]) -> Tensor:
-        return torch.tensor(X, dtype=torch.float32, device=self.device)
-
-    def _train(self, x: Tensor) -> None:
-        model = nn.Sequential(self.encoder, self.decoder)
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-        for _ in range(self.n_epochs):
-            # Shuffled once, so that every batch is a slice and nothing is collected.
-            shuffled = x[torch.randperm(len(x)).to(x.device)]  # (n, d)
-            for batch in shuffled.split(self.batch_size):
-                loss = nn.functional.mse_loss(model(batch), batch)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-
-    @torch.no_grad()
-    def transform(self, X: NDArray[Any]) -> NDArray[Any]:
-        return self.encoder(self._tensor(X)).cpu().numpy()
-
-    @torch.no_grad()
-    def inverse_transform(self, Z: NDArray[Any]) -> NDArray[Any]:
-        return self.decoder(self._tensor(Z)).cpu().numpy()
 
 
 def make_model(
@@ -198,15 +129,13 @@ def measure(
             layers = layers_of(untrained.fit(split.X_train))
     model = make_model(method, k, seed, loss, layers)
     rows = split.X_train[: KERNEL_PCA_ROWS if method == "kernel_pca" else None]
-
-    start = time.perf_counter()
-    model.fit(rows, rows)
-    seconds = time.perf_counter() - start
-
+    seconds = timed(lambda: model.fit(rows, rows)).wall
+    if hasattr(model, "transform"):
+        X_back = reconstruct(model, split.X_test)
+    else:
+        X_back = model.predict(split.X_test).reshape(split.X_test.shape)
     knows_limits = method == "ours"  # with a log loss, it gives probabilities
-    error = held_out_error(
-        loss, split.X_test, reconstruct(model, split.X_test), knows_limits=knows_limits
-    )
+    error = held_out_error(loss, split.X_test, X_back, knows_limits=knows_limits)
     if not np.isfinite(error):
         raise ValueError("its error is not finite")
     row: Row = {"error": error, "fit_seconds": round(seconds, 4)}
@@ -222,19 +151,13 @@ def measure(
     return row
 
 
-def reconstruct(model: Any, X: NDArray[Any]) -> NDArray[Any]:
-    if hasattr(model, "inverse_transform"):
-        return model.inverse_transform(model.transform(X))
-    return model.predict(X).reshape(X.shape)
-
-
 def held_out_error(
     loss: str, X: NDArray[Any], X_back: NDArray[Any], *, knows_limits: bool = False
 ) -> float:
     """Mean over rows and columns of the loss between rows and reconstructions."""
     X_back = np.asarray(X_back, dtype=np.float64)
     if loss == "squared_error":
-        return float(np.mean((X - X_back) ** 2))
+        return squared_error(X, X_back)
     if loss == "absolute_error":
         return float(np.mean(np.abs(X - X_back)))
     if loss == "log_loss":
@@ -270,30 +193,6 @@ def accuracies(model: Any, split: Split) -> Row:
 # Summing up ---------------------------------------------------------------------------
 
 
-class Ratios(NamedTuple):
-    """Errors divided by PCA's, with a column per method."""
-
-    runs: pd.DataFrame  # a row per table, k and seed
-    cells: pd.DataFrame  # their means over the seeds: a row per table and k
-
-    def best(self, *left_out: str) -> pd.Series:
-        """Least mean of a cell among the methods that are not left out."""
-        return self.cells.drop(columns=[*left_out], errors="ignore").min(axis=1)
-
-
-def error_ratios(frame: pd.DataFrame) -> Ratios:
-    """Divide by PCA's error where there is one; what failed is infinitely bad."""
-    errors = by_method(frame, "error", failed=np.inf).clip(lower=ROUNDING)
-    errors = errors[np.isfinite(errors["pca"])]
-    runs = errors.div(errors["pca"], axis=0)
-    return Ratios(runs, over_seeds(runs))
-
-
-def at_most_one(ratio: Any) -> Any:
-    """Whether a ratio is at most 1.000, to three decimals."""
-    return ratio < 1.0005
-
-
 def summarize(frame: pd.DataFrame) -> Row:
     """Everything the report says, in numbers."""
     methods = succeeded(frame)
@@ -322,7 +221,7 @@ def _summarize_ratios(frame: pd.DataFrame, has_others: bool) -> Row:
         "median_of_cells": finite(cells.median()),
         "share_of_cells_at_most_1": finite(at_most_one(cells).mean()),
         "share_of_runs_at_most_1": finite(at_most_one(runs).mean()),
-        "runs_above_1": _listed(runs[~at_most_one(runs)]),
+        "runs_above_1": listed(runs[~at_most_one(runs)]),
     }
     if has_others:
         against_best = cells / ratios.best("ours")[cells.index]
@@ -337,12 +236,7 @@ def _summarize_ratios(frame: pd.DataFrame, has_others: bool) -> Row:
 
 
 def _worst(ratios: pd.Series) -> list | None:
-    return _listed(ratios.nlargest(1))[0] if len(ratios) else None
-
-
-def _listed(ratios: pd.Series) -> list[list]:
-    """Each cell with its ratio behind it."""
-    return [[*cell, finite(ratio, 4)] for cell, ratio in ratios.items()]
+    return listed(ratios.nlargest(1))[0] if len(ratios) else None
 
 
 def _summarize_accuracy(frame: pd.DataFrame, column: str) -> Row:
@@ -381,16 +275,11 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
 def _format_ratios(frame: pd.DataFrame) -> str:
     ratios = error_ratios(frame)
     ours, best = ratios.cells["ours"].dropna(), ratios.best("ours")
-    ks = sorted(ours.index.unique("k"))
-    sizes = frame.groupby("set")[["n_train", "n_columns"]].max()
-    lines = []
-    for name in ours.index.unique("set"):
-        cells = [
-            _format_ratio(ours[name, k], best[name, k]) if (name, k) in ours else ""
-            for k in ks
-        ]
-        lines.append([name, *map(str, sizes.loc[name]), *cells])
-    table = format_table(["set", "rows", "columns", *(f"k={k} " for k in ks)], lines)
+    table = format_cells(
+        frame,
+        ours.index,
+        lambda name, k: _format_ratio(ours[name, k], best[name, k]),
+    )
     return (
         "Held-out error divided by PCA's, mean over the seeds: AutoencoderTransformer, "
         "and in\nbrackets the best of the others, PCA included. - marks cells in which "
@@ -415,7 +304,7 @@ def _format_summary(summary: Row) -> Iterator[str]:
         ("worst_cell", "Worst cell"),
     ):
         if summary[key] is not None:
-            yield f"{title}: {_format_listed(summary[key])}"
+            yield f"{title}: {format_listed(summary[key])}"
     yield f"Median of the cells: {format_number(summary['median_of_cells'], 3)}"
     if "median_of_cells_above_floor" in summary:
         yield (
@@ -431,12 +320,7 @@ def _format_summary(summary: Row) -> Iterator[str]:
         yield f"At least as good as the best of the others: {share} of the cells"
     if summary["runs_above_1"]:
         yield "Runs above 1.000:"
-        yield from (f"  {_format_listed(item)}" for item in summary["runs_above_1"])
-
-
-def _format_listed(item: list) -> str:
-    *cell, ratio = item
-    return f"{format_number(ratio, 4)} ({name_cell(*cell)})"
+        yield from (f"  {format_listed(item)}" for item in summary["runs_above_1"])
 
 
 def _format_accuracy(accuracy: Row) -> Iterator[str]:
@@ -459,111 +343,11 @@ def _format_accuracy(accuracy: Row) -> Iterator[str]:
             yield f"  {ours:.4f}, PCA {pca:.4f} ({name_cell(name, k)})"
 
 
-# The figure ---------------------------------------------------------------------------
-
-OURS_COLOR, WORSE_COLOR, PEER_COLOR = "#0072B2", "#D55E00", "#555555"
-# Inches: a panel, what a letter of a table's name takes, a table's line, and the
-# margins above and below the panels.
-_PANEL, _LETTER, _LINE, _ABOVE, _BELOW = 1.9, 0.062, 0.17, 0.7, 0.6
-_LEAST_HIGH, _MOST_HIGH = 1.6, 5.0  # where the axis of ratios ends
-_MARKER: dict[str, Any] = {"marker": "o", "markersize": 4.2, "linestyle": ""}
-
-
-def ratio_figure(frame: pd.DataFrame, loss: str = "squared_error") -> Figure:
-    """Draw a panel per k with a line per table: ours, the best other method, PCA."""
-    ratios = error_ratios(frame)
-    runs, ours = ratios.runs["ours"].dropna(), ratios.cells["ours"].dropna()
-    others = ratios.best("ours", "pca")[ours.index]
-    ks = sorted(ours.index.unique("k"))
-    # The greatest gains on top, by the mean over k of the ratio's logarithm.
-    order = np.log(ours).groupby("set").mean().sort_values(ascending=False).index
-    lines = {name: line for line, name in enumerate(order)}
-    low = min(0.6, 0.85 * float(np.nanmin([*runs, *others])))
-    high = min(max(_LEAST_HIGH, 1.15 * float(ours.max())), _MOST_HIGH)
-
-    left = 0.2 + _LETTER * max(map(len, lines))
-    width = left + _PANEL * max(3, len(ks)) + 0.15
-    height = _ABOVE + _LINE * len(lines) + _BELOW
-    figure = Figure(figsize=(width, height), dpi=110)
-    panels = figure.subplots(1, len(ks), sharex=True, sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(
-        left=left / width,
-        right=1.0 - 0.15 / width,
-        top=1.0 - _ABOVE / height,
-        bottom=_BELOW / height,
-        wspace=0.12,
-    )
-    for ax, k in zip(panels, ks, strict=True):
-        title = f"{k} latents" if k > 1 else "1 latent"
-        ax.set_title(title, fontsize=9, loc="left", fontweight="bold")
-        ax.set_xscale("log")
-        ax.set_xlim(low, high)
-        ax.set_ylim(-0.7, len(lines) - 0.3)
-        ax.axvline(1.0, color="black", linewidth=0.9, zorder=1)
-        ax.text(1.0, len(lines) - 0.3, "PCA", fontsize=7, ha="center", va="bottom")
-        ax.grid(axis="y", color="#e8e8e8", linewidth=0.7)
-        ax.set_axisbelow(True)
-        ax.tick_params(which="both", labelsize=7, length=0)
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        points = (ratio.xs(k, level="k") for ratio in (ours, others, runs))
-        _draw_panel(ax, Points(*points), lines, high)
-    ticks = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5) if low < t < high]
-    if len(ticks) > 5:
-        ticks = [0.01, 0.1, 1]
-    panels[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    panels[0].set_xticks([], minor=True)
-    panels[0].set_yticks(range(len(lines)), list(lines))
-    figure.supxlabel(
-        f"held-out {loss.replace('_', ' ')} divided by PCA's, mean over the splits",
-        fontsize=9,
-        y=0.15 / height,
-    )
-    legend = {f"{METHODS['ours']} (bar: over the splits)": (OURS_COLOR, OURS_COLOR)}
-    if not at_most_one(ours).all():
-        legend["the same, worse than PCA"] = (WORSE_COLOR, WORSE_COLOR)
-    if others.notna().any():
-        legend["best of the others (triangle: off the axis)"] = (PEER_COLOR, "white")
-    handles = [
-        Line2D([], [], label=label, color=color, markerfacecolor=fill, **_MARKER)
-        for label, (color, fill) in legend.items()
-    ]
-    figure.legend(
-        handles=handles, loc="upper center", ncols=3, fontsize=8, frameon=False
-    )
-    return figure
-
-
-class Points(NamedTuple):
-    """Ratios of a panel by table, and by table and seed."""
-
-    ours: pd.Series
-    others: pd.Series
-    runs: pd.Series
-
-
-def _draw_panel(ax: Axes, points: Points, lines: dict[str, int], high: float) -> None:
-    """Ours with its range over the seeds, and the others; triangles lie beyond."""
-    ranges = points.runs.clip(upper=high).groupby("set").agg(["min", "max"])
-    y = ranges.index.map(lines)
-    ax.hlines(y, ranges["min"], ranges["max"], color=OURS_COLOR, linewidth=1.2)
-    is_worse = ~at_most_one(points.ours)
-    for values, color, fill in (
-        (points.others.dropna(), PEER_COLOR, "white"),
-        (points.ours[~is_worse], OURS_COLOR, OURS_COLOR),
-        (points.ours[is_worse], WORSE_COLOR, WORSE_COLOR),
-    ):
-        style = {"color": color, "markerfacecolor": fill, "zorder": 3, **_MARKER}
-        inside, beyond = values[values <= high], values[values > high]
-        ax.plot(inside, inside.index.map(lines), **style)
-        edge = np.full(len(beyond), high)
-        ax.plot(edge, beyond.index.map(lines), **style | {"marker": ">"}, clip_on=False)
-
-
 # The command --------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = make_parser("reconstruction", __doc__, METHODS)
+    parser = make_cells_parser("reconstruction", __doc__, METHODS)
     parser.add_argument(
         "--loss",
         choices=LOSSES,
@@ -591,7 +375,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     finish(results, frame, summarize, report)
     if "n_cells" in results.summary:
         path = args.figure or args.output.with_suffix(".png")
-        ratio_figure(frame, args.loss).savefig(path)
+        ratio_figure(frame, METHODS["ours"], args.loss).savefig(path)
 
 
 if __name__ == "__main__":

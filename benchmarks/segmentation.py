@@ -4,10 +4,8 @@ Run it from the repository's root as ``python -m benchmarks.segmentation``; READ
 beside this file, says what is measured.
 """
 
-import argparse
 import os
 import runpy
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,10 @@ from unittest.mock import patch
 
 import matplotlib as mpl
 
-from benchmarks._common import RESULTS, Results, Row, describe_run, format_table
+from benchmarks._command import describe_run, make_parser, open_results
+from benchmarks._measuring import timed
+from benchmarks._results import Row
+from benchmarks._text import format_table
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "plot_5_segmentation.py"
 
@@ -47,33 +48,23 @@ def measure(example: dict[str, Any]) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.segmentation",
-        description=(__doc__ or "").partition("\n\n")[0],
-    )
-    add = parser.add_argument
-    add(
+    parser = make_parser("segmentation", __doc__, can_resume=False)
+    parser.add_argument(
         "--data-home",
         type=Path,
         help="folder with the folder mnist (default: the bundled digits, for a trial)",
     )
-    add("--output", type=Path, default=RESULTS / "segmentation.json")
-    add("--overwrite", action="store_true", help="replace --output where it exists")
     args = parser.parse_args(argv)
-    if args.output.exists() and not args.overwrite:
-        parser.error(f"{args.output} exists: --overwrite, or another --output")
-    start, start_of_work = time.perf_counter(), time.process_time()
-    rows = measure(run_example(args.data_home))
-    results = Results(
-        args.output,
-        settings={"data": "digits" if args.data_home is None else "mnist"},
-        runs=[describe_run("benchmarks.segmentation", argv)],
-        summary={
-            "iou": rows[0]["iou"],
-            "seconds": round(time.perf_counter() - start, 1),
-            "cpu_seconds": round(time.process_time() - start_of_work, 1),
-        },
-    )
+    data = "digits" if args.data_home is None else "mnist"
+    results = open_results(parser, args, {"data": data})
+    results.runs.append(describe_run("benchmarks.segmentation", argv))
+    rows: list[Row] = []
+    seconds = timed(lambda: rows.extend(measure(run_example(args.data_home))))
+    results.summary = {
+        "iou": rows[0]["iou"],
+        "seconds": round(seconds.wall, 1),
+        "cpu_seconds": round(seconds.cpu, 1),
+    }
     results.rows += rows  # which are no cells of tables
     results.save()
     print(format_table(["", "IoU"], ([r["method"], f"{r['iou']:.3f}"] for r in rows)))

@@ -197,6 +197,7 @@ LAYOUT = {
             "rows": "Time per row",
             "error": "Seconds until the error is below a share of PCA's",
             "grid": "Two processes",
+            "threads": "Four threads",
         },
     ),
 }

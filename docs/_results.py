@@ -7,7 +7,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.reconstruction import ROUNDING
+from benchmarks._ratios import ROUNDING
+from benchmarks._text import format_number
+from benchmarks.alternatives import format_checks
 
 # {(set, k): {method: value}}
 Cells = dict[tuple[str, int], dict[str, float]]
@@ -113,3 +115,29 @@ def table_of_cells(cells: Cells) -> str:
     if any(medians):
         lines.append(["median", None, *medians])
     return table(["table", "k", *methods], lines)
+
+
+def alternatives_table(summary: Mapping[str, Any]) -> str:
+    """The summary of alternatives.json, as the page of alternatives has it."""
+    heading = [
+        *("", "lines", "error over PCA's, median (worst)", "cells", "seconds"),
+        *("same bits on a refit", "generators left alone", "scikit-learn's checks"),
+    ]
+    lines = []
+    for method in summary["methods"].values():
+        middle, worst = (
+            format_number(method[name], 2) for name in ("median_ratio", "worst_ratio")
+        )
+        lines.append(
+            [
+                method["label"],
+                str(method["lines"]),
+                f"{middle} ({worst})",
+                str(method["n_cells"]),
+                f"{method['median_seconds']:.2f}",
+                "yes" if method["same_on_refit"] else "no",
+                "yes" if method["leaves_generators"] else "no",
+                format_checks(method["checks"]),
+            ]
+        )
+    return table(heading, lines)

@@ -118,6 +118,6 @@ html_sidebars = {  # none where there are no pages below
     page: []
     for page in (
         *("index", "start", "lectures", "alternatives", "default_recipe"),
-        *("contributing", "generated/changelog"),
+        *("contributing", "how_it_works", "generated/changelog"),
     )
 }

@@ -3,7 +3,6 @@
 import json
 import random
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import alternatives
-from benchmarks._common import Split
+from benchmarks._cells import Split
 from benchmarks.datasets import ENVIRONMENT_VARIABLE
 
 X = StandardScaler().fit_transform(load_iris().data)
@@ -145,14 +144,6 @@ def test_checks_are_not_done_again(tmp_path, monkeypatch):
     alternatives.main([*options, "--methods", "pca", "--seeds", "1"])
     alternatives.main([*options, "--methods", "pca", "--seeds", "2", "--resume"])
     assert asked == ["pca"]
-
-
-def test_table_of_the_page_is_that_of_the_results():
-    root = Path(__file__).parents[2]
-    results = root / "benchmarks" / "results" / "alternatives.json"
-    summary = json.loads(results.read_text(encoding="utf-8"))["summary"]
-    page = (root / "docs" / "alternatives.md").read_text(encoding="utf-8")
-    assert alternatives.page_table(summary) in page
 
 
 @pytest.mark.parametrize("method", ["pyod", "pyod_as_lecture", "pythae_ae"])

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA
 
 from benchmarks import images
+from benchmarks.images import methods, published
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._training import recipe as _recipe
 
@@ -27,18 +28,19 @@ def blobs(seed, n):
 def few(monkeypatch):
     """Load blobs in place of digits, and their negatives in place of clothes."""
     parts = *blobs(0, 60), *blobs(1, 40)
-    digits = images.Images(*parts)
-    clothes = images.Images(1 - parts[0], parts[1] + 8, 1 - parts[2], parts[3] + 8)
+    digits = methods.Images(*parts)
+    clothes = methods.Images(1 - parts[0], parts[1] + 8, 1 - parts[2], parts[3] + 8)
     sets = {"mnist": digits, "fashion_mnist": clothes}
-    monkeypatch.setattr(images, "load", lambda name, data_home: sets[name])
+    for module in (images, methods):
+        monkeypatch.setattr(module, "load", lambda name, data_home: sets[name])
     monkeypatch.setattr(_recipe, "N_EPOCHS", 2)
     return sets
 
 
 def test_command_measures_prints_and_writes(few, tmp_path, capsys):
     path = tmp_path / "images.json"
-    methods = ["dense", "convolutional", "pca", "tsne", "pixels", "anomaly"]
-    images.main(["--k", "2", "--methods", *methods, "--output", str(path)])
+    names = ["dense", "convolutional", "pca", "tsne", "pixels", "anomaly"]
+    images.main(["--k", "2", "--methods", *names, "--output", str(path)])
     content = json.loads(path.read_text())
     done = {(row["set"], row["method"]) for row in content["results"]}
     assert not any("failure" in row for row in content["results"])
@@ -76,30 +78,30 @@ def test_an_existing_file_is_not_overwritten_unasked(few, tmp_path, capsys):
 
 
 def test_error_is_that_of_pixels(few):
-    row = images.measure("pca", 64 - 8, 0, few["mnist"], None)
+    row = methods.measure("pca", 64 - 8, 0, few["mnist"], None)
     assert 0 < row["mse"] < few["mnist"].X_test.var()
     assert row["knn5"] == 1.0  # the sides are far apart
 
 
 def test_of_roots_comes_back_to_pixels(few):
     X = few["mnist"].X_train
-    model = images.make_model("pca_of_roots", 5, 0).fit(X)
+    model = methods.make_model("pca_of_roots", 5, 0).fit(X)
     pca = PCA(5, random_state=0).fit(np.sqrt(X))
     roots = pca.inverse_transform(pca.transform(np.sqrt(X)))
     assert_allclose(model.transform(X), pca.transform(np.sqrt(X)), atol=1e-6)
     assert_allclose(model.inverse_transform(model.transform(X)), roots**2, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", images.OURS_OF_ROOTS)
+@pytest.mark.parametrize("method", methods.OURS_OF_ROOTS)
 def test_our_models_of_roots_are_measured(few, method):
-    row = images.measure(method, 2, 0, few["mnist"], None)
+    row = methods.measure(method, 2, 0, few["mnist"], None)
     assert 0 < row["mse"] < 2 * few["mnist"].X_test.var()
     assert row["n_epochs"] >= row["best_epoch"] >= 0
 
 
 def test_a_boot_unlike_any_digit_comes_first(few):
     boots = few["fashion_mnist"].X_test
-    row = images.measure_anomaly(4, 0, few["mnist"], boots)
+    row = methods.measure_anomaly(4, 0, few["mnist"], boots)
     model = AutoencoderTransformer(4).fit(few["mnist"].X_train)
     of_boots = -model.score_samples(boots)
     highest = -model.score_samples(few["mnist"].X_test).min()
@@ -109,8 +111,8 @@ def test_a_boot_unlike_any_digit_comes_first(few):
 
 
 def test_denoising_is_measured_beside_the_best_pca(few):
-    row = images.measure_denoising(4, 0, few["mnist"])
-    noisy = -10 * np.log10(images.NOISE**2)
+    row = methods.measure_denoising(4, 0, few["mnist"])
+    noisy = -10 * np.log10(methods.NOISE**2)
     assert row["psnr_noisy"] == pytest.approx(noisy, abs=0.3)
     assert row["psnr_pca"] > row["psnr_noisy"]
     assert row["gain"] == pytest.approx(row["psnr"] - row["psnr_pca"])
@@ -119,11 +121,11 @@ def test_denoising_is_measured_beside_the_best_pca(few):
 @pytest.mark.parametrize("error", [0.25, 0.01])
 def test_psnr_by_hand(error):
     X = np.full((3, 4), 0.5)
-    assert images.psnr(X, X + error) == pytest.approx(-20 * np.log10(error))
+    assert methods.psnr(X, X + error) == pytest.approx(-20 * np.log10(error))
 
 
 def test_every_target_is_at_least_as_hard_as_what_was_published():
-    for goal in images.PUBLISHED:
+    for goal in published.PUBLISHED:
         if goal.quantity == "mse":
             assert goal.target < goal.value
         else:

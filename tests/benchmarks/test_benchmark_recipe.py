@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import recipe
-from benchmarks._common import Split
+from benchmarks._cells import Split
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._training import recipe as _recipe
 from sklearn_ae._training import selection as _selection

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,19 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks import _steps, speed
+from benchmarks import speed
+from benchmarks._measuring import squared_error, without_convergence_warnings
+from benchmarks.speed import curves, inference, parallel, sizes, steps, targets, timing
 from sklearn_ae import AutoencoderTransformer
 
-ASV = Path(speed.__file__).parent / "asv"
-SHAPE = speed.QUICK.shapes[0]  # 6 columns, layers of 8 and 4, 2 latents
+ASV = Path(speed.__file__).parents[1] / "asv"
+SHAPE = sizes.QUICK.shapes[0]  # 6 columns, layers of 8 and 4, 2 latents
 
 
 @pytest.fixture
 def table():
-    return speed.make_table(SHAPE.n_rows, SHAPE.n_columns)
+    return timing.make_table(SHAPE.n_rows, SHAPE.n_columns)
 
 
 class CountProducts(TorchDispatchMode):
@@ -49,17 +53,17 @@ def products_of(run):
 
 
 def test_the_table_is_the_same_on_every_call():
-    np.testing.assert_array_equal(speed.make_table(50, 4), speed.make_table(50, 4))
+    np.testing.assert_array_equal(timing.make_table(50, 4), timing.make_table(50, 4))
 
 
 def test_rows_of_the_table_do_not_depend_on_its_length():
-    n = speed.BLOCK_ROWS
-    longer = speed.make_table(n + 5, 3)
-    np.testing.assert_array_equal(longer[:n], speed.make_table(n, 3))
+    n = timing.BLOCK_ROWS
+    longer = timing.make_table(n + 5, 3)
+    np.testing.assert_array_equal(longer[:n], timing.make_table(n, 3))
 
 
 def test_columns_of_the_table_have_about_unit_variance():
-    variances = speed.make_table(5000, 40).var(axis=0)
+    variances = timing.make_table(5000, 40).var(axis=0)
     assert 0.5 < variances.mean() < 2.0
 
 
@@ -71,23 +75,23 @@ def test_our_step_has_the_bare_products(table):
         init="random",
         device="cpu",
     )
-    ours = products_of(_steps.our_epoch(model, table))
-    assert ours == products_of(_steps.training_products(SHAPE))
+    ours = products_of(steps.our_epoch(model, table))
+    assert ours == products_of(steps.training_products(SHAPE))
 
 
 def test_the_hand_written_loop_has_the_bare_products(table):
-    loop = _steps.HandWrittenLoop(SHAPE.widths, SHAPE.batch_size, fused=True)
+    loop = steps.HandWrittenLoop(SHAPE.widths, SHAPE.batch_size, fused=True)
     theirs = products_of(lambda: loop.epoch(torch.from_numpy(table)))
-    assert theirs == products_of(_steps.training_products(SHAPE))
+    assert theirs == products_of(steps.training_products(SHAPE))
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 def test_inference_has_the_bare_products(part, table):
     with pytest.warns(ConvergenceWarning):
-        module = speed._model_for_inference(table).module_
+        module = inference.model_for_inference(table).module_
     network = getattr(module, part)
     x = torch.randn(20, SHAPE.n_columns if part == "encoder" else 2)
-    bare = products_of(_steps.inference_products(network, x, block_rows=8))
+    bare = products_of(inference.inference_products(network, x, block_rows=8))
     blocks = products_of(lambda: [network(block) for block in x.split(8)])
     assert bare == blocks
 
@@ -97,7 +101,7 @@ def test_our_epochs_train(init, table):
     model = AutoencoderTransformer(
         2, hidden_layer_sizes=(8,), batch_size=16, init=init, device="cpu"
     )
-    epoch = _steps.our_epoch(model, table)
+    epoch = steps.our_epoch(model, table)
     first = epoch()
     for _ in range(30):
         last = epoch()
@@ -105,27 +109,27 @@ def test_our_epochs_train(init, table):
 
 
 def test_the_hand_written_loop_trains(table):
-    loop = _steps.HandWrittenLoop(SHAPE.widths, SHAPE.batch_size, fused=False)
+    loop = steps.HandWrittenLoop(SHAPE.widths, SHAPE.batch_size, fused=False)
     x = torch.from_numpy(table)
-    before = speed._error(table, loop.predict(x))
+    before = squared_error(table, loop.predict(x))
     for _ in range(30):
         loop.epoch(x)
-    assert speed._error(table, loop.predict(x)) < before
+    assert squared_error(table, loop.predict(x)) < before
 
 
 def test_networks_have_an_activation_everywhere_but_at_latents_and_output():
-    layers = [type(layer).__name__ for layer in _steps.make_mlp([6, 8, 2, 8, 6])]
+    layers = [type(layer).__name__ for layer in steps.make_mlp([6, 8, 2, 8, 6])]
     assert layers == ["Linear", "ReLU", "Linear", "Linear", "ReLU", "Linear"]
 
 
 def test_everybody_is_timed(table):
-    names = set(_steps.make_epochs(SHAPE, table))
-    assert names | {"pyod"} == {"products", *speed.NAMES}
+    names = set(steps.make_epochs(SHAPE, table))
+    assert names | {"pyod"} == {"products", *steps.NAMES}
 
 
-@pytest.mark.skipif(not _steps.HAS_PYOD, reason="pyod is not installed")
+@pytest.mark.skipif(not steps.HAS_PYOD, reason="pyod is not installed")
 def test_pyod_trains_the_same_widths(table):
-    _steps.pyod_epoch(SHAPE, table)()
+    steps.pyod_epoch(SHAPE, table)()
 
 
 # How it is timed ----------------------------------------------------------------------
@@ -134,31 +138,31 @@ def test_pyod_trains_the_same_widths(table):
 def test_runs_have_their_turns_in_rounds():
     calls = []
     runs = {name: lambda name=name: calls.append(name) for name in "ab"}
-    seconds = speed.interleaved(runs, repeats=2)
+    seconds = timing.interleaved(runs, repeats=2)
     assert calls == ["a", "b"] * 3  # the first round warms up
     assert seconds.shape == (2, 2)
 
 
 def test_seconds_are_those_of_the_run():
-    seconds = speed.interleaved({"sleep": lambda: time.sleep(0.01)}, repeats=1)
+    seconds = timing.interleaved({"sleep": lambda: time.sleep(0.01)}, repeats=1)
     assert seconds["sleep"].item() >= 0.01
 
 
 def test_threads_are_put_back():
     before = torch.get_num_threads()
-    with speed.use_threads(before + 1):
+    with timing.use_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 
 
 def test_curves_are_read_where_they_are_first_below():
     curve = iter([(1.0, 0.9), (2.0, 0.5), (3.0, 0.1), (4.0, 0.0)])
-    assert speed.first_below(curve, [0.6, 0.2]) == [2.0, 3.0]
+    assert curves.first_below(curve, [0.6, 0.2]) == [2.0, 3.0]
     assert next(curve) == (4.0, 0.0)  # nothing is trained beyond that
 
 
 def test_what_is_never_reached_takes_forever():
-    assert speed.first_below(iter([(1.0, 0.5)]), [0.6, 0.2]) == [1.0, np.inf]
+    assert curves.first_below(iter([(1.0, 0.5)]), [0.6, 0.2]) == [1.0, np.inf]
 
 
 def test_memory_counts_that_was_held(in_fresh_process):
@@ -181,11 +185,11 @@ def test_the_parents_memory_does_not_count(in_fresh_process):
     [(1.0, False, True), (1.1, False, False), (1.1, True, True), (0.9, True, False)],
 )
 def test_targets(value, at_least, is_met):
-    assert speed.Target("speed", value, 1.0, at_least).is_met == is_met
+    assert targets.Target("speed", value, 1.0, at_least).is_met == is_met
 
 
 def test_a_target_that_was_not_measured_is_not_met():
-    assert not speed.Target("speed", np.nan, 1.0).is_met
+    assert not targets.Target("speed", np.nan, 1.0).is_met
 
 
 @pytest.fixture(scope="module")
@@ -210,8 +214,8 @@ def test_the_file_says_how_it_came_about(quick_run):
 
 
 def test_a_step_is_compared_with_products_and_others(quick_run):
-    targets = json.loads(quick_run.read_text())["summary"]["targets"]
-    whats = [target["what"] for target in targets]
+    summary = json.loads(quick_run.read_text())["summary"]
+    whats = [target["what"] for target in summary["targets"]]
     name = SHAPE.name
     for other in ("the bare products", "MLPRegressor", "the same with fused Adam"):
         assert f"step, {name}: over {other}" in whats
@@ -219,7 +223,7 @@ def test_a_step_is_compared_with_products_and_others(quick_run):
 
 def test_a_wide_shape_has_no_limit_of_its_own(quick_run):
     text = quick_run.read_text()
-    name = speed.QUICK.shapes[1].name
+    name = sizes.QUICK.shapes[1].name
     assert f"step, {name}: over MLPRegressor" in text
     assert f"step, {name}: over the bare products" not in text
 
@@ -241,20 +245,58 @@ def test_memory_is_measured_above_the_data(tmp_path, capsys):
 
 
 def test_the_grid_search_runs_in_one_process_and_in_two():
-    size = replace(speed.QUICK, repeats=1)
-    with speed._without_convergence_warnings():
-        (row,), (target,) = speed.measure_grid(size)
+    size = replace(sizes.QUICK, repeats=1)
+    with without_convergence_warnings():
+        (row,), (target,) = parallel.measure_grid(size)
     assert row["times_faster"] == pytest.approx(row["n_jobs_1_s"] / row["n_jobs_2_s"])
     assert target.at_least
 
 
-def test_the_report_shows_targets_and_what_is_met():
-    targets = [
-        speed.describe_target(speed.Target("a", 1.0, 1.5)),
-        speed.describe_target(speed.Target("b", 0.5, 0.8, at_least=True)),
-        speed.describe_target(speed.Target("c", np.inf, 2.0)),
+@pytest.fixture
+def short_model():
+    return AutoencoderTransformer(
+        2, hidden_layer_sizes=(4,), early_stopping=False, max_iter=75, device="cpu"
+    )
+
+
+def test_fits_in_threads_and_alone_are_timed(short_model, table):
+    seconds = parallel.time_in_threads(short_model, table, repeats=2)
+    assert list(seconds) == [1, parallel.N_FITS]
+    assert len(seconds) == 2
+
+
+def test_fits_in_threads_that_are_not_the_same_are_noticed(
+    short_model, table, monkeypatch
+):
+    fitted_weights = parallel.fitted_weights
+
+    def disturbed(model, X):
+        weights = fitted_weights(model, X)
+        if threading.current_thread() is not threading.main_thread():
+            next(iter(weights.values())).add_(1e-6)
+        return weights
+
+    monkeypatch.setattr(parallel, "fitted_weights", disturbed)
+    with pytest.raises(RuntimeError, match="random_state=0 beside others"):
+        parallel.time_in_threads(short_model, table, repeats=1)
+
+
+def test_four_fits_have_four_seeds(short_model, table):
+    weights = [
+        parallel.fitted_weights(clone(short_model).set_params(random_state=seed), table)
+        for seed in (0, 1)
     ]
-    lines = [line.split() for line in speed.format_targets(targets).splitlines()]
+    with pytest.raises(RuntimeError, match="random_state=0"):
+        parallel.check_same_bits(weights[:1], weights[1:])
+
+
+def test_the_report_shows_targets_and_what_is_met():
+    described = [
+        targets.describe_target(targets.Target("a", 1.0, 1.5)),
+        targets.describe_target(targets.Target("b", 0.5, 0.8, at_least=True)),
+        targets.describe_target(targets.Target("c", np.inf, 2.0)),
+    ]
+    lines = [line.split() for line in targets.format_targets(described).splitlines()]
     assert lines[1:] == [
         ["a", "1.000", "at", "most", "1.5", "met"],
         ["b", "0.500", "at", "least", "0.8", "not", "met"],

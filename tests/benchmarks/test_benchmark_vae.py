@@ -11,6 +11,8 @@ from sklearn.mixture import GaussianMixture
 
 from benchmarks import vae
 from benchmarks.datasets import ENVIRONMENT_VARIABLE, Table
+from benchmarks.vae import anomalies, digits, samples
+from sklearn_ae import VAETransformer
 
 GREY = np.tile(np.array([[0.0, 0.3, 0.5, 1.0]], dtype=np.float32), (4000, 1))
 
@@ -21,8 +23,8 @@ def no_folder(monkeypatch):
 
 
 def binary(binarisation):
-    digits = vae.Digits(binarisation, **vae.LARGE)
-    return vae.binary_rows(GREY, digits, np.random.default_rng(0))
+    model = digits.Digits(binarisation, **digits.LARGE)
+    return digits.binary_rows(GREY, model, np.random.default_rng(0))
 
 
 # MNIST --------------------------------------------------------------------------------
@@ -47,19 +49,19 @@ def test_mixture_is_the_one_with_the_lowest_bic():
         size: GaussianMixture(size, random_state=0, reg_covar=1e-5).fit(X).bic(X)
         for size in (1, 2, 4, 8, 16)
     }
-    assert vae.best_mixture(X, 0).n_components == min(bics, key=bics.get)
+    assert samples.best_mixture(X, 0).n_components == min(bics, key=bics.get)
 
 
 def test_samples_of_pca_have_its_mean_and_covariance():
     X = load_iris().data
-    S = vae.draw_pca(X, 2)(40_000, 0)
+    S = samples.draw_pca(X, 2)(40_000, 0)
     assert_allclose(S.mean(axis=0), X.mean(axis=0), atol=0.05)
     assert_allclose(np.cov(S.T), PCA(2).fit(X).get_covariance(), atol=0.05)
 
 
 def test_samples_of_others_can_have_the_columns_of_rows_too():
     X = load_iris().data
-    S = vae.with_columns_of(X, vae.draw_pca(X, 2), seed=0)
+    S = samples.with_columns_of(X, samples.draw_pca(X, 2), seed=0)
     for column, values in zip(S.T, X.T, strict=True):
         assert set(column) <= set(values)
 
@@ -67,8 +69,8 @@ def test_samples_of_others_can_have_the_columns_of_rows_too():
 def test_rows_of_one_distribution_cannot_be_told_apart_and_others_can():
     rng = np.random.default_rng(0)
     A, B = rng.normal(size=(2, 250, 3))
-    assert vae.two_sample_auc(A, B, seed=0) == pytest.approx(0.5, abs=0.1)
-    assert vae.two_sample_auc(A, B + 3.0, seed=0) > 0.95
+    assert samples.two_sample_auc(A, B, seed=0) == pytest.approx(0.5, abs=0.1)
+    assert samples.two_sample_auc(A, B + 3.0, seed=0) > 0.95
 
 
 # Anomalies ----------------------------------------------------------------------------
@@ -87,36 +89,38 @@ def odd_rows():
 
 
 def test_half_of_the_normal_rows_is_trained_on(odd_rows):
-    X, X_test, labels = vae.split_normal(odd_rows, 0, max_rows=1000)
+    X, X_test, labels = anomalies.split_normal(odd_rows, 0, max_rows=1000)
     assert len(X) == 140
     assert labels.sum() == 20
     assert len(X_test) == len(labels) == 160
     assert_allclose(X.mean(axis=0), 0.0, atol=1e-12)
     assert_allclose(X.std(axis=0), 1.0)
-    assert X_test.max() == vae.CLIP
+    assert X_test.max() == anomalies.CLIP
 
 
 def test_rows_of_each_kind_are_limited(odd_rows):
-    X, _, labels = vae.split_normal(odd_rows, 0, max_rows=12)
+    X, _, labels = anomalies.split_normal(odd_rows, 0, max_rows=12)
     assert (len(X), labels.sum(), len(labels)) == (12, 12, 24)
 
 
 def test_detectors_score_anomalies_higher(odd_rows):
-    X, X_test, labels = vae.split_normal(odd_rows, 0, max_rows=1000)
-    for method, score in vae.abnormality(X, X_test, 0):
+    X, X_test, labels = anomalies.split_normal(odd_rows, 0, max_rows=1000)
+    for method, score in anomalies.abnormality(X, X_test, 0):
         scores = score()
         assert np.mean(scores[labels == 1]) > np.mean(scores[labels == 0]), method
 
 
 def test_neighbour_distance_is_that_to_the_fifth():
     X = np.arange(8.0)[:, None]
-    assert_allclose(vae.neighbour_distance(X, np.array([[0.0], [10.0]])), [4.0, 7.0])
+    assert_allclose(
+        anomalies.neighbour_distance(X, np.array([[0.0], [10.0]])), [4.0, 7.0]
+    )
 
 
 def test_mean_neighbour_distance_is_that_to_the_mean_of_five():
     X = np.arange(8.0)[:, None]
     X_test = np.array([[0.0], [10.0]])
-    assert_allclose(vae.mean_neighbour_distance(X, X_test), [2.0, 5.0])
+    assert_allclose(anomalies.mean_neighbour_distance(X, X_test), [2.0, 5.0])
 
 
 # The command --------------------------------------------------------------------------
@@ -124,8 +128,8 @@ def test_mean_neighbour_distance_is_that_to_the_mean_of_five():
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, capsys, odd_rows):
-    monkeypatch.setattr(vae, "LATENTS", (1, 2))
-    monkeypatch.setattr(vae, "N_SAMPLES", 60)
+    monkeypatch.setattr(samples, "LATENTS", (1, 2))
+    monkeypatch.setattr(samples, "N_SAMPLES", 60)
     odd = {"odd": type("Source", (), {"group": "anomaly"})}
     find_tables, load_tables = vae.find_tables, vae.load_tables
     monkeypatch.setattr(vae, "find_tables", lambda home: find_tables(home) | odd)
@@ -137,8 +141,8 @@ def run(monkeypatch, tmp_path, capsys, odd_rows):
         ),
     )
     rng = np.random.default_rng(0)
-    digits = rng.random((50, 784), dtype=np.float32), np.zeros(50)
-    monkeypatch.setattr(vae, "load_mnist", lambda home, split: digits)
+    images = rng.random((50, 784), dtype=np.float32), np.zeros(50)
+    monkeypatch.setattr(digits, "load_mnist", lambda home, split: images)
     path = tmp_path / "vae.json"
 
     def call(*options):
@@ -161,7 +165,7 @@ def test_command_measures_densities(run):
 
 
 def test_few_draws_come_before_those_with_more(run, monkeypatch):
-    trainings, fit = [], vae.VAETransformer.fit
+    trainings, fit = [], VAETransformer.fit
 
     def record_fit(estimator, X):
         trainings.append((estimator.n_importance_samples, estimator.max_iter))
@@ -170,7 +174,7 @@ def test_few_draws_come_before_those_with_more(run, monkeypatch):
         assert 0 < X[0, 0] < 1  # still grey: every step draws anew
         return fit(estimator, X)
 
-    monkeypatch.setattr(vae.VAETransformer, "fit", record_fit)
+    monkeypatch.setattr(VAETransformer, "fit", record_fit)
     content, text = run(
         *("--sections", "mnist", "--digits", "new draws, 50 importance samples"),
         *("--epochs", "3", "--few-draws", "2", "--importance-samples", "3"),

@@ -16,7 +16,13 @@ from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from benchmarks import _common, datasets, likelihood, reconstruction
+from benchmarks import _figure, datasets, likelihood, reconstruction
+from benchmarks._alternatives import LectureAutoencoder
+from benchmarks._cells import split_rows
+from benchmarks._command import describe_run, make_parser
+from benchmarks._measuring import reconstruct
+from benchmarks._results import Results
+from benchmarks._text import format_failures
 from benchmarks.datasets import Table, find_tables, load_tables, select_names
 from sklearn_ae import AutoencoderTransformer, VAETransformer
 
@@ -232,7 +238,7 @@ class Nothing:
 @pytest.mark.parametrize("max_rows", [999, 30])
 def test_split(max_rows):
     n_train, n_test = min(75, max_rows), min(25, max_rows // 3)
-    split = _common.split_rows(numbered(100), 0, max_rows, Nothing())
+    split = split_rows(numbered(100), 0, max_rows, Nothing())
     assert split.X_train.shape == (n_train, 3)
     assert split.X_test.shape == (n_test, 3)
     numbers = np.concatenate([split.X_train, split.X_test])[:, 0]
@@ -240,7 +246,7 @@ def test_split(max_rows):
     np.testing.assert_array_equal(split.y_train, split.X_train[:, 0] % 2)
     np.testing.assert_array_equal(split.y_test, split.X_test[:, 0] % 2)
     again, other = (
-        _common.split_rows(numbered(100), seed, max_rows, Nothing()) for seed in (0, 1)
+        split_rows(numbered(100), seed, max_rows, Nothing()) for seed in (0, 1)
     )
     np.testing.assert_array_equal(again.X_train, split.X_train)
     assert (other.X_train != split.X_train).any()
@@ -248,8 +254,8 @@ def test_split(max_rows):
 
 def test_split_is_scaled_by_its_training_rows():
     table = Table("iris", *load_iris(return_X_y=True), False)
-    raw = _common.split_rows(table, 3, 1000, Nothing())
-    split = _common.split_rows(table, 3, 1000, StandardScaler())
+    raw = split_rows(table, 3, 1000, Nothing())
+    split = split_rows(table, 3, 1000, StandardScaler())
     mean, spread = raw.X_train.mean(axis=0), raw.X_train.std(axis=0)
     np.testing.assert_allclose(split.X_train, (raw.X_train - mean) / spread)
     np.testing.assert_allclose(split.X_test, (raw.X_test - mean) / spread)
@@ -261,14 +267,14 @@ def test_columns_without_spread_in_the_training_rows_are_left_out():
     test = np.random.RandomState(0).permutation(100)[75:]
     X[:, 1] = 0.0
     X[test[0], 1] = 1e6
-    split = _common.split_rows(Table("X", X, None, False), 0, 1000, Nothing())
+    split = split_rows(Table("X", X, None, False), 0, 1000, Nothing())
     np.testing.assert_array_equal(split.X_test, X[test][:, [0, 2]])
 
 
 def results_at(path, *options, settings=None):
-    parser = _common.make_parser("test", "Test.", ["a", "b"])
+    parser = make_parser("test", "Test.", ["a", "b"])
     args = parser.parse_args(["--output", str(path), *options])
-    return _common.Results.open(args, settings or {"max_rows": 5})
+    return Results.open(args, settings or {"max_rows": 5})
 
 
 ROW = {"set": "iris", "k": 2, "seed": 0, "method": "a", "n_columns": 4, "error": 0.5}
@@ -298,7 +304,7 @@ def test_results_are_written_and_read(tmp_path):
 def test_results_know_what_is_left(tmp_path):
     results = results_at(tmp_path / "results.json")
     assert not results.has_all("iris", [2], 1, ["a"])
-    results = _common.Results(results.path, {}, [], [ROW])
+    results = Results(results.path, {}, [], [ROW])
     assert results.has_all("iris", [2, 4, 8], 1, ["a"])  # 4 columns: k=2 only
     assert not results.has_all("iris", [2, 3], 1, ["a"])
     assert not results.has_all("iris", [2], 2, ["a"])
@@ -307,7 +313,7 @@ def test_results_know_what_is_left(tmp_path):
 
 def test_the_run_names_no_folder_of_the_machine(tmp_path):
     argv = ["--data-home", str(tmp_path / "data"), "--k", "2"]
-    run = _common.describe_run("benchmarks.test", argv)
+    run = describe_run("benchmarks.test", argv)
     assert run["command"] == "python -m benchmarks.test --data-home data --k 2"
     assert str(tmp_path) not in json.dumps(run)
     assert run["versions"]["torch"] == torch.__version__
@@ -319,7 +325,7 @@ def test_the_run_names_no_folder_of_the_machine(tmp_path):
 @pytest.fixture(scope="module")
 def split():
     table = Table("iris", *load_iris(return_X_y=True), True)
-    return _common.split_rows(table, 0, 1000, StandardScaler())
+    return split_rows(table, 0, 1000, StandardScaler())
 
 
 def test_pca_by_hand(split):
@@ -381,7 +387,7 @@ def test_kernel_pca_takes_the_first_rows(split, monkeypatch):
 
 
 def test_lecture_autoencoder(split):
-    lecture = reconstruction.LectureAutoencoder
+    lecture = LectureAutoencoder
     state = torch.random.get_rng_state()
     models = [
         lecture(2, n_epochs=n, batch_size=32, random_state=seed).fit(split.X_train)
@@ -389,8 +395,7 @@ def test_lecture_autoencoder(split):
     ]
     assert torch.equal(torch.random.get_rng_state(), state)
     errors = [
-        mean_squared_error(split.X_test, reconstruction.reconstruct(m, split.X_test))
-        for m in models
+        mean_squared_error(split.X_test, reconstruct(m, split.X_test)) for m in models
     ]
     assert errors[1] < 0.5 * errors[0]  # it learns
     assert errors[1] == errors[2] != errors[3]  # the seed decides
@@ -437,7 +442,7 @@ def test_our_error_is_what_the_estimator_minimises(quick, monkeypatch, loss):
     monkeypatch.setattr(reconstruction, "AutoencoderTransformer", make)
     table = Table("iris", *load_iris(return_X_y=True), True)
     scaler = MinMaxScaler(clip=True) if loss == "log_loss" else StandardScaler()
-    split = _common.split_rows(table, 0, 1000, scaler)
+    split = split_rows(table, 0, 1000, scaler)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         row = reconstruction.measure("ours", 2, 0, split, {}, loss=loss)
@@ -457,7 +462,7 @@ def result(name, k, seed, method, error=None, **more):
 
 
 def frame_of(tmp_path, rows):
-    results = _common.Results(tmp_path / "r.json", {}, [], rows)
+    results = Results(tmp_path / "r.json", {}, [], rows)
     return results.frame("error", "fit_seconds")
 
 
@@ -535,8 +540,8 @@ def test_failures_of_ours_are_infinitely_bad(tmp_path):
     assert summary["share_of_runs_at_most_1"] == 0.5
     json.dumps(summary, allow_nan=False)
     assert "Worst run: failed (a, k=2, seed 0)" in reconstruction.report(frame, summary)
-    assert "ours on a, k=2, seed 0: Error: no" in _common.format_failures(rows)
-    reconstruction.ratio_figure(frame)
+    assert "ours on a, k=2, seed 0: Error: no" in format_failures(rows)
+    _figure.ratio_figure(frame, "ours")
 
 
 def test_errors_of_rounding_count_as_equal(tmp_path):
@@ -546,15 +551,15 @@ def test_errors_of_rounding_count_as_equal(tmp_path):
 
 
 def test_figure_shows_every_ratio(small_frame):
-    figure = reconstruction.ratio_figure(small_frame)
+    figure = _figure.ratio_figure(small_frame, "ours")
     panels = figure.axes
     assert [ax.get_title("left") for ax in panels] == ["2 latents", "4 latents"]
     names = [label.get_text() for label in panels[0].get_yticklabels()]
     assert set(names) == {"a", "b", "c"}
     colors = {
-        reconstruction.OURS_COLOR: {("a", 0.6), ("b", 0.9), ("c", 1.0004)},
+        _figure.OURS_COLOR: {("a", 0.6), ("b", 0.9), ("c", 1.0004)},
         # a of the lecture's autoencoder failed once and lies beyond the axis.
-        reconstruction.PEER_COLOR: {("b", 0.8)},
+        _figure.PEER_COLOR: {("b", 0.8)},
     }
     for color, points in colors.items():
         shown = {
@@ -721,7 +726,7 @@ def test_likelihood_command(untrained, tmp_path, capsys):
     assert "Gain over probabilistic PCA" not in path.read_text()
 
     table = one(None, "wine")
-    split = _common.split_rows(table, 1, 60, StandardScaler())
+    split = split_rows(table, 1, 60, StandardScaler())
     by_method = {
         row["method"]: row["log_likelihood"]
         for row in content["results"]
@@ -745,7 +750,7 @@ def test_gains_by_hand(tmp_path):
         ("b", 4, 0): {"vae": -1.0, "pca": -1.5, "factor_analysis": None},
     }
     rows = [row(*cell, m, v) for cell, by in values.items() for m, v in by.items()]
-    results = _common.Results(tmp_path / "l.json", {}, [], rows)
+    results = Results(tmp_path / "l.json", {}, [], rows)
     frame = results.frame("log_likelihood", "fit_seconds")
     summary = likelihood.summarize(frame)
     over_pca = summary["gain_over_pca"]

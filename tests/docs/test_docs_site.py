@@ -366,6 +366,13 @@ def test_pages_of_what_is_there_can_be_made(pages):
     assert all("## Results" in texts[name] for name in contents)
 
 
+def test_table_of_the_page_of_alternatives_is_that_of_the_results(results):
+    file = ROOT / "benchmarks" / "results" / "alternatives.json"
+    summary = json.loads(file.read_text(encoding="utf-8"))["summary"]
+    page = (DOCS / "alternatives.md").read_text(encoding="utf-8")
+    assert results.alternatives_table(summary) in page
+
+
 # Links --------------------------------------------------------------------------------
 
 

@@ -1,12 +1,12 @@
-"""Training steps to be timed: ours, others' of the same layers, and bare products.
+"""Training steps: ours, others' of the same layers, and bare products.
 
-Each is a function that runs one epoch over the same standardised rows and goes on from
-where it was. All minimise the squared error with Adam, without weight decay.
+What is timed is a function that runs one epoch over the same standardised rows and goes
+on from where it was. All minimise the squared error with Adam, without weight decay.
 """
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet
 from torch import Tensor, nn
 
@@ -27,37 +28,48 @@ from sklearn_ae._training.optimizer import Schedule
 from sklearn_ae._training.options import TrainingOptions
 from sklearn_ae._training.skorch_net import make_net
 
+from .sizes import Shape, Size
+from .targets import Measured, Target
+from .timing import Run, interleaved, make_table, median_ratio
+
 LEARNING_RATE = 1e-3
 HAS_PYOD = importlib.util.find_spec("pyod") is not None
 
-Run = Callable[[], object]
+# Everybody whose steps are timed, as the tables and the targets call them.
+NAMES = {
+    "ours": "ours, the same layers",
+    "bfloat16": "ours, bfloat16 products",
+    "default": "ours, default network",
+    "loop": "hand-written loop",
+    "fused": "the same with fused Adam",
+    "mlp": "MLPRegressor",
+    "skorch": "skorch as it comes",
+    "pyod": "pyod's AutoEncoder",
+}
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A network, its batches, and how many of them make an epoch."""
-
-    n_columns: int
-    hidden: tuple[int, ...]
-    n_components: int
-    batch_size: int
-    n_steps: int  # long enough that what is done once per call does not count
-    limit: float  # target: a step of ours over the bare products
-
-    @property
-    def name(self) -> str:
-        widths = "-".join(map(str, self.hidden))
-        return f"{self.n_columns}/{widths}/{self.n_components}, {self.batch_size}"
-
-    @property
-    def n_rows(self) -> int:
-        return self.n_steps * self.batch_size
-
-    @property
-    def widths(self) -> list[int]:
-        """Of all layers, from the columns through the latents back to the columns."""
-        inner = [*self.hidden, self.n_components, *self.hidden[::-1]]
-        return [self.n_columns, *inner, self.n_columns]
+def measure_steps(size: Size) -> Measured:
+    """Cost of a training step, as ratios to the bare matrix products."""
+    rows, targets = [], []
+    for shape in size.shapes:
+        X = make_table(shape.n_rows, shape.n_columns)
+        X = StandardScaler().fit_transform(X)
+        seconds = interleaved(make_epochs(shape, X), size.repeats)
+        ratios = seconds.div(seconds["products"], axis=0).median()
+        products = seconds.pop("products").median() / shape.n_steps
+        row = {"shape": shape.name, "products_us": 1e6 * products}
+        rows.append(row | {name: ratios[name] for name in seconds})
+        what = f"step, {shape.name}: over the bare products"
+        if np.isfinite(shape.limit):
+            targets.append(Target(what, ratios["ours"], shape.limit))
+        if shape.n_columns >= 784:
+            what = f"step, {shape.name}, bfloat16: over the bare float32 products"
+            targets.append(Target(what, ratios["bfloat16"], 0.6))
+        for name in ("mlp", "fused"):
+            ratio = median_ratio(seconds["ours"], seconds[name])
+            what = f"step, {shape.name}: over {NAMES[name]}"
+            targets.append(Target(what, ratio, 1.0))
+    return rows, targets
 
 
 def make_epochs(shape: Shape, X: NDArray[np.float32]) -> dict[str, Run]:
@@ -247,27 +259,3 @@ def training_products(shape: Shape) -> Run:
                 torch.mm(a, b, out=out)
 
     return epoch
-
-
-@torch.no_grad()
-def inference_products(network: nn.Module, x: Tensor, block_rows: int) -> Run:
-    """The products of a network's linear layers over the rows of x, block by block."""
-    layers = [part for part in network.modules() if isinstance(part, nn.Linear)]
-    generator = torch.Generator().manual_seed(0)
-    inputs = [
-        torch.randn(block_rows, layer.in_features, generator=generator)
-        for layer in layers
-    ]
-    outputs = [torch.empty(block_rows, layer.out_features) for layer in layers]
-    weights = [layer.weight.detach().t() for layer in layers]
-    reads_x = [layer.in_features == x.shape[1] for layer in layers]
-
-    def run() -> None:
-        for block in x.split(block_rows):
-            n = len(block)
-            for a, weight, out, first in zip(
-                inputs, weights, outputs, reads_x, strict=True
-            ):
-                torch.mm(block if first else a[:n], weight, out=out[:n])
-
-    return run
