@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.utils import check_array, check_scalar
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
+from .._inference.described import DescribedRows
 from .._inference.inference import MOST_PRODUCTS, Encoded, Inference, Refined
 from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
@@ -96,7 +96,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             and self.n_components * architecture.n_products <= MOST_PRODUCTS
         )
         if self.inference == "refined" or (self.inference == "auto" and is_quick):
-            return Refined()
+            return Refined(self.n_components)
         return Encoded()
 
     def _reconstruction(
@@ -130,24 +130,22 @@ class BaseAutoencoder(BaseEncoderDecoder):
     def _describe(
         self,
         module: Autoencoder,
-        x: Tensor,
-        z: Tensor,
+        rows: DescribedRows,
         error: float,
         random_state: np.random.RandomState,
     ) -> None:
         self.reconstruction_err_ = error
-        self._set_latent_density(module, x, z, random_state)
+        self._set_latent_density(module, rows, random_state)
 
     def _set_latent_density(
         self,
         module: Autoencoder,
-        x: Tensor,
-        z: Tensor,
+        rows: DescribedRows,
         random_state: np.random.RandomState,
     ) -> None:
         """What `sample` draws latents from."""
-        Z = z.cpu().numpy().astype(np.float64)
-        self._latent_density = self._density_of(Z, random_state)
+        Z = rows.z.cpu().numpy().astype(np.float64)
+        self._latent_density = self._density_of(Z, random_state, rows.n_samples)
 
     def _density_of(
         self,

@@ -10,7 +10,6 @@ import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -23,14 +22,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._inference.compute import compute
+from .._inference.described import DescribedRows, describe
 from .._inference.inference import Inference, usable
 from .._networks.activations import ACTIVATIONS
 from .._networks.architecture import Architecture, NetworkSpec, check_sizes
 from .._networks.losses import LOSSES, SquaredError
-from .._networks.modules import Anchored, Autoencoder, over_blocks
+from .._networks.modules import Anchored, Autoencoder
 from .._tables.checks import validate_rows
 from .._tables.columns import Columns
-from .._tables.loading import Rows
 from .._tables.rows import Table, block_rows
 from .._training.options import TrainingResult
 from .._training.plans import Networks, Plan, find_weights, pass_over
@@ -131,12 +130,11 @@ class BaseEncoderDecoder(
     def _describe(
         self,
         module: Autoencoder,
-        x: Tensor,
-        z: Tensor,
+        rows: DescribedRows,
         error: float,
         random_state: np.random.RandomState,
     ) -> None:
-        """Attributes of the estimator's own, for rows (n, d), latents and error."""
+        """Attributes of the estimator's own, for training rows and their error."""
         raise NotImplementedError
 
     # Fitting --------------------------------------------------------------------------
@@ -193,13 +191,18 @@ class BaseEncoderDecoder(
                     networks, rows, plan, design.recipe, objective, seed
                 )
             module = networks.module
-            x, z = self._training_latents(module, rows, inference)
             # Latents of the last fit, and those of PCA, have their axes already.
             is_start = goes_on or isinstance(module.encoder, Anchored)
-            if module.is_own and not (result.best_epoch == 0 and is_start):
-                z = design.align(module, x, z)
+            has_axes = result.best_epoch == 0 and is_start
+            is_trained = not goes_on or result.n_epochs > 0
+            if not is_trained:
+                inference = inference.after(self._inference)
+            described = describe(module, rows.x, inference, is_trained)
+            if module.is_own and not has_axes:
+                axes = design.find_axes(module, described.x, described.z)
+                described = described.turned(module, *axes)
         self._record(result, networks.n_epochs, goes_on)
-        self._set_fitted(networks, rows.order, x, z, inference, random_state)
+        self._set_fitted(networks, rows.order, described, random_state)
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
 
     def _train_one_pass(
@@ -223,12 +226,14 @@ class BaseEncoderDecoder(
             objective = design.objective.judging_by(inference)
             with self._generators(networks.module, seed, device):
                 loss = pass_over(networks, rows, design.recipe, objective, seed)
-            x, z = self._training_latents(networks.module, rows, inference)
+            if goes_on:
+                inference = inference.after(self._inference)
+            described = describe(networks.module, rows.x, inference)
         self.history_ = networks.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
-        self._set_fitted(networks, rows.order, x, z, inference, random_state)
+        self._set_fitted(networks, rows.order, described, random_state)
 
     def _plan(self, n_samples: int, goes_on: bool) -> Plan:
         if not self.early_stopping or self.max_iter == 0:
@@ -262,48 +267,25 @@ class BaseEncoderDecoder(
         self.loss_curve_ = result.loss_curve
         self.validation_loss_curve_ = result.validation_loss_curve
 
-    def _training_latents(
-        self, module: Autoencoder, rows: Rows, inference: Inference
-    ) -> tuple[Tensor, Tensor]:
-        """Training rows by which the fit is described, with their latents."""
-        module.eval()
-        x = inference.described(rows.x)
-        with (
-            steady_convolutions(x.device),
-            enough_threads(module, block_rows(module.row_size)),
-        ):
-            return x, over_blocks(module, partial(inference.latents, module), x)
-
     def _set_fitted(
         self,
         networks: Networks,
         order: Tensor,
-        x: Tensor,
-        z: Tensor,
-        inference: Inference,
+        rows: DescribedRows,
         random_state: np.random.RandomState,
     ) -> None:
-        """Attributes that follow from the networks and training rows x (n, d)."""
+        """Attributes that follow from the networks and their training rows."""
         module = networks.module
         self.module_ = module
         self.n_components_ = self.n_components
         self._spec = NetworkSpec.of(self.get_params(deep=False))
         moments = networks.moments
         self._moments = None if moments is None else (moments, order)
-        self._inference = inference
-        with steady_convolutions(x.device):
+        self._inference = rows.inference
+        with steady_convolutions(rows.x.device):
             with enough_threads(module, block_rows(module.row_size)):
-                both = torch.cat([x, z], dim=1)  # (n, d + k)
-                errors = over_blocks(
-                    module,
-                    lambda xz: inference.errors(
-                        module, *xz.tensor_split([x.shape[1]], dim=1)
-                    ),
-                    both,
-                )  # (n,)
-            error = errors.double().mean() * module.loss_scale
-            self._describe(module, x, z, error.item(), random_state)
-            self._inference = inference.remembering(module, x, z)
+                error = rows.errors(module).double().mean() * module.loss_scale
+            self._describe(module, rows, error.item(), random_state)
             module.put_columns_back(order)
 
     def _warn_if_cut_short(

@@ -29,11 +29,13 @@ from .._utils.random import SEED_LIMIT
 MakeModule = Callable[..., Autoencoder]
 
 
-def turn_to_principal_axes(module: Autoencoder, x: Tensor, z: Tensor) -> Tensor:
-    """Turn the axes of the latents z (n, k) into ones to compare between fits."""
-    rotation, shift = (part.to(module.dtype) for part in principal_axes(z, x))
-    module.rotate(rotation, shift)
-    return (z - shift) @ rotation
+# Rotation (k, k) and shift (k,) of latents.
+Axes = tuple[Tensor, Tensor]
+
+
+def to_principal_axes(module: Autoencoder, x: Tensor, z: Tensor) -> Axes:
+    """To axes that can be compared between fits."""
+    return principal_axes(z, x)
 
 
 def leave(module: Autoencoder) -> None:
@@ -71,9 +73,9 @@ class Design:
     inference : Inference
         Which latents a row is given.
 
-    align : callable
-        ``align(module, x, z)``: turns the latents of a trained module into ones that
-        can be read, and gives those of the rows x in their new axes.
+    find_axes : callable
+        ``find_axes(module, x, z)``: rotation and shift of the latents z of rows x to
+        ones that can be read.
 
     renew : callable
         Lets a module that goes on training follow parameters that have changed.
@@ -87,7 +89,7 @@ class Design:
     recipe: Recipe
     objective: Objective = field(default_factory=Objective)
     inference: Inference = field(default_factory=Encoded)
-    align: Callable[[Autoencoder, Tensor, Tensor], Tensor] = turn_to_principal_axes
+    find_axes: Callable[[Autoencoder, Tensor, Tensor], Axes] = to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
 
     def find_paths(

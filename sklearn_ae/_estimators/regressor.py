@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from .._inference.described import DescribedRows
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder, EncoderDecoder
@@ -417,8 +418,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     def _describe(
         self,
         module: Autoencoder,
-        x: Tensor,
-        z: Tensor,
+        rows: DescribedRows,
         error: float,
         random_state: np.random.RandomState,
     ) -> None:

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from .._inference.described import DescribedRows
 from .._inference.diagnostics import (
     ACTIVE_KL,
     active_latents,
@@ -32,7 +33,7 @@ from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
-from .design import Design
+from .design import Axes, Design
 from .vae_methods import FittedVAE
 
 # Rows that the mixture for prior="aggregated" is fitted to.
@@ -528,7 +529,7 @@ class VAETransformer(FittedVAE):
             make_module=make_module,
             recipe=self._recipe(architecture, rate, n_iter_eased=n_iter_eased),
             inference=self._make_inference(architecture),
-            align=self._align_latents,
+            find_axes=self._find_axes,
             renew=self._renew,
         )
 
@@ -548,28 +549,26 @@ class VAETransformer(FittedVAE):
         for name, value in self._bound().items():
             setattr(module, name, value)
 
-    def _align_latents(self, module: Autoencoder, x: Tensor, z: Tensor) -> Tensor:
+    def _find_axes(self, module: Autoencoder, x: Tensor, z: Tensor) -> Axes:
         module = cast(VariationalAutoencoder, module)
         kl = mean_kl(module, x)
         # The posterior's covariance is diagonal in these axes and in no others.
         rows = x[:, : len(module.center)]
-        rotation = signed_order(z, kl, rows).to(module.dtype)
-        module.rotate(rotation, torch.zeros_like(rotation[0]))
-        return z @ rotation
+        rotation = signed_order(z, kl, rows)
+        return rotation, torch.zeros_like(rotation[0])
 
     def _describe(
         self,
         module: Autoencoder,
-        x: Tensor,
-        z: Tensor,
+        rows: DescribedRows,
         error: float,
         random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
-        self.kl_per_component_ = mean_kl(module, x).cpu().numpy()
+        self.kl_per_component_ = mean_kl(module, rows.x, rows.inference).cpu().numpy()
         self.n_active_components_ = len(active_latents(self.kl_per_component_))
-        super()._describe(module, x, z, error, random_state)
-        self._warn_if_collapsed(module, x)
+        super()._describe(module, rows, error, random_state)
+        self._warn_if_collapsed(module, rows.x)
 
     def _set_fitted(self, networks: Networks, *args: Any) -> None:
         super()._set_fitted(networks, *args)
@@ -606,8 +605,7 @@ class VAETransformer(FittedVAE):
     def _set_latent_density(
         self,
         module: Autoencoder,
-        x: Tensor,
-        z: Tensor,
+        rows: DescribedRows,
         random_state: np.random.RandomState,
     ) -> None:
         """What the priors "aggregated" and "exemplars" keep of the training rows."""
@@ -615,25 +613,26 @@ class VAETransformer(FittedVAE):
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + self.n_iter_) % SEED_LIMIT
         random_state = np.random.RandomState(seed)
+        x, inference = rows.x, rows.inference
         generator = torch.Generator(x.device).manual_seed(seed)
         with enough_threads(module, block_rows(module.loss_size)):
             Z = training_draws(
-                module, x, _AGGREGATED_ROWS, random_state, generator, self._inference
+                module, x, _AGGREGATED_ROWS, random_state, generator, inference
             )
         self._latent_density = self._density_of(
             Z,
             random_state,
-            n_samples=len(x),
+            n_samples=rows.n_samples,
             max_rows=_AGGREGATED_ROWS,
             # Of latents that say nothing the prior knows all there is to know.
             axes=active_latents(self.kl_per_component_),
         )
-        self._exemplars = self._exemplars_of(module, x, random_state, generator)
+        self._exemplars = self._exemplars_of(module, rows, random_state, generator)
 
     def _exemplars_of(
         self,
         module: VariationalAutoencoder,
-        x: Tensor,
+        rows: DescribedRows,
         random_state: np.random.RandomState,
         generator: torch.Generator,
     ) -> Exemplars | None:
@@ -641,9 +640,10 @@ class VAETransformer(FittedVAE):
         if not self.n_exemplars:
             return None
         mean, std = training_moments(
-            module, x, self.n_exemplars, random_state, generator, self._inference
+            *(module, rows.x, self.n_exemplars, random_state, generator),
+            rows.inference,
         )
-        exemplars = Exemplars(len(x), mean, std)
+        exemplars = Exemplars(rows.n_samples, mean, std)
         known: Exemplars | None = self._of_earlier_rows("_exemplars")
         if known is None:
             return exemplars

@@ -275,8 +275,8 @@ class FittedVAE(BaseAutoencoder):
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         if path not in PATHS:
             raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
-        start = self.transform(X_start, y)
-        end = self.transform(X_end, y)
+        start = self._on_rows(X_start, "transform", y)
+        end = self._on_rows(X_end, "transform", y)
         if len(start) != len(end):
             raise ValueError(
                 f"X_start has {len(start)} rows and X_end {len(end)}: as many are "

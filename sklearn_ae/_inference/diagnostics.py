@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .._networks.modules import over_blocks
-from .._networks.variational import VariationalAutoencoder, kl_per_latent
+from .._networks.variational import VariationalAutoencoder
+from .inference import Encoded, Inference
 
 # A latent with less than this, in nats on average, says nothing about the rows.
 ACTIVE_KL = 0.01
@@ -16,12 +17,15 @@ ACTIVE_KL = 0.01
 _COLLAPSE_ROWS = 2000
 
 
-def mean_kl(module: VariationalAutoencoder, x: Tensor) -> Tensor:
+def mean_kl(
+    module: VariationalAutoencoder, x: Tensor, inference: Inference | None = None
+) -> Tensor:
     """Mean KL divergence of each latent's posterior from the prior: (k,)."""
+    inference = Encoded() if inference is None else inference
     generator = _generator(x)
 
     def kl_of_rows(rows: Tensor) -> Tensor:
-        return kl_per_latent(*module.posterior(module.drawn(rows, generator)))
+        return inference.posterior(module, module.drawn(rows, generator)).marginal_kl
 
     return over_blocks(module, kl_of_rows, x).double().mean(dim=0)
 

@@ -48,6 +48,16 @@ class Gaussians(ABC):
         squares = self.std.square() + self.mean.square()
         return 0.5 * (squares - 1.0) - self.log_width
 
+    @property
+    def marginal_kl(self) -> Tensor:
+        """KL divergence of each latent by itself: (n, k) in nats.
+
+        It does not depend on the order of the latents. Where they go together, it adds
+        up to less than the whole.
+        """
+        variances = self.std.square()
+        return 0.5 * (variances + self.mean.square() - 1.0 - variances.log())
+
     def log_ratio(self, z: Tensor, eps: Tensor) -> Tensor:
         """log N(z; 0, I) less the log-density here of the draws z of eps: (S, n)."""
         # The constants log(2 pi) cancel.

@@ -19,7 +19,6 @@ from .._networks.variational import VariationalAutoencoder
 from .gaussians import DiagonalGaussians, FullGaussians, Gaussians
 from .priors import Prior
 from .projection import information, project
-from .tangents import tangent_map
 
 # Up to so many latents, the way to the nearest point may lead over a hill: a second
 # start pays, and costs little.
@@ -46,15 +45,23 @@ class Inference(ABC):
     def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
         """Of each row's latents, where they have a prior."""
 
-    def remembering(self, module: Autoencoder, x: Tensor, z: Tensor) -> "Inference":
-        """The same, with what it needs of training rows and their latents."""
+    def remembering(self, z: Tensor) -> "Inference":
+        """The same, with what it needs of the latents of training rows (n, k)."""
+        return self
+
+    def after(self, known: "Inference") -> "Inference":
+        """The same with what one remembers that has been fitted before."""
+        return self
+
+    def turned(self, rotation: Tensor, shift: Tensor) -> "Inference":
+        """The same where latents z have become (z - shift) @ rotation."""
         return self
 
     def quick(self) -> "Inference":
         """The same at a lower cost, to compare networks with."""
         return self
 
-    def compared(self, module: Autoencoder, x: Tensor, n_train: int) -> Tensor:
+    def compared(self, x: Tensor, n_train: int) -> Tensor:
         """Those of the rows x by which networks are compared after every epoch."""
         return x
 
@@ -130,6 +137,9 @@ class Refined(Inference):
 
     Parameters
     ----------
+    n_components : int
+        Latents, k.
+
     n_steps : int
         Most steps of a row, from each of its starts.
 
@@ -138,15 +148,28 @@ class Refined(Inference):
         second start.
     """
 
+    n_components: int
     n_steps: int = 10
     remembered: Tensor | None = None
 
-    def remembering(self, module: Autoencoder, x: Tensor, z: Tensor) -> Inference:
-        if z.shape[1] > MOST_LATENTS_OF_TWO_STARTS or x.shape[1] > len(module.center):
+    def remembering(self, z: Tensor) -> Inference:
+        if self.n_components > MOST_LATENTS_OF_TWO_STARTS:
             return self
-        # Evenly through the rows, whose order is chance.
-        chosen = torch.linspace(0, len(z) - 1, min(N_REMEMBERED, len(z))).long()
-        return replace(self, remembered=z[chosen.to(z.device)].cpu())
+        z = z.cpu()
+        if self.remembered is not None:
+            z = torch.cat([self.remembered, z])
+        return replace(self, remembered=_evenly(z, N_REMEMBERED))
+
+    def after(self, known: Inference) -> Inference:
+        if not isinstance(known, Refined):
+            return self
+        return replace(self, remembered=known.remembered)
+
+    def turned(self, rotation: Tensor, shift: Tensor) -> Inference:
+        if self.remembered is None:
+            return self
+        rotation, shift = rotation.cpu(), shift.cpu()
+        return replace(self, remembered=(self.remembered - shift) @ rotation)
 
     def quick(self) -> Inference:
         return replace(self, n_steps=2, remembered=None)
@@ -154,18 +177,13 @@ class Refined(Inference):
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
         return project(module, x, self._starts(module, x), self.n_steps)
 
-    def compared(self, module: Autoencoder, x: Tensor, n_train: int) -> Tensor:
+    def compared(self, x: Tensor, n_train: int) -> Tensor:
         # A step takes a decoder's pass for each latent, and a training step about six
         # passes in all: a quarter of these.
-        with torch.no_grad():
-            n_components = module.encode(x[:1]).shape[1]
-        return x[: max(_LEAST_COMPARED, n_train // (2 * (n_components + 2)))]
+        return x[: max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2)))]
 
     def described(self, x: Tensor) -> Tensor:
-        if len(x) <= _MOST_DESCRIBED:
-            return x
-        # Evenly through the rows, whose order is chance.
-        return x[torch.linspace(0, len(x) - 1, _MOST_DESCRIBED).long().to(x.device)]
+        return _evenly(x, _MOST_DESCRIBED)
 
     def losses(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
@@ -175,7 +193,7 @@ class Refined(Inference):
         x = module.drawn(x, generator)
         posterior = self.posterior(module, x)
         eps = torch.randn(
-            (_DRAWS_TO_COMPARE, 1, posterior.mean.shape[1]),
+            (_DRAWS_TO_COMPARE, 1, self.n_components),
             dtype=x.dtype,
             device=x.device,
             generator=generator,
@@ -192,8 +210,24 @@ class Refined(Inference):
         if self.remembered is None:
             return [encoded]
         known = self.remembered.to(x)  # (a, k)
-        distances = torch.cdist(x, module.decode(known))  # (n, a)
-        return [encoded, known[distances.argmin(dim=1)]]
+        rows, conditions = module.parts(x)
+        if conditions.shape[1]:  # what is near depends on them
+            return [encoded]
+        decoded = module.loss_function.link(module.decode(known))  # (a, d)
+        return [encoded, known[_nearest(rows, decoded)]]
+
+
+def _evenly(rows: Tensor, most: int) -> Tensor:
+    """At most so many of the rows, evenly from start to end: their order is chance."""
+    if len(rows) <= most:
+        return rows
+    return rows[torch.linspace(0, len(rows) - 1, most).long().to(rows.device)]
+
+
+def _nearest(x: Tensor, decoded: Tensor) -> Tensor:
+    """Number of the point (a, d) that is nearest to each row (n, d): (n,)."""
+    # Of the squared distance, what differs between points.
+    return (decoded.square().sum(dim=1) - 2.0 * x @ decoded.mT).argmin(dim=1)
 
 
 def log_mean_weight(
@@ -215,10 +249,11 @@ def usable(inference: Inference, module: Autoencoder, x: Tensor) -> Inference:
     """The inference, or the encoder's where the decoder cannot be differentiated."""
     if module.is_own or not isinstance(inference, Refined):
         return inference
+    was_training = module.training
+    module.eval()
     try:
         with torch.no_grad():
-            z = beside(module.encode(x[:1]), module.parts(x[:1])[1])
-            tangent_map(module.decoder, z.shape[1])(z)
+            inference.latents(module, x[:2])
     except Exception as error:  # whatever the user's code leads to
         warnings.warn(
             "The decoder has no derivatives in forward mode, which "
@@ -228,4 +263,6 @@ def usable(inference: Inference, module: Autoencoder, x: Tensor) -> Inference:
             stacklevel=2,
         )
         return Encoded()
+    finally:
+        module.train(was_training)
     return inference

@@ -134,13 +134,12 @@ def _descend(
     for step in range(n_steps):
         change, promised = _damped_newton(here, damping)
         there = _State.at(row_loss, here.z - change, conditions, x)
-        # NaN, from a singular matrix or beyond the range, is never lower.
         gain = here.value - there.value
-        is_lower = gain > 0
-        is_last = is_lower & (gain <= _LEAST_GAIN * here.value.abs())
-        here = here.replaced(is_lower, there)
+        is_lower = gain >= -_rounding(here.value)
+        is_last = is_lower & (gain <= _LEAST_GAIN * here.value)
         keeps_promise = gain > _LEAST_KEPT * promised
-        damping = damping * torch.where(keeps_promise, _EASED, _RAISED)
+        damping = torch.where(keeps_promise, damping * _EASED, damping * _RAISED)
+        here = here.replaced(is_lower, there)
         goes_on = ~(is_last | (damping > _MOST_DAMPING))
         if step == n_steps - 1 or not goes_on.any():
             break
@@ -158,6 +157,16 @@ def _descend(
     return ended
 
 
+def _rounding(value: Tensor) -> Tensor:
+    """How much of a loss (n,) may be rounding errors.
+
+    Were steps that change as little taken or not by chance, then rows near their end
+    would come out differently by the root of that, beside other rows. They are taken.
+    NaN, from a singular matrix or beyond the range, is never low enough.
+    """
+    return 16.0 * torch.finfo(value.dtype).eps * value
+
+
 def _polished(row_loss: RowLoss, here: _State, conditions: Tensor, x: Tensor) -> _State:
     """One step more that is hardly damped: of a plane, it ends at the projection.
 
@@ -165,7 +174,7 @@ def _polished(row_loss: RowLoss, here: _State, conditions: Tensor, x: Tensor) ->
     """
     z = here.z - _damped_newton(here, torch.full_like(here.value, _LEAST_DAMPING))[0]
     value = row_loss.value(z, row_loss.decode_only(beside(z, conditions)), x)
-    is_lower = value < here.value
+    is_lower = value <= here.value + _rounding(here.value)
     return replace(
         here,
         z=torch.where(is_lower[:, None], z, here.z),

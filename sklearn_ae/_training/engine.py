@@ -76,7 +76,7 @@ def train(
     module = net.module_
     x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
-    x_compared = net.objective.inference.compared(module, x_watch, len(x_train))
+    x_compared = net.objective.inference.compared(x_watch, len(x_train))
     order = torch.Generator().manual_seed(seed)
     batches = make_batches(rows, options.batch_size, order)
     generator = generator or seeded_generator(seed, options.device)

@@ -91,7 +91,8 @@ def test_score_is_the_mean_of_score_samples(fitted, X):
     assert fitted.score(X) == pytest.approx(np.mean(fitted.score_samples(X)))
 
 
-def test_exported_module_reconstructs_rows_in_their_own_units(fitted, X):
+def test_exported_module_reconstructs_rows_in_their_own_units(Estimator, quick, X):
+    fitted = quick(Estimator, inference="encoder").fit(X)
     with torch.no_grad():
         R = fitted.module_(torch.from_numpy(X.copy()))
     atol = 8 * EPS32 * np.abs(X).max()
@@ -624,7 +625,11 @@ def test_best_weights_are_restored(Estimator, init, quick, X):
     watched = LossAfterEachEpoch()
     # A rate at which the last epochs are not the best: the loss jumps about.
     estimator = quick(
-        Estimator, init=init, learning_rate_init=0.05, callbacks=[watched]
+        Estimator,
+        init=init,
+        inference="encoder",
+        learning_rate_init=0.05,
+        callbacks=[watched],
     ).fit(X)
     best = int(np.argmin(watched.losses))
     assert estimator.best_iter_ == best
@@ -906,7 +911,8 @@ def test_gradient_clipping_of_skorch_clips(quick, X):
     clip = GradientNormClipping(gradient_clip_value=1e-20)
     estimator = quick(AutoencoderTransformer, init="random", callbacks=[clip]).fit(X)
     start = quick(AutoencoderTransformer, init="random", max_iter=0).fit(X)
-    assert_allclose(estimator.reconstruct(X), start.reconstruct(X), rtol=1e-6)
+    R = start.reconstruct(X)
+    assert_allclose(estimator.reconstruct(X), R, rtol=1e-6, atol=1e-9 * abs(R).max())
 
 
 def test_freezer_of_skorch_freezes(Estimator, quick, X):
@@ -1023,7 +1029,13 @@ def test_partial_fit_steps_at_the_rate_of_the_call(Estimator, quick, X):
 
 
 def test_partial_fit_leaves_the_axes(Estimator, quick, X):
-    estimator = quick(Estimator, init="random", learning_rate_init=1e-9, alpha=0.0)
+    estimator = quick(
+        Estimator,
+        init="random",
+        inference="encoder",
+        learning_rate_init=1e-9,
+        alpha=0.0,
+    )
     before = estimator.partial_fit(X[:40]).transform(X)
     after = estimator.partial_fit(X[60:]).transform(X)
     assert_allclose(after, before, atol=1e-5 * np.abs(before).max())
@@ -1188,7 +1200,8 @@ def test_latents_are_uncorrelated_and_ordered(Estimator, init, quick, X):
     Z = quick(Estimator, n_components=3, init=init).fit(X).transform(X)
     covariance = np.cov(Z.T)
     variances = np.diag(covariance)
-    assert_allclose(Z.mean(axis=0), 0.0, atol=1e-5 * Z.std())
+    # The fit found their axes in single precision.
+    assert_allclose(Z.mean(axis=0), 0.0, atol=1e-4 * Z.std())
     assert_allclose(covariance, np.diag(variances), atol=1e-4 * variances.max())
     assert np.all(np.diff(variances) <= 0)
 

@@ -80,6 +80,12 @@ def test_rows_without_an_inverse_are_those_given_instead(information, diagonal):
     torch.testing.assert_close(full.mean[0], mean[0])
 
 
+def test_divergence_of_a_latent_by_itself_is_that_of_its_marginal(full):
+    marginals = torch.distributions.Normal(full.mean, full.std)
+    exact = kl_divergence(marginals, torch.distributions.Normal(0.0, 1.0))
+    torch.testing.assert_close(full.marginal_kl, exact)
+
+
 def test_some_rows(full, diagonal):
     for gaussians in (full, diagonal):
         some = gaussians.of(slice(1, 3))

@@ -1,0 +1,60 @@
+"""Training rows that tell what a fit has come to: error, axes, density."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from .._networks.modules import Autoencoder, over_blocks
+from .._tables.rows import block_rows
+from .._utils.device import enough_threads, steady_convolutions
+from .inference import Inference
+
+
+@dataclass(frozen=True)
+class DescribedRows:
+    """Rows of a fit in the networks' units, with the latents that users get."""
+
+    x: Tensor  # (n, d + m)
+    z: Tensor  # (n, k)
+    inference: Inference
+    n_samples: int  # that they stand for
+
+    @torch.no_grad()
+    def turned(
+        self, module: Autoencoder, rotation: Tensor, shift: Tensor
+    ) -> "DescribedRows":
+        """The same after the module's latents z become (z - shift) @ rotation."""
+        rotation, shift = rotation.to(self.z), shift.to(self.z)
+        module.rotate(rotation.to(module.dtype), shift.to(module.dtype))
+        z = (self.z - shift) @ rotation
+        return replace(self, z=z, inference=self.inference.turned(rotation, shift))
+
+    @torch.no_grad()
+    def errors(self, module: Autoencoder) -> Tensor:
+        """Loss between each row and its reconstruction: (n,)."""
+        n_block = block_rows(module.row_size)
+        blocks = zip(self.x.split(n_block), self.z.split(n_block), strict=True)
+        return torch.cat([self.inference.errors(module, x, z) for x, z in blocks])
+
+
+def describe(
+    module: Autoencoder, x: Tensor, inference: Inference, is_trained: bool = True
+) -> DescribedRows:
+    """The rows of a fit, or some of them, as the inference sees them afterwards.
+
+    It remembers some of them where the module was trained on them.
+    """
+    module.eval()
+    n_samples, x = len(x), inference.described(x)
+    with (
+        steady_convolutions(x.device),
+        enough_threads(module, block_rows(module.row_size)),
+    ):
+        z = over_blocks(module, partial(inference.latents, module), x)
+        remembering = inference.remembering(z) if is_trained else inference
+        if remembering is not inference:
+            inference = remembering
+            z = over_blocks(module, partial(inference.latents, module), x)
+    return DescribedRows(x, z, inference, n_samples)
