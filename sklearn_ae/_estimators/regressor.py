@@ -120,8 +120,10 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         Share of the rows held out. Below 1000 rows there are as many folds as hold out
         about twice that share each, from 2 to 10.
 
-    n_iter_no_change : int, default=25
-        Epochs without an improvement after which the training stops.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without an improvement after which the training stops; with
+        cross-validation all folds together, by the mean loss of the held-out rows.
+        "auto" takes 25, but lets cross-validation go to the end of the schedule.
 
     tol : float, default=1e-4
         Least relative improvement that counts for ``n_iter_no_change``.
@@ -264,7 +266,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         max_iter="auto",
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=25,
+        n_iter_no_change="auto",
         tol=1e-4,
         warm_start=False,
         random_state=0,

@@ -84,10 +84,11 @@ def find_weights(
     if rows.valid is not None:
         n_samples += len(rows.valid)
     is_whole = plan.ends_on_all and not rows.is_streamed
-    options_for_all = of_fit.options(n_samples, networks.module, n_done)
-    if is_whole and plan.n_folds:
+    n_folds = plan.n_folds if is_whole else 0
+    options_for_all = of_fit.options(n_samples, networks.module, n_done, n_folds)
+    if n_folds:
         networks.module, result = train_on_small_table(
-            *(networks.make, rows.x, options_for_all, seed, plan.n_folds),
+            *(networks.make, rows.x, options_for_all, seed, n_folds),
             *(objective, networks.generator),
         )
     else:
