@@ -101,8 +101,9 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     warm_start : bool, default=False
         Let `fit` go on from the networks of the last call. A number
-        ``max_iter`` then counts the epochs of all calls, so raise it to train on;
-        "auto" trains as long again.
+        ``max_iter`` then counts the epochs that these have had in all calls, so raise
+        it to train on; "auto" trains as long again. Networks that stayed as they
+        started have had none.
 
     random_state : int, RandomState instance or None, default=0
         Seed of everything random. An integer gives the same bits on every fit; None
@@ -139,7 +140,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, in all calls: with cross-validation those of each fold.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its

@@ -178,7 +178,7 @@ class BaseEncoderDecoder(
                 networks, rows = design.resume(
                     self.module_, X, random_state, device, seed, plan.n_valid
                 )
-                networks.n_epochs, networks.history = self.n_iter_, self.history_
+                networks.history = self.history_
             else:
                 networks, rows = design.begin(
                     X, random_state, device, seed, plan.n_valid
@@ -193,7 +193,7 @@ class BaseEncoderDecoder(
             if module.is_own and not (result.best_epoch == 0 and is_start):
                 with enough_threads(module, block_rows(module.row_size)):
                     design.align(module, rows.x)
-        self._record(result, networks.n_epochs, goes_on)
+        self._record(result, goes_on)
         self._set_fitted(networks, rows, random_state)
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
 
@@ -240,15 +240,15 @@ class BaseEncoderDecoder(
             return isolated_generators(seed, device)
         return steady_convolutions(device)
 
-    def _record(self, result: TrainingResult, n_epochs: int, goes_on: bool) -> None:
-        """Attributes that tell the course of the training, and what is kept of it."""
+    def _record(self, result: TrainingResult, goes_on: bool) -> None:
+        """Attributes that tell the course of all trainings, and what is kept of it."""
         n_done = self.n_iter_ if goes_on else 0
         if goes_on:
             result.loss_curve[:0] = self.loss_curve_
             if result.validation_loss_curve is not None:
                 result.validation_loss_curve[:0] = self.validation_loss_curve_ or []
         self.history_ = result.history
-        self.n_iter_ = n_epochs
+        self.n_iter_ = n_done + result.n_epochs
         if result.best_epoch > 0 or not goes_on:
             self.best_iter_ = n_done + result.best_epoch
         self.loss_curve_ = result.loss_curve

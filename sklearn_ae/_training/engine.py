@@ -74,6 +74,7 @@ def train(
     generator; the order of the rows, and what they are judged with, from the seed.
     """
     module = net.module_
+    n_before = module.epoch
     x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
     order = torch.Generator().manual_seed(seed)
@@ -119,6 +120,7 @@ def train(
         if x_valid is not None and options.starts_at_optimum:
             best = best if is_clear_gain(first.losses - best.losses) else first
         module.load_state_dict(best.state)
+        module.epoch = n_before + (len(curve) if best.epoch > 0 else 0)
         observer.train_end()
     end_training(module)
     return TrainingResult(

@@ -66,7 +66,6 @@ class Networks:
     module: Autoencoder
     make: MakeModule
     generator: torch.Generator  # what its steps draw from
-    n_epochs: int = 0  # that its fits have had
     moments: dict[str, Any] | None = None
     history: Any = None
 
@@ -80,7 +79,7 @@ def find_weights(
     seed: int,
 ) -> TrainingResult:
     """Train the networks as long as the plan says; the module may become another."""
-    n_samples, n_done = len(rows.train), networks.n_epochs
+    n_samples, n_done = len(rows.train), networks.module.epoch
     if rows.valid is not None:
         n_samples += len(rows.valid)
     is_whole = plan.ends_on_all and not rows.is_streamed
@@ -103,7 +102,6 @@ def find_weights(
                 *(networks.make, rows.x, options_for_all, seed, best),
                 *(objective, networks.generator),
             )
-    networks.n_epochs += result.n_epochs
     return result
 
 
@@ -118,6 +116,5 @@ def pass_over(
     if networks.history is not None:
         net.history.extend(networks.history)
     loss = train_one_pass(net, rows.train, options, seed, networks.generator)
-    networks.n_epochs += 1
     networks.moments, networks.history = net.optimizer_.state_dict(), net.history
     return loss

@@ -1130,6 +1130,32 @@ def test_warm_start_with_nothing_left_to_do_says_so(Estimator, quick, X):
     assert same_results(estimator, before, X)
 
 
+@pytest.mark.parametrize(
+    "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
+)
+def test_warm_start_trains_where_the_linear_start_stayed(Estimator):
+    # All columns are kept by as many latents: nothing is left to learn.
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    params = {"hidden_layer_sizes": (4,), "max_iter": 6, "random_state": 0}
+    estimator = Estimator(2, warm_start=True, **params).fit(X)
+    assert (estimator.n_iter_, estimator.best_iter_) == (6, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Training ended at max_iter=6")
+        estimator.fit(X)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 12
+
+
+def test_warm_start_counts_the_epochs_of_the_last_training_on_all_rows():
+    # At so high a rate the best epoch is in mid-schedule.
+    X = StandardScaler().fit_transform(load_wine().data)
+    estimator = AutoencoderTransformer(2, warm_start=True, learning_rate_init=0.02)
+    n_had = _recipe.n_epochs_on_all_rows(estimator.fit(X).best_iter_)
+    assert 0 < n_had < estimator.n_iter_
+    estimator.set_params(max_iter=n_had + 3).fit(X)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 75 + 3
+
+
 def test_warm_start_trains_as_long_again_on_auto(Estimator, quick, X):
     params = {"n_iter_no_change": 1000, "hidden_layer_sizes": (4,)}
     estimator = quick(Estimator, warm_start=True, max_iter="auto", **params)

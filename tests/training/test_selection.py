@@ -184,7 +184,8 @@ def test_trainings_stop_where_patience_with_the_mean_of_all_rows_ends(start):
     assert 5 < result.n_epochs == last < 40
     # Side by side or one after the other, trainings are the same.
     assert result.validation_loss_curve == whole.validation_loss_curve[:last]
-    assert result.loss_curve == whole.loss_curve[:last]
+    # Curves of other lengths are summed in another order, in float32.
+    assert result.loss_curve == pytest.approx(whole.loss_curve[:last], rel=1e-6)
 
 
 def test_best_epoch_is_one_that_patience_has_seen(start):
