@@ -147,15 +147,16 @@ class AutoencoderTransformer(BaseAutoencoder):
         weights are kept, or below 10,000 rows tell how long to train on all rows.
 
     loss_curve_ : list of float
-        Mean training loss of each epoch, in standardised units.
+        Mean loss of the training rows in each epoch, in standardised units: of weights
+        on their way.
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch; None without such rows. After
         cross-validation this and the other curves are means over the folds.
 
     reconstruction_err_ : float
-        Mean loss between the training rows and their reconstructions, per feature and
-        in the units of X.
+        Mean ``loss`` between the training rows and what the kept weights reconstruct of
+        them, per feature and in the units of X: minus the `score` of these rows.
 
     history_ : skorch.history.History
         skorch's record of the training.

@@ -117,12 +117,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         random_state: np.random.RandomState,
     ) -> None:
         self.reconstruction_err_ = error
-        self._set_latent_density(module, x, random_state)
-
-    def _set_latent_density(
-        self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
-    ) -> None:
-        """What `sample` draws latents from."""
+        # What `sample` draws latents from.
         Z = over_blocks(module, module.encode, x).cpu().numpy().astype(np.float64)
         self._latent_density = self._density_of(Z, random_state)
 

@@ -29,7 +29,7 @@ from .._tables.columns import Columns
 from .._tables.loading import Rows
 from .._tables.rows import Table, block_rows
 from .._training.options import TrainingResult
-from .._training.plans import Networks, Plan, find_weights, pass_over
+from .._training.plans import Plan, TrainingState, find_weights, pass_over
 from .._training.recipe import Recipe
 from .._training.skorch_net import check_callbacks
 from .._training.trainer import DivergenceError
@@ -175,26 +175,24 @@ class BaseEncoderDecoder(
         plan = self._plan(len(X), goes_on)
         with enable_gradients():
             if goes_on:
-                networks, rows = design.resume(
+                state, rows = design.resume(
                     self.module_, X, random_state, device, seed, plan.n_valid
                 )
-                networks.history = self.history_
+                state.history = self.history_
             else:
-                networks, rows = design.begin(
-                    X, random_state, device, seed, plan.n_valid
-                )
-            with self._generators(networks.module, seed, device):
+                state, rows = design.begin(X, random_state, device, seed, plan.n_valid)
+            with self._generators(state.module, seed, device):
                 result = find_weights(
-                    networks, rows, plan, design.recipe, design.objective, seed
+                    state, rows, plan, design.recipe, design.objective, seed
                 )
-            module = networks.module
+            module = state.module
             # Latents of the last fit, and those of PCA, have their axes already.
             is_start = goes_on or isinstance(module.encoder, Anchored)
             if module.is_own and not (result.best_epoch == 0 and is_start):
                 with enough_threads(module, block_rows(module.row_size)):
                     design.align(module, rows.x)
         self._record(result, goes_on)
-        self._set_fitted(networks, rows, random_state)
+        self._set_fitted(state, rows, random_state)
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
 
     def _train_one_pass(
@@ -208,19 +206,19 @@ class BaseEncoderDecoder(
         with enable_gradients():
             if goes_on:
                 moments, order = self._moments or (None, None)
-                networks, rows = design.resume(
+                state, rows = design.resume(
                     self.module_, X, random_state, device, seed, order=order
                 )
-                networks.moments, networks.history = moments, self.history_
+                state.moments, state.history = moments, self.history_
             else:
-                networks, rows = design.begin(X, random_state, device, seed)
-            with self._generators(networks.module, seed, device):
-                loss = pass_over(networks, rows, design.recipe, design.objective, seed)
-        self.history_ = networks.history
+                state, rows = design.begin(X, random_state, device, seed)
+            with self._generators(state.module, seed, device):
+                loss = pass_over(state, rows, design.recipe, design.objective, seed)
+        self.history_ = state.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
-        self._set_fitted(networks, rows, random_state)
+        self._set_fitted(state, rows, random_state)
 
     def _plan(self, n_samples: int, goes_on: bool) -> Plan:
         if not self.early_stopping or self.max_iter == 0:
@@ -255,15 +253,15 @@ class BaseEncoderDecoder(
         self.validation_loss_curve_ = result.validation_loss_curve
 
     def _set_fitted(
-        self, networks: Networks, rows: Rows, random_state: np.random.RandomState
+        self, state: TrainingState, rows: Rows, random_state: np.random.RandomState
     ) -> None:
         """Attributes that follow from the networks and their training rows."""
-        module, x = networks.module, rows.x
+        module, x = state.module, rows.x
         module.eval()
         self.module_ = module
         self.n_components_ = self.n_components
         self._spec = NetworkSpec.of(self.get_params(deep=False))
-        moments = networks.moments
+        moments = state.moments
         self._moments = None if moments is None else (moments, rows.order)
         with steady_convolutions(x.device):
             with enough_threads(module, block_rows(module.row_size)):

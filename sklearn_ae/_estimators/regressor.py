@@ -179,14 +179,17 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         weights are kept, or below 10,000 rows tell how long to train on all rows.
 
     loss_curve_ : list of float
-        Mean training loss of each epoch, in standardised units.
+        Mean loss of the training rows in each epoch, in standardised units: of weights
+        on their way.
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch; None without such rows. After
         cross-validation this and the other curves are means over the folds.
 
     loss_ : float
-        Mean loss of the training rows, per column and in the units of Y.
+        Mean ``loss`` between the targets of the training rows and what the kept weights
+        predict, per column and in the units of Y. The estimators whose targets are the
+        rows themselves call it ``reconstruction_err_``.
 
     history_ : skorch.history.History
         skorch's record of the training.

@@ -24,10 +24,8 @@ from .._networks.modules import Autoencoder, over_blocks
 from .._networks.starts import LinearPaths, ProbabilisticPCAStart, RandomStart
 from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
-from .._tables.loading import Rows
 from .._tables.rows import block_rows
 from .._training import recipe
-from .._training.plans import Networks
 from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
@@ -228,15 +226,17 @@ class VAETransformer(FittedVAE):
         weights are kept, or below 10,000 rows tell how long to train on all rows.
 
     loss_curve_ : list of float
-        Mean training loss of each epoch, in standardised units.
+        Minus the bound that is maximised, in nats: the mean of the training rows in
+        each epoch, standardised, under weights on their way.
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch; None without such rows. After
         cross-validation this and the other curves are means over the folds.
 
     reconstruction_err_ : float
-        Mean loss between the training rows and their reconstructions, per feature and
-        in the units of X.
+        Mean ``loss`` between the training rows and what the kept weights reconstruct of
+        them, per feature and in the units of X. It is no log-likelihood, and neither
+        minus the `score` of these rows nor a value of ``loss_curve_``.
 
     noise_variance_ : float or ndarray of shape (`n_features_in_`,)
         Learned variance of the likelihood around the decoder's output, in squared units
@@ -561,18 +561,15 @@ class VAETransformer(FittedVAE):
         module = cast(VariationalAutoencoder, module)
         self.kl_per_component_ = mean_kl(module, x).cpu().numpy()
         self.n_active_components_ = len(active_latents(self.kl_per_component_))
-        super()._describe(module, x, error, random_state)
+        self.reconstruction_err_ = error
+        self._set_latent_density(module, x, random_state)
         self._warn_if_collapsed(module, x)
 
-    def _set_fitted(
-        self, networks: Networks, rows: Rows, random_state: np.random.RandomState
-    ) -> None:
-        super()._set_fitted(networks, rows, random_state)
-        # Not before the networks have their columns in the order of X again.
+    @property
+    def noise_variance_(self) -> NoiseScale:
+        """Variance of the likelihood around the decoder's output."""
         loss = self.module_.loss_function
-        self.noise_variance_: NoiseScale = math.nan
-        if loss.has_noise:
-            self.noise_variance_ = loss.noise_variance(self._noise_scale())
+        return loss.noise_variance(self._noise_scale()) if loss.has_noise else math.nan
 
     def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
         """Warn where most latents are dead though the rows have something for them.
@@ -599,10 +596,12 @@ class VAETransformer(FittedVAE):
         )
 
     def _set_latent_density(
-        self, module: Autoencoder, x: Tensor, random_state: np.random.RandomState
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        random_state: np.random.RandomState,
     ) -> None:
         """What the priors "aggregated" and "exemplars" keep of the training rows."""
-        module = cast(VariationalAutoencoder, module)
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + self.n_iter_) % SEED_LIMIT
         random_state = np.random.RandomState(seed)

@@ -42,7 +42,7 @@ class FittedVAE(BaseAutoencoder):
         Z : ndarray of shape (n_samples, n_components)
             Latents, of the dtype of X (float64 unless X is float32).
         """
-        return self._on_rows(X, "transform", y)
+        return self._compute("transform", self._validate_new_rows(X, y))
 
     def fit_transform(self, X, y=None):
         """Learn the networks from the rows of X, and encode these.
@@ -100,7 +100,7 @@ class FittedVAE(BaseAutoencoder):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Equal to ``inverse_transform(transform(X))``.
         """
-        return self._on_rows(X, "forward", y)
+        return self._compute("forward", self._validate_new_rows(X, y))
 
     def posterior(self, X, y=None):
         """Return mean and standard deviation of each row's posterior.
@@ -121,7 +121,7 @@ class FittedVAE(BaseAutoencoder):
         std : ndarray of shape (n_samples, n_components)
             Standard deviations; the prior's are 1.
         """
-        both = self._on_rows(X, "posterior_moments", y)
+        both = self._compute("posterior_moments", self._validate_new_rows(X, y))
         return both[:, : self.n_components_], both[:, self.n_components_ :]
 
     def sample_posterior(self, X, n_samples=1, random_state=None, *, y=None):
@@ -252,8 +252,8 @@ class FittedVAE(BaseAutoencoder):
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         if path not in PATHS:
             raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
-        start = self._on_rows(X_start, "transform", y)
-        end = self._on_rows(X_end, "transform", y)
+        start = self.transform(X_start, y)
+        end = self.transform(X_end, y)
         if len(start) != len(end):
             raise ValueError(
                 f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
@@ -375,9 +375,6 @@ class FittedVAE(BaseAutoencoder):
             self._conditions = Conditions(y)
         conditions = cast(Conditions, self._conditions)
         return beside(X, conditions.encode(y, len(X), X.dtype))  # (n, d + m)
-
-    def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
-        return self._compute(method, self._validate_new_rows(X, y))
 
     def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         return self._beside_conditions(super()._validate_new_rows(X), y)

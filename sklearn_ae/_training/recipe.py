@@ -1,4 +1,4 @@
-"""The default recipe: rates and lengths from the shape of the data alone."""
+"""The recipe: rates and lengths, where the user has set none by the table's shape."""
 
 import math
 from collections.abc import Sequence
