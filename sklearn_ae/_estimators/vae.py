@@ -418,6 +418,7 @@ class VAETransformer(FittedVAE):
             The fitted estimator.
         """
         self._fit(X, y)
+        self._set_noise_variance()
         return self
 
     def partial_fit(self, X, y=None):
@@ -444,6 +445,7 @@ class VAETransformer(FittedVAE):
             The estimator after the pass.
         """
         self._partial_fit(X, y)
+        self._set_noise_variance()
         return self
 
     def _validate_params(self) -> None:
@@ -565,11 +567,12 @@ class VAETransformer(FittedVAE):
         self._set_latent_density(module, x, random_state)
         self._warn_if_collapsed(module, x)
 
-    @property
-    def noise_variance_(self) -> NoiseScale:
-        """Variance of the likelihood around the decoder's output."""
+    def _set_noise_variance(self) -> None:
+        """What the fitted module has learned of the noise, by the columns of X."""
         loss = self.module_.loss_function
-        return loss.noise_variance(self._noise_scale()) if loss.has_noise else math.nan
+        self.noise_variance_: NoiseScale = math.nan
+        if loss.has_noise:
+            self.noise_variance_ = loss.noise_variance(self._noise_scale())
 
     def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
         """Warn where most latents are dead though the rows have something for them.

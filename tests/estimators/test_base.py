@@ -32,6 +32,7 @@ from sklearn_ae import (
     DenoisingAutoencoderTransformer,
     VAETransformer,
 )
+from sklearn_ae._estimators.base import BaseEncoderDecoder
 from sklearn_ae._training import recipe as _recipe
 
 # Most fits here are short on purpose, and the estimators say so.
@@ -137,6 +138,33 @@ def test_reconstruction_err_is_in_the_units_of_the_data(Estimator, loss, quick, 
     difference = X - estimator.reconstruct(X)
     error = np.abs(difference) ** {"squared_error": 2, "absolute_error": 1}[loss]
     assert estimator.reconstruction_err_ == pytest.approx(error.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
+)
+def test_reconstruction_err_is_minus_the_score_of_the_training_rows(
+    Estimator, quick, X
+):
+    estimator = quick(Estimator).fit(X)
+    assert estimator.reconstruction_err_ == pytest.approx(-estimator.score(X), rel=1e-4)
+
+
+# The classes --------------------------------------------------------------------------
+
+
+def subclasses(cls):
+    return [cls, *(s for direct in cls.__subclasses__() for s in subclasses(direct))]
+
+
+def test_no_hook_of_the_common_base_is_for_one_class_alone():
+    # What one class needs, it hands to the design as an object or a function.
+    _, *classes = subclasses(BaseEncoderDecoder)
+    for name, value in vars(BaseEncoderDecoder).items():
+        is_public = not name.startswith("_") or name.startswith("__")
+        if is_public or not callable(value):
+            continue
+        assert sum(name in vars(cls) for cls in classes) != 1, name
 
 
 # Rows of every kind -------------------------------------------------------------------

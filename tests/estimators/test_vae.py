@@ -686,6 +686,12 @@ def test_patience_counts_from_the_end_of_the_warm_up(vae, more_rows, n_eased):
     assert estimator.fit(more_rows(300)).n_iter_ == n_eased + 2
 
 
+def test_patience_ends_cross_validation_after_the_warm_up(vae, more_rows):
+    params = {"early_stopping": True, "n_iter_no_change": 2, "tol": 1e9}
+    estimator = vae(kl_warmup=5, max_iter=60, **params)
+    assert estimator.fit(more_rows(60)).n_iter_ == 5 + 2
+
+
 # Conditions ---------------------------------------------------------------------------
 
 

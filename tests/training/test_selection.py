@@ -146,6 +146,14 @@ def test_last_training_is_that_of_all_rows_with_a_schedule_of_its_own(start):
     )
 
 
+def test_the_module_has_had_the_epochs_of_the_last_training_alone(start):
+    x = torch.randn(12, D, generator=torch.Generator().manual_seed(0))
+    module, result = select(
+        Make(start), x, learning_rate=0.1, batch_size=4, n_epochs=40
+    )
+    assert module.epoch == math.ceil(1.4 * result.best_epoch) < result.n_epochs
+
+
 def train_by_hand(module, x, n_epochs, learning_rate, n_batches):
     """The same batches, warm-up and cosine in the loop that everybody writes."""
     optimizer = torch.optim.Adam(module.parameters())
