@@ -252,8 +252,11 @@ class FittedVAE(BaseAutoencoder):
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         if path not in PATHS:
             raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
-        start = self.transform(X_start, y)
-        end = self.transform(X_end, y)
+        # Not by `transform`, which may have been told to give frames.
+        start, end = (
+            self._compute("transform", self._validate_new_rows(X, y))
+            for X in (X_start, X_end)
+        )
         if len(start) != len(end):
             raise ValueError(
                 f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
