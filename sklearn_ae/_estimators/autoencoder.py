@@ -98,16 +98,19 @@ class AutoencoderTransformer(BaseAutoencoder):
         Share of the rows held out. Below 1000 rows there are as many folds as hold out
         about twice that share each, from 2 to 10.
 
-    n_iter_no_change : int, default=25
-        Epochs without an improvement after which the training stops.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without an improvement after which the training stops; with
+        cross-validation all folds together, by the mean loss of the held-out rows.
+        "auto" takes 25, but lets cross-validation go to the end of the schedule.
 
     tol : float, default=1e-4
         Least relative improvement that counts for ``n_iter_no_change``.
 
     warm_start : bool, default=False
         Let `fit` go on from the networks of the last call. A number
-        ``max_iter`` then counts the epochs of all calls, so raise it to train on;
-        "auto" trains as long again.
+        ``max_iter`` then counts the epochs that these have had in all calls, so raise
+        it to train on; "auto" trains as long again. Networks that stayed as they
+        started have had none.
 
     random_state : int, RandomState instance or None, default=0
         Seed of everything random. An integer gives the same bits on every fit; None
@@ -144,22 +147,23 @@ class AutoencoderTransformer(BaseAutoencoder):
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, in all calls: with cross-validation those of each fold.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its
         weights are kept, or below 10,000 rows tell how long to train on all rows.
 
     loss_curve_ : list of float
-        Mean training loss of each epoch, in standardised units.
+        Mean loss of the training rows in each epoch, in standardised units: of weights
+        on their way.
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch; None without such rows. After
         cross-validation this and the other curves are means over the folds.
 
     reconstruction_err_ : float
-        Mean loss between the training rows and their reconstructions, per feature and
-        in the units of X.
+        Mean ``loss`` between the training rows and what the kept weights reconstruct of
+        them, per feature and in the units of X: minus the `score` of these rows.
 
     history_ : skorch.history.History
         skorch's record of the training.
@@ -233,7 +237,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         max_iter="auto",
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=25,
+        n_iter_no_change="auto",
         tol=1e-4,
         warm_start=False,
         random_state=0,

@@ -135,15 +135,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         random_state: np.random.RandomState,
     ) -> None:
         self.reconstruction_err_ = error
-        self._set_latent_density(module, rows, random_state)
-
-    def _set_latent_density(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        random_state: np.random.RandomState,
-    ) -> None:
-        """What `sample` draws latents from."""
+        # What `sample` draws latents from.
         Z = rows.z.cpu().numpy().astype(np.float64)
         self._latent_density = self._density_of(Z, random_state, rows.n_samples)
 
@@ -216,7 +208,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Equal to ``inverse_transform(transform(X))``.
         """
-        return self._on_rows(X, "reconstruct")
+        return self._infer("reconstruct", self._validate_new_rows(X))
 
     def sample(self, n_samples=1, random_state=None):
         """Draw new rows: latents from their fitted density, decoded.
@@ -258,7 +250,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             the features: in squared units of X for "squared_error", in units of X
             for "absolute_error", in nats for "log_loss".
         """
-        return self._on_rows(X, "score_samples")
+        return self._infer("score_samples", self._validate_new_rows(X))
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`: higher is better, for model selection.

@@ -32,7 +32,7 @@ from .._tables.checks import validate_rows
 from .._tables.columns import Columns
 from .._tables.rows import Table, block_rows
 from .._training.options import TrainingResult
-from .._training.plans import Networks, Plan, find_weights, pass_over
+from .._training.plans import Plan, TrainingState, find_weights, pass_over
 from .._training.recipe import Recipe
 from .._training.skorch_net import check_callbacks
 from .._training.trainer import DivergenceError
@@ -88,7 +88,10 @@ class BaseEncoderDecoder(
         "max_iter": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -176,21 +179,17 @@ class BaseEncoderDecoder(
         plan = self._plan(len(X), goes_on)
         with enable_gradients():
             if goes_on:
-                networks, rows = design.resume(
+                state, rows = design.resume(
                     self.module_, X, random_state, device, seed, plan.n_valid
                 )
-                networks.n_epochs, networks.history = self.n_iter_, self.history_
+                state.history = self.history_
             else:
-                networks, rows = design.begin(
-                    X, random_state, device, seed, plan.n_valid
-                )
-            inference = usable(design.inference, networks.module, rows.x)
+                state, rows = design.begin(X, random_state, device, seed, plan.n_valid)
+            inference = usable(design.inference, state.module, rows.x)
             objective = design.objective.judging_by(inference)
-            with self._generators(networks.module, seed, device):
-                result = find_weights(
-                    networks, rows, plan, design.recipe, objective, seed
-                )
-            module = networks.module
+            with self._generators(state.module, seed, device):
+                result = find_weights(state, rows, plan, design.recipe, objective, seed)
+            module = state.module
             # Latents of the last fit, and those of PCA, have their axes already.
             is_start = goes_on or isinstance(module.encoder, Anchored)
             has_axes = result.best_epoch == 0 and is_start
@@ -201,8 +200,8 @@ class BaseEncoderDecoder(
             if module.is_own and not has_axes:
                 axes = design.find_axes(module, described.x, described.z)
                 described = described.turned(module, *axes)
-        self._record(result, networks.n_epochs, goes_on)
-        self._set_fitted(networks, rows.order, described, random_state)
+        self._record(result, goes_on)
+        self._set_fitted(state, rows.order, described, random_state)
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
 
     def _train_one_pass(
@@ -216,24 +215,24 @@ class BaseEncoderDecoder(
         with enable_gradients():
             if goes_on:
                 moments, order = self._moments or (None, None)
-                networks, rows = design.resume(
+                state, rows = design.resume(
                     self.module_, X, random_state, device, seed, order=order
                 )
-                networks.moments, networks.history = moments, self.history_
+                state.moments, state.history = moments, self.history_
             else:
-                networks, rows = design.begin(X, random_state, device, seed)
-            inference = usable(design.inference, networks.module, rows.x)
+                state, rows = design.begin(X, random_state, device, seed)
+            inference = usable(design.inference, state.module, rows.x)
             objective = design.objective.judging_by(inference)
-            with self._generators(networks.module, seed, device):
-                loss = pass_over(networks, rows, design.recipe, objective, seed)
+            with self._generators(state.module, seed, device):
+                loss = pass_over(state, rows, design.recipe, objective, seed)
             if goes_on:
                 inference = inference.after(self._inference)
-            described = describe(networks.module, rows.x, inference)
-        self.history_ = networks.history
+            described = describe(state.module, rows.x, inference)
+        self.history_ = state.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
         self.validation_loss_curve_ = None
-        self._set_fitted(networks, rows.order, described, random_state)
+        self._set_fitted(state, rows.order, described, random_state)
 
     def _plan(self, n_samples: int, goes_on: bool) -> Plan:
         if not self.early_stopping or self.max_iter == 0:
@@ -253,15 +252,15 @@ class BaseEncoderDecoder(
             return isolated_generators(seed, device)
         return steady_convolutions(device)
 
-    def _record(self, result: TrainingResult, n_epochs: int, goes_on: bool) -> None:
-        """Attributes that tell the course of the training, and what is kept of it."""
+    def _record(self, result: TrainingResult, goes_on: bool) -> None:
+        """Attributes that tell the course of all trainings, and what is kept of it."""
         n_done = self.n_iter_ if goes_on else 0
         if goes_on:
             result.loss_curve[:0] = self.loss_curve_
             if result.validation_loss_curve is not None:
                 result.validation_loss_curve[:0] = self.validation_loss_curve_ or []
         self.history_ = result.history
-        self.n_iter_ = n_epochs
+        self.n_iter_ = n_done + result.n_epochs
         if result.best_epoch > 0 or not goes_on:
             self.best_iter_ = n_done + result.best_epoch
         self.loss_curve_ = result.loss_curve
@@ -269,17 +268,17 @@ class BaseEncoderDecoder(
 
     def _set_fitted(
         self,
-        networks: Networks,
+        state: TrainingState,
         order: Tensor,
         rows: DescribedRows,
         random_state: np.random.RandomState,
     ) -> None:
         """Attributes that follow from the networks and their training rows."""
-        module = networks.module
+        module = state.module
         self.module_ = module
         self.n_components_ = self.n_components
         self._spec = NetworkSpec.of(self.get_params(deep=False))
-        moments = networks.moments
+        moments = state.moments
         self._moments = None if moments is None else (moments, order)
         self._inference = rows.inference
         with steady_convolutions(rows.x.device):
@@ -343,11 +342,10 @@ class BaseEncoderDecoder(
         Z : ndarray of shape (n_samples, n_components)
             Latents, of the dtype of X (float64 unless X is float32).
         """
-        return self._on_rows(X, "transform")
+        return self._infer("transform", self._validate_new_rows(X))
 
-    def _on_rows(self, X: Any, method: str) -> np.ndarray:
-        """What the inference says of the rows by one of its methods."""
-        X = self._validate_new_rows(X)
+    def _infer(self, method: str, X: np.ndarray | Table) -> np.ndarray:
+        """What the inference says of checked rows by one of its methods."""
         return self._compute(getattr(self._inference, method), X)
 
     def _validate_new_rows(self, X: Any) -> np.ndarray | Table:

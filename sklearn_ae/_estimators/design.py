@@ -20,7 +20,7 @@ from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows
 from .._tables.rows import Table, as_tensor, block_rows
 from .._training.objectives import Objective
-from .._training.plans import Networks
+from .._training.plans import TrainingState
 from .._training.recipe import Recipe
 from .._utils.device import as_global, seeded_generator
 from .._utils.random import SEED_LIMIT
@@ -129,8 +129,8 @@ class Design:
         device: torch.device,
         seed: int,
         n_valid: int = 0,
-    ) -> tuple[Networks, Rows]:
-        """Networks before their first step, and their rows."""
+    ) -> tuple[TrainingState, Rows]:
+        """The state before the first step, and the rows."""
         load = partial(
             load_rows,
             *(X, self.columns, device),
@@ -147,7 +147,7 @@ class Design:
             # They may look at rows and networks: all in the columns' own order.
             module.put_columns_back(rows.order)
             rows = load(order=in_place)
-        return Networks(module.to(device), make, _on(device, generator)), rows
+        return TrainingState(module.to(device), make, _on(device, generator)), rows
 
     def resume(
         self,
@@ -158,8 +158,8 @@ class Design:
         seed: int,
         n_valid: int = 0,
         order: Tensor | None = None,
-    ) -> tuple[Networks, Rows]:
-        """A copy of networks that go on, and rows in the order of their moments."""
+    ) -> tuple[TrainingState, Rows]:
+        """The state of a copy that goes on, and rows in the order of its moments."""
         module = copy.deepcopy(module).cpu()
         self.renew(module)
         rows = load_rows(
@@ -170,7 +170,7 @@ class Design:
         )
         module.put_columns_back(torch.argsort(rows.order))
         generator = seeded_generator(seed, device)
-        return Networks(module.to(device), lambda x: module, generator), rows
+        return TrainingState(module.to(device), lambda x: module, generator), rows
 
 
 def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:

@@ -27,7 +27,6 @@ from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
 from .._tables.rows import block_rows
 from .._training import recipe
-from .._training.plans import Networks
 from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
@@ -179,16 +178,19 @@ class VAETransformer(FittedVAE):
         Share of the rows held out. Below 1000 rows there are as many folds as hold out
         about twice that share each, from 2 to 10.
 
-    n_iter_no_change : int, default=25
-        Epochs without an improvement after which the training stops.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without an improvement after which the training stops; with
+        cross-validation all folds together, by the mean loss of the held-out rows.
+        "auto" takes 25, but lets cross-validation go to the end of the schedule.
 
     tol : float, default=1e-4
         Least relative improvement that counts for ``n_iter_no_change``.
 
     warm_start : bool, default=False
         Let `fit` go on from the networks of the last call. A number
-        ``max_iter`` then counts the epochs of all calls, so raise it to train on;
-        "auto" trains as long again.
+        ``max_iter`` then counts the epochs that these have had in all calls, so raise
+        it to train on; "auto" trains as long again. Networks that stayed as they
+        started have had none.
 
     random_state : int, RandomState instance or None, default=0
         Seed of everything random. An integer gives the same bits on every fit; None
@@ -225,22 +227,24 @@ class VAETransformer(FittedVAE):
         Names of the columns, where X had names that are all strings.
 
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, in all calls: with cross-validation those of each fold.
 
     best_iter_ : int
         Epoch that was best on held-out rows; 0 is the state before the first step. Its
         weights are kept, or below 10,000 rows tell how long to train on all rows.
 
     loss_curve_ : list of float
-        Mean training loss of each epoch, in standardised units.
+        Minus the bound that is maximised, in nats: the mean of the training rows in
+        each epoch, standardised, under weights on their way.
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch; None without such rows. After
         cross-validation this and the other curves are means over the folds.
 
     reconstruction_err_ : float
-        Mean loss between the training rows and their reconstructions, per feature and
-        in the units of X.
+        Mean ``loss`` between the training rows and what the kept weights reconstruct of
+        them, per feature and in the units of X. It is no log-likelihood, and neither
+        minus the `score` of these rows nor a value of ``loss_curve_``.
 
     noise_variance_ : float or ndarray of shape (`n_features_in_`,)
         Learned variance of the likelihood around the decoder's output, in squared units
@@ -362,7 +366,7 @@ class VAETransformer(FittedVAE):
         max_iter="auto",
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=25,
+        n_iter_no_change="auto",
         tol=1e-4,
         warm_start=False,
         random_state=0,
@@ -424,6 +428,7 @@ class VAETransformer(FittedVAE):
             The fitted estimator.
         """
         self._fit(X, y)
+        self._set_noise_variance()
         return self
 
     def partial_fit(self, X, y=None):
@@ -450,6 +455,7 @@ class VAETransformer(FittedVAE):
             The estimator after the pass.
         """
         self._partial_fit(X, y)
+        self._set_noise_variance()
         return self
 
     def _validate_params(self) -> None:
@@ -567,12 +573,12 @@ class VAETransformer(FittedVAE):
         module = cast(VariationalAutoencoder, module)
         self.kl_per_component_ = mean_kl(module, rows.x, rows.inference).cpu().numpy()
         self.n_active_components_ = len(active_latents(self.kl_per_component_))
-        super()._describe(module, rows, error, random_state)
+        self.reconstruction_err_ = error
+        self._set_latent_density(module, rows, random_state)
         self._warn_if_collapsed(module, rows.x)
 
-    def _set_fitted(self, networks: Networks, *args: Any) -> None:
-        super()._set_fitted(networks, *args)
-        # Not before the networks have their columns in the order of X again.
+    def _set_noise_variance(self) -> None:
+        """What the fitted module has learned of the noise, by the columns of X."""
         loss = self.module_.loss_function
         self.noise_variance_: NoiseScale = math.nan
         if loss.has_noise:
@@ -604,12 +610,11 @@ class VAETransformer(FittedVAE):
 
     def _set_latent_density(
         self,
-        module: Autoencoder,
+        module: VariationalAutoencoder,
         rows: DescribedRows,
         random_state: np.random.RandomState,
     ) -> None:
         """What the priors "aggregated" and "exemplars" keep of the training rows."""
-        module = cast(VariationalAutoencoder, module)
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + self.n_iter_) % SEED_LIMIT
         random_state = np.random.RandomState(seed)

@@ -48,7 +48,7 @@ class FittedVAE(BaseAutoencoder):
         Z : ndarray of shape (n_samples, n_components)
             Latents, of the dtype of X (float64 unless X is float32).
         """
-        return self._on_rows(X, "transform", y)
+        return self._infer("transform", self._validate_new_rows(X, y))
 
     def fit_transform(self, X, y=None):
         """Learn the networks from the rows of X, and encode these.
@@ -106,7 +106,7 @@ class FittedVAE(BaseAutoencoder):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Equal to ``inverse_transform(transform(X))``.
         """
-        return self._on_rows(X, "reconstruct", y)
+        return self._infer("reconstruct", self._validate_new_rows(X, y))
 
     def posterior(self, X, y=None, *, return_cov=False):
         """Return mean and standard deviation of each row's posterior.
@@ -275,8 +275,11 @@ class FittedVAE(BaseAutoencoder):
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         if path not in PATHS:
             raise ValueError(f"path must be 'linear' or 'spherical'; got {path!r}.")
-        start = self._on_rows(X_start, "transform", y)
-        end = self._on_rows(X_end, "transform", y)
+        # Not by `transform`, which may have been told to give frames.
+        start, end = (
+            self._infer("transform", self._validate_new_rows(X, y))
+            for X in (X_start, X_end)
+        )
         if len(start) != len(end):
             raise ValueError(
                 f"X_start has {len(start)} rows and X_end {len(end)}: as many are "
@@ -402,10 +405,6 @@ class FittedVAE(BaseAutoencoder):
             self._conditions = Conditions(y)
         conditions = cast(Conditions, self._conditions)
         return beside(X, conditions.encode(y, len(X), X.dtype))  # (n, d + m)
-
-    def _on_rows(self, X: Any, method: str, y: Any = None) -> np.ndarray:
-        X = self._validate_new_rows(X, y)
-        return self._compute(getattr(self._inference, method), X)
 
     def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         return self._beside_conditions(super()._validate_new_rows(X), y)

@@ -105,7 +105,8 @@ class Autoencoder(nn.Module):
         self.loss_function = loss
         self.corruption = corruption
         self.columns = Columns(center, scale, n_seen)
-        # Epochs that training has begun: an objective may follow a schedule.
+        # Epochs of the training that its weights come from: an objective may follow a
+        # schedule, and a warm start goes on from there.
         self.epoch = 0
         images = [m for m in self.modules() if isinstance(m, ConvolutionalNetwork)]
         # Multiplications per row say how much work a layer is, and numbers per row how

@@ -13,9 +13,9 @@ from .._tables.rows import StreamedRows, make_batches
 from .._utils.device import enough_threads, seeded_generator
 from .fast import fast_step, unflatten
 from .objectives import row_losses
-from .optimizer import Schedule
+from .optimizer import FlatAdam, Schedule
 from .options import TrainingOptions, TrainingResult
-from .skorch_net import Net, SkorchObserver, is_fast, record_losses, schedules_itself
+from .skorch_net import Net, SkorchObserver, record_losses, schedules_itself
 from .trainer import Observer, Patience, Trainer, check_loss, progress_bar
 
 
@@ -30,8 +30,9 @@ def trainer_of(
     module, optimizer, objective = net.module_, net.optimizer_, net.objective
     net.generator = generator
     take_step = getattr(optimizer, "quick_step", optimizer.step)
+    is_flat = isinstance(optimizer, FlatAdam)
     fast = fast_step(
-        module, optimizer, options.precision, is_fast(net), objective, generator
+        module, optimizer, options.precision, is_flat, objective, generator
     )
     with enough_threads(module, options.batch_size), fast as step:
 
@@ -74,6 +75,7 @@ def train(
     generator; the order of the rows, and what they are judged with, from the seed.
     """
     module = net.module_
+    n_before = module.epoch
     x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
     x_compared = net.objective.inference.compared(x_watch, len(x_train))
@@ -124,6 +126,7 @@ def train(
                 )
             best = best if is_clear_gain(first.losses - best.losses) else first
         module.load_state_dict(best.state)
+        module.epoch = n_before + (len(curve) if best.epoch > 0 else 0)
         observer.train_end()
     end_training(module)
     return TrainingResult(

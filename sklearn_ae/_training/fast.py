@@ -168,7 +168,7 @@ def fast_step(
     module: Autoencoder,
     optimizer: torch.optim.Optimizer | None = None,
     precision: torch.dtype | None = None,
-    is_fast: bool = True,
+    is_flat: bool = True,
     objective: Objective | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -181,7 +181,7 @@ def fast_step(
     zero_grad = (module if optimizer is None else optimizer).zero_grad
     objective = Objective() if objective is None else objective
     # An objective of its own may want derivatives that fast networks do not have.
-    is_fast = is_fast and module.is_fast and objective.is_of_rows
+    can_be_fast = is_flat and module.is_fast and objective.is_of_rows
     # Maps take many times the memory of an image. The user's networks may look at the
     # batch as a whole, and fast ones do not add to gradients.
     can_be_parts = module.is_conv and objective.is_of_rows
@@ -189,7 +189,7 @@ def fast_step(
 
     def autograd_step(x: Tensor) -> Tensor:
         zero_grad(set_to_none=False)
-        casts = precision is not None and not is_fast
+        casts = precision is not None and not can_be_fast
         total = x.new_zeros(())
         for part in x.split(n_together or len(x)):
             with torch.autocast(x.device.type, precision, enabled=casts):
@@ -199,7 +199,7 @@ def fast_step(
             total += loss.detach()
         return total
 
-    if not is_fast:
+    if not can_be_fast:
         yield autograd_step
         return
     low = None if precision is None else _flat_buffer(module).to(precision)

@@ -40,7 +40,7 @@ class Schedule:
         self.n_done += 1
 
 
-class _FlatAdam(torch.optim.Adam):
+class FlatAdam(torch.optim.Adam):
     """Adam, or AdamW on some parameters, with all of them in one flat buffer.
 
     One fused update for all costs less than one per group of parameters. The decay,
@@ -100,15 +100,18 @@ def make_adam(
     groups: list[dict[str, Any]],
     module: Autoencoder,
     weight_decay: float,
-    is_fast: bool,
+    is_flat: bool,
     lr: float,
 ) -> torch.optim.Optimizer:
-    """Adam, or with weight decay AdamW on the weights that can overfit."""
+    """Adam, or with weight decay AdamW on the weights that can overfit.
+
+    Flat, where nobody looks at each parameter, of which callbacks are free to do so.
+    """
     decayed = module.decayed_parameters()
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
-    if is_fast:
-        return _FlatAdam(decayed, kept, lr, weight_decay)
+    if is_flat:
+        return FlatAdam(decayed, kept, lr, weight_decay)
     # The same groups with and without decay, so that moments fit from pass to pass.
     parts = [
         {"params": decayed, "weight_decay": weight_decay},

@@ -15,7 +15,7 @@ class TrainingOptions:
     weight_decay: float
     batch_size: int
     n_epochs: int
-    n_iter_no_change: int
+    n_iter_no_change: float
     tol: float
     # Whether the start is an optimum that only a clear gain should replace.
     starts_at_optimum: bool

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._networks.modules import Autoencoder
 from .._tables.loading import Rows
-from . import recipe
+from . import recipe as defaults
 from .engine import train, train_one_pass
 from .objectives import Objective
 from .optimizer import load_moments
@@ -50,73 +50,71 @@ class Plan:
         """The plan for a table of so many rows, of which some can be held out."""
         if n_samples < 2:
             return cls()
-        n_valid = recipe.n_validation_rows(n_samples, validation_fraction)
-        n_folds = recipe.n_folds(validation_fraction)
-        is_short = n_folds <= n_samples < recipe.LONG_TABLE
+        n_valid = defaults.n_validation_rows(n_samples, validation_fraction)
+        n_folds = defaults.n_folds(validation_fraction)
+        is_short = n_folds <= n_samples < defaults.LONG_TABLE
         ends_on_all = can_end_on_all and is_short
-        if not (ends_on_all and n_samples < recipe.SMALL_TABLE):
+        if not (ends_on_all and n_samples < defaults.SMALL_TABLE):
             n_folds = 0
         return cls(n_valid, n_folds, ends_on_all)
 
 
 @dataclass
-class Networks:
-    """The module of a fit, and how one more of its kind is made."""
+class TrainingState:
+    """What a training changes, and what it takes to start one anew or to go on."""
 
     module: Autoencoder
     make: MakeModule
     generator: torch.Generator  # what its steps draw from
-    n_epochs: int = 0  # that its fits have had
     moments: dict[str, Any] | None = None
     history: Any = None
 
 
 def find_weights(
-    networks: Networks,
+    state: TrainingState,
     rows: Rows,
     plan: Plan,
-    of_fit: Recipe,
+    recipe: Recipe,
     objective: Objective,
     seed: int,
 ) -> TrainingResult:
-    """Train the networks as long as the plan says; the module may become another."""
-    n_samples, n_done = len(rows.train), networks.n_epochs
+    """Train the module as long as the plan says; it may become another."""
+    n_samples, n_done = len(rows.train), state.module.epoch
     if rows.valid is not None:
         n_samples += len(rows.valid)
     is_whole = plan.ends_on_all and not rows.is_streamed
-    options_for_all = of_fit.options(n_samples, networks.module, n_done)
-    if is_whole and plan.n_folds:
-        networks.module, result = train_on_small_table(
-            *(networks.make, rows.x, options_for_all, seed, plan.n_folds),
-            *(objective, networks.generator),
+    n_folds = plan.n_folds if is_whole else 0
+    options_for_all = recipe.options(n_samples, state.module, n_done, n_folds)
+    if n_folds:
+        state.module, result = train_on_small_table(
+            *(state.make, rows.x, options_for_all, seed, n_folds),
+            *(objective, state.generator),
         )
     else:
-        options = of_fit.options(len(rows.train), networks.module, n_done)
-        net = make_net(networks.module, options, objective)
-        if networks.history is not None:
-            net.history.extend(networks.history)
-        result = train(net, rows.train, rows.valid, options, seed, networks.generator)
+        options = recipe.options(len(rows.train), state.module, n_done)
+        net = make_net(state.module, options, objective)
+        if state.history is not None:
+            net.history.extend(state.history)
+        result = train(net, rows.train, rows.valid, options, seed, state.generator)
         if is_whole and result.best_epoch > 0:
             best = result.best_epoch
-            networks.module = train_on_all_rows(
-                *(networks.make, rows.x, options_for_all, seed, best),
-                *(objective, networks.generator),
+            state.module = train_on_all_rows(
+                *(state.make, rows.x, options_for_all, seed, best),
+                *(objective, state.generator),
             )
-    networks.n_epochs += result.n_epochs
     return result
 
 
 def pass_over(
-    networks: Networks, rows: Rows, of_fit: Recipe, objective: Objective, seed: int
+    state: TrainingState, rows: Rows, recipe: Recipe, objective: Objective, seed: int
 ) -> float:
     """Train for one pass at a constant rate, and return its loss."""
-    options = of_fit.options_of_pass(len(rows.train), networks.module)
-    net = make_net(networks.module, options, objective)
-    if networks.moments is not None:
-        load_moments(net.optimizer_, networks.moments)
-    if networks.history is not None:
-        net.history.extend(networks.history)
-    loss = train_one_pass(net, rows.train, options, seed, networks.generator)
-    networks.n_epochs += 1
-    networks.moments, networks.history = net.optimizer_.state_dict(), net.history
+    options = recipe.options_of_pass(len(rows.train), state.module)
+    net = make_net(state.module, options, objective)
+    if state.moments is not None:
+        load_moments(net.optimizer_, state.moments)
+    if state.history is not None:
+        net.history.extend(state.history)
+    loss = train_one_pass(net, rows.train, options, seed, state.generator)
+    state.moments, state.history = net.optimizer_.state_dict(), net.history
     return loss

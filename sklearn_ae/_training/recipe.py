@@ -1,4 +1,4 @@
-"""The default recipe: rates and lengths from the shape of the data alone."""
+"""The recipe: rates and lengths, where the user has set none by the table's shape."""
 
 import math
 from collections.abc import Sequence
@@ -27,6 +27,9 @@ LENGTHENING = 1.4
 # Tables shorter than that are cross-validated.
 SMALL_TABLE = 1000
 MOST_FOLDS = 10
+
+# Epochs without progress after which a training stops.
+N_ITER_NO_CHANGE = 25
 
 # Posteriors of images are narrow: an encoder that steps past them learns nothing.
 VARIATIONAL_PIXEL_LEARNING_RATE = 2e-3
@@ -93,6 +96,15 @@ def n_folds(validation_fraction: float) -> int:
     return min(MOST_FOLDS, max(2, round(0.5 / validation_fraction)))
 
 
+def n_iter_no_change(n_folds: int) -> float:
+    """Epochs to wait for progress; folds go to the end of their schedule.
+
+    On few rows a loss that rises early may be at its lowest late, when the rate has
+    fallen: there is no telling from the epochs before.
+    """
+    return math.inf if n_folds else N_ITER_NO_CHANGE
+
+
 def n_validation_rows(n_samples: int, validation_fraction: float) -> int:
     """Rows to hold out; at least one stays to learn from."""
     return min(math.ceil(validation_fraction * n_samples), n_samples - 1)
@@ -138,7 +150,7 @@ class Recipe:
     is_anchored: bool
     is_of_pixels: bool = False
     n_iter_eased: int = 0
-    n_iter_no_change: int = 25
+    n_iter_no_change: float | str = "auto"
     tol: float = 1e-4
     callbacks: Sequence[Any] = ()
     verbose: int = 0
@@ -157,7 +169,7 @@ class Recipe:
         return math.ceil(n_rows / PIXEL_BATCHES) if self.is_of_pixels else n_rows
 
     def options(
-        self, n_samples: int, module: Autoencoder, n_done: int = 0
+        self, n_samples: int, module: Autoencoder, n_done: int = 0, n_folds: int = 0
     ) -> TrainingOptions:
         """For a training on so many rows, of networks that had ``n_done`` epochs."""
         # max_iter counts the epochs of all fits, as it does for scikit-learn's
@@ -168,7 +180,7 @@ class Recipe:
             n_in_all = max(n_in_all, self.max_iter)
             n_left = max(0, self.max_iter - n_done)
         n_steps = n_in_all * math.ceil(n_samples / self.rows_per_step(n_samples))
-        options = self._options(n_samples, module, n_steps, self.n_columns)
+        options = self._options(n_samples, module, n_steps, self.n_columns, n_folds)
         return replace(
             options,
             n_epochs=n_left,
@@ -180,20 +192,28 @@ class Recipe:
         return self._options(n_samples, module, N_STEPS_STREAMED, n_columns=0)
 
     def _options(
-        self, n_samples: int, module: Autoencoder, n_steps: int, n_columns: int
+        self,
+        n_samples: int,
+        module: Autoencoder,
+        n_steps: int,
+        n_columns: int,
+        n_folds: int = 0,
     ) -> TrainingOptions:
         rate, decay = self.learning_rate, self.alpha
+        n_no_change = self.n_iter_no_change
         if isinstance(rate, str):
             rate = self.auto_learning_rate / self.slowdown
         if isinstance(decay, str):
             decay = alpha(self.is_anchored, n_samples, n_columns)
+        if isinstance(n_no_change, str):
+            n_no_change = n_iter_no_change(n_folds)
         device = module.center.device
         return TrainingOptions(
             learning_rate=float(rate),
             weight_decay=weight_decay(decay, rate, n_steps),
             batch_size=self.rows_per_step(n_samples),
             n_epochs=1,
-            n_iter_no_change=self.n_iter_no_change,
+            n_iter_no_change=n_no_change,
             tol=self.tol,
             starts_at_optimum=False,
             device=device,

@@ -2,11 +2,13 @@
 
 A tenth of a small table is too few rows to tell a gain from luck, and too many to do
 without. There, each row is held out once, from one of a few trainings; what counts is
-the epoch that is best on average, where it clearly beats the start.
+the epoch that is best on average, where it clearly beats the start. These trainings
+end together: by the patience with the mean loss of all rows, or with their schedule.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,8 +21,8 @@ from .engine import end_training, is_clear_gain, trainer_of
 from .objectives import Objective, row_losses
 from .optimizer import Schedule
 from .options import TrainingOptions, TrainingResult
-from .skorch_net import make_history, make_net
-from .trainer import DivergenceError, check_loss, progress_bar
+from .skorch_net import Net, make_history, make_net
+from .trainer import DivergenceError, Patience, check_loss, progress_bar
 
 MakeModule = Callable[[Tensor], Autoencoder]
 
@@ -41,32 +43,38 @@ def train_on_small_table(
     """
     order = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(x), generator=order).to(x.device)
-    folds = rows.tensor_split(n_folds)
-    train_curves, n_trained, held_out = [], 0, []
     diverged: DivergenceError | None = None
-    with progress_bar(options, n_trainings=len(folds)) as bar:
-        for fold in folds:
+    # Side by side, where they may end early; else each at once, and one is held.
+    can_end_early = options.n_iter_no_change < options.n_epochs
+    n_at_once = 1 if can_end_early else options.n_epochs
+    with progress_bar(options, n_trainings=n_folds) as bar:
+        folds = []
+        for fold in rows.tensor_split(n_folds):
             kept = torch.ones(len(x), dtype=torch.bool, device=x.device)
             kept[fold] = False
-            module = make_module(x[kept])
-            try:
-                curve, losses = _train(
-                    *(module, x[kept], x[fold], options, seed),
+            folds.append(
+                _Training(
+                    *(make_module, x[kept], x[fold], options, seed),
                     *(objective, generator),
                     on_epoch=bar.update,
                 )
-            except DivergenceError as error:
-                diverged = error
-                continue
-            train_curves.append(torch.tensor(curve) * len(x[kept]))
-            n_trained += len(x[kept])
-            held_out.append(losses)  # (n_epochs + 1, n_fold)
-    if diverged is not None and not held_out:
-        raise diverged
+            )
+        for n_epochs in range(n_at_once, options.n_epochs + 1, n_at_once):
+            for training in tuple(folds):
+                try:
+                    training.run(n_epochs)
+                except DivergenceError as error:
+                    diverged = error
+                    folds.remove(training)
+            if diverged is not None and not folds:
+                raise diverged
+            losses = torch.cat([fold.losses() for fold in folds], dim=1)
+            # A far row, held out, may overflow: no epoch is best that lets it.
+            losses = losses.nan_to_num(torch.inf)  # (n_epochs + 1, n)
+            mean_losses = losses.mean(dim=1)  # (n_epochs + 1,)
+            if _is_patience_exhausted(mean_losses.tolist(), options):
+                break
 
-    # A far row, held out, may overflow: no epoch is best that lets it.
-    losses = torch.cat(held_out, dim=1).nan_to_num(torch.inf)  # (n_epochs + 1, n)
-    mean_losses = losses.mean(dim=1)  # (n_epochs + 1,)
     best_epoch = int(mean_losses.argmin())
     gains = losses[0] - losses[best_epoch]  # (n,)
     if options.starts_at_optimum and (diverged or not is_clear_gain(gains)):
@@ -75,16 +83,34 @@ def train_on_small_table(
     module = train_on_all_rows(
         make_module, x, options, seed, best_epoch, objective, generator
     )
-    train_curve = torch.stack(train_curves).sum(dim=0) / n_trained
-    loss_curve, validation_curve = train_curve.tolist(), mean_losses[1:].tolist()
+    n_rows = sum(len(fold.x) for fold in folds)
+    curves = [torch.tensor(fold.curve) * len(fold.x) for fold in folds]
+    loss_curve = (torch.stack(curves).sum(dim=0) / n_rows).tolist()
+    validation_curve = mean_losses[1:].tolist()
     result = TrainingResult(
         best_epoch=best_epoch,
-        n_epochs=options.n_epochs,
+        n_epochs=len(loss_curve),
         loss_curve=loss_curve,
         validation_loss_curve=validation_curve,
         history=make_history(loss_curve, validation_curve),
     )
     return module, result
+
+
+def _is_patience_exhausted(
+    mean_losses: Sequence[float], options: TrainingOptions
+) -> bool:
+    """Whether trainings end after the last of these epochs, of which 0 is the start.
+
+    All are looked at anew: where a training diverged, they are of the rows of others.
+    """
+    initial, *curve = mean_losses
+    patience = Patience(
+        options.n_iter_no_change, options.tol, options.n_iter_eased, best=initial
+    )
+    return any(
+        patience.is_exhausted(epoch, loss) for epoch, loss in enumerate(curve, 1)
+    )
 
 
 def train_on_all_rows(
@@ -102,50 +128,80 @@ def train_on_all_rows(
     a longer one still jump about, and with fewer rows than they could learn from.
     """
     n_epochs = min(options.n_epochs, recipe.n_epochs_on_all_rows(best_epoch))
-    module = make_module(x)
-    _train(
-        module, x, None, replace(options, n_epochs=n_epochs), seed, objective, generator
-    )
+    options = replace(options, n_epochs=n_epochs)
+    training = _Training(make_module, x, None, options, seed, objective, generator)
+    module = training.run(n_epochs)
+    end_training(module)
     return module
 
 
-def _train(
-    module: Autoencoder,
-    x: Tensor,
-    x_valid: Tensor | None,
-    options: TrainingOptions,
-    seed: int,
-    objective: Objective | None = None,
-    generator: torch.Generator | None = None,
-    on_epoch: Callable[[float, Sequence[float]], None] = lambda *_: None,
-) -> tuple[list[float], Tensor]:
-    """Train to the end of the schedule.
+class _Training:
+    """A training along the whole schedule, of which some epochs are run at a time.
 
-    Returns the training loss of each epoch, and the loss of every row of x_valid
-    before the first epoch and after each (n_epochs + 1, n_valid).
+    Its networks are made when it is first run.
     """
-    net = make_net(module, options, objective)
-    generator = generator or seeded_generator(seed, options.device)
-    batches = Batches(x, options.batch_size, torch.Generator().manual_seed(seed))
-    schedule = Schedule(options.learning_rate, options.n_epochs * len(batches))
-    curve: list[float] = []
-    held_out: list[Tensor] = []
 
-    def judge(rows: Tensor) -> Tensor:
-        return row_losses(module, rows, seed, objective=objective)
+    def __init__(
+        self,
+        make_module: MakeModule,
+        x: Tensor,
+        x_valid: Tensor | None,
+        options: TrainingOptions,
+        seed: int,
+        objective: Objective | None = None,
+        generator: torch.Generator | None = None,
+        on_epoch: Callable[[float, Sequence[float]], None] = lambda *_: None,
+    ):
+        self.make_module = make_module
+        self.x, self.x_valid = x, x_valid
+        self.options = options
+        self.seed = seed
+        self.objective = objective
+        self.generator = generator or seeded_generator(seed, options.device)
+        self.on_epoch = on_epoch
+        order = torch.Generator().manual_seed(seed)
+        self.batches = Batches(x, options.batch_size, order)
+        n_steps = options.n_epochs * len(self.batches)
+        self.schedule = Schedule(options.learning_rate, n_steps)
+        self.initial = 0.0
+        self.curve: list[float] = []
+        self.held_out: list[Tensor] = []
 
-    def after_epoch(epoch: int, loss: float) -> bool:
-        curve.append(loss)
-        check_loss(loss, initial, epoch, options.advice, module.loss_of_nonsense)
-        if x_valid is not None:
-            held_out.append(judge(x_valid))
-            on_epoch(loss, [held_out[-1].mean().item()])
+    @cached_property
+    def net(self) -> Net:
+        return make_net(self.make_module(self.x), self.options, self.objective)
+
+    def run(self, n_epochs: int) -> Autoencoder:
+        """Train until so many epochs are done in all, and return the module."""
+        n_done = len(self.curve)
+        with trainer_of(self.net, self.options, self.generator) as trainer:
+            if n_done == 0:
+                self._judge_held_out()
+                self.initial = self._judge(self.x).mean().item()
+            trainer.run(
+                self.batches, n_epochs, self._after_epoch, self.schedule, n_done
+            )
+        return self.net.module_
+
+    def losses(self) -> Tensor:
+        """Loss of every held-out row at the start and after each epoch.
+
+        Of shape (n_epochs + 1, n_valid).
+        """
+        return torch.stack(self.held_out)
+
+    def _after_epoch(self, epoch: int, loss: float) -> bool:
+        self.curve.append(loss)
+        nonsense = self.net.module_.loss_of_nonsense
+        check_loss(loss, self.initial, epoch, self.options.advice, nonsense)
+        self._judge_held_out()
+        if self.held_out:
+            self.on_epoch(loss, [self.held_out[-1].mean().item()])
         return False
 
-    with trainer_of(net, options, generator) as trainer:
-        if x_valid is not None:
-            held_out.append(judge(x_valid))
-        initial = judge(x).mean().item()
-        trainer.run(batches, options.n_epochs, after_epoch, schedule)
-    end_training(module)
-    return curve, torch.stack(held_out) if held_out else torch.empty(0)
+    def _judge_held_out(self) -> None:
+        if self.x_valid is not None:
+            self.held_out.append(self._judge(self.x_valid))
+
+    def _judge(self, x: Tensor) -> Tensor:
+        return row_losses(self.net.module_, x, self.seed, objective=self.objective)

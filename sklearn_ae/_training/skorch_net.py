@@ -77,7 +77,7 @@ def make_net(
         optimizer=make_adam,
         optimizer__module=module,
         optimizer__weight_decay=options.weight_decay,
-        optimizer__is_fast=module.is_fast and not options.callbacks,
+        optimizer__is_flat=module.is_fast and not options.callbacks,
         lr=options.learning_rate,
         train_split=None,
         callbacks=list(options.callbacks),
@@ -90,11 +90,6 @@ def make_net(
     for group in net.optimizer_.param_groups:
         group["initial_lr"] = group["lr"]  # torch's schedulers ask, when they resume
     return net
-
-
-def is_fast(net: Net) -> bool:
-    """Whether the net trains on flat buffers: callbacks may look at each parameter."""
-    return net.module_.is_fast and not net.callbacks
 
 
 def schedules_itself(net: Net) -> bool:

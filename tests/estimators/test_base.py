@@ -32,6 +32,7 @@ from sklearn_ae import (
     DenoisingAutoencoderTransformer,
     VAETransformer,
 )
+from sklearn_ae._estimators.base import BaseEncoderDecoder
 from sklearn_ae._training import recipe as _recipe
 
 # Most fits here are short on purpose, and the estimators say so.
@@ -138,6 +139,34 @@ def test_reconstruction_err_is_in_the_units_of_the_data(Estimator, loss, quick, 
     difference = X - estimator.reconstruct(X)
     error = np.abs(difference) ** {"squared_error": 2, "absolute_error": 1}[loss]
     assert estimator.reconstruction_err_ == pytest.approx(error.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
+)
+def test_reconstruction_err_is_minus_the_score_of_the_training_rows(
+    Estimator, quick, X
+):
+    estimator = quick(Estimator).fit(X)
+    assert estimator.reconstruction_err_ == pytest.approx(-estimator.score(X), rel=1e-4)
+
+
+# The classes --------------------------------------------------------------------------
+
+
+def subclasses(cls):
+    return [cls, *(s for direct in cls.__subclasses__() for s in subclasses(direct))]
+
+
+def test_no_hook_of_the_common_base_is_for_one_class_alone():
+    # What one class needs, it hands to the design as an object or a function.
+    _, *classes = subclasses(BaseEncoderDecoder)
+    classes = [cls for cls in classes if cls.__module__.startswith("sklearn_ae.")]
+    for name, value in vars(BaseEncoderDecoder).items():
+        is_public = not name.startswith("_") or name.startswith("__")
+        if is_public or not callable(value):
+            continue
+        assert sum(name in vars(cls) for cls in classes) != 1, name
 
 
 # Rows of every kind -------------------------------------------------------------------
@@ -675,10 +704,11 @@ def test_no_rows_are_held_out_without_early_stopping(Estimator, quick, X):
 
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_training_stops_without_progress(Estimator, early_stopping, quick, X):
-    # No epoch can lower the loss by that much. (The callback is there for its rows:
-    # small tables are cross-validated without one, and all epochs are then needed.)
+    # No epoch can lower the loss by that much. (With a callback there is one training
+    # with rows held out; without one small tables are cross-validated.)
     params = {"tol": 1e9, "n_iter_no_change": 3, "early_stopping": early_stopping}
     assert quick(Estimator, callbacks=[WatchedRows()], **params).fit(X).n_iter_ == 3
+    assert quick(Estimator, **params).fit(X).n_iter_ == 3
 
 
 def test_stopping_early_is_no_reason_for_a_warning(Estimator, quick, X):
@@ -1117,7 +1147,9 @@ def test_best_epoch_is_counted_over_all_calls(quick, X):
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_history_numbers_the_epochs_of_all_calls(Estimator, method, quick, X):
-    estimator = quick(Estimator, warm_start=True, max_iter=5).fit(X)
+    # From a random start five epochs are better than none, so that they count.
+    params = {"warm_start": True, "init": "random"}
+    estimator = quick(Estimator, max_iter=5, **params).fit(X)
     getattr(estimator.set_params(max_iter=6), method)(X)
     assert estimator.history_[:, "epoch"] == [1, 2, 3, 4, 5, 6]
 
@@ -1139,6 +1171,32 @@ def test_warm_start_with_nothing_left_to_do_says_so(Estimator, quick, X):
         estimator.fit(X)
     assert estimator.n_iter_ == 20
     assert same_results(estimator, before, X)
+
+
+@pytest.mark.parametrize(
+    "Estimator", [AutoencoderTransformer, DenoisingAutoencoderTransformer]
+)
+def test_warm_start_trains_where_the_linear_start_stayed(Estimator):
+    # All columns are kept by as many latents: nothing is left to learn.
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    params = {"hidden_layer_sizes": (4,), "max_iter": 6, "random_state": 0}
+    estimator = Estimator(2, warm_start=True, **params).fit(X)
+    assert (estimator.n_iter_, estimator.best_iter_) == (6, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Training ended at max_iter=6")
+        estimator.fit(X)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 12
+
+
+def test_warm_start_counts_the_epochs_of_the_last_training_on_all_rows():
+    # At so high a rate the best epoch is in mid-schedule.
+    X = StandardScaler().fit_transform(load_wine().data)
+    estimator = AutoencoderTransformer(2, warm_start=True, learning_rate_init=0.02)
+    n_had = _recipe.n_epochs_on_all_rows(estimator.fit(X).best_iter_)
+    assert 0 < n_had < estimator.n_iter_
+    estimator.set_params(max_iter=n_had + 3).fit(X)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 75 + 3
 
 
 def test_warm_start_trains_as_long_again_on_auto(Estimator, quick, X):

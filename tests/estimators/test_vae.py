@@ -695,6 +695,12 @@ def test_patience_counts_from_the_end_of_the_warm_up(vae, more_rows, n_eased):
     assert estimator.fit(more_rows(300)).n_iter_ == n_eased + 2
 
 
+def test_patience_ends_cross_validation_after_the_warm_up(vae, more_rows):
+    params = {"early_stopping": True, "n_iter_no_change": 2, "tol": 1e9}
+    estimator = vae(kl_warmup=5, max_iter=60, **params)
+    assert estimator.fit(more_rows(60)).n_iter_ == 5 + 2
+
+
 # Conditions ---------------------------------------------------------------------------
 
 
@@ -836,7 +842,8 @@ def test_conditional_model_goes_on_where_it_was(labelled):
     params = {"conditional": True, "hidden_layer_sizes": (8,)}
     vae = VAETransformer(1, warm_start=True, max_iter=3, **params).fit(X, y)
     vae.set_params(max_iter=6).fit(X, y)
-    assert vae.n_iter_ == 6
+    # The start stayed after the first three, so that all six were left.
+    assert vae.n_iter_ == 9
     vae.set_params(conditional=False, max_iter=9)
     with pytest.raises(ValueError, match="fitted with conditional=True"):
         vae.fit(X, y)

@@ -1,5 +1,7 @@
 """Sizes and lengths that follow from the shape of a table."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,11 @@ def test_long_tables_take_about_as_many_steps_as_one_of_10000_rows(n):
 def test_all_rows_are_trained_on_for_a_little_longer(best_epoch):
     n_epochs = _recipe.n_epochs_on_all_rows(best_epoch)
     assert 1.4 * best_epoch <= n_epochs < 1.4 * best_epoch + 1
+
+
+@pytest.mark.parametrize(("n_folds", "expected"), [(0, 25), (5, math.inf)])
+def test_folds_go_to_the_end_of_their_schedule(n_folds, expected):
+    assert _recipe.n_iter_no_change(n_folds) == expected
 
 
 @given(st.integers(2, 10**6), st.floats(0.01, 0.99))

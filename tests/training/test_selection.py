@@ -21,7 +21,7 @@ from sklearn_ae._training import selection as _selection
 from sklearn_ae._training.objectives import row_losses
 from sklearn_ae._training.options import TrainingOptions
 from sklearn_ae._training.selection import train_on_small_table
-from sklearn_ae._training.trainer import DivergenceError
+from sklearn_ae._training.trainer import DivergenceError, Patience
 from sklearn_ae._utils.device import isolated_generators
 
 CPU = torch.device("cpu")
@@ -146,6 +146,14 @@ def test_last_training_is_that_of_all_rows_with_a_schedule_of_its_own(start):
     )
 
 
+def test_the_module_has_had_the_epochs_of_the_last_training_alone(start):
+    x = torch.randn(12, D, generator=torch.Generator().manual_seed(0))
+    module, result = select(
+        Make(start), x, learning_rate=0.1, batch_size=4, n_epochs=40
+    )
+    assert module.epoch == math.ceil(1.4 * result.best_epoch) < result.n_epochs
+
+
 def train_by_hand(module, x, n_epochs, learning_rate, n_batches):
     """The same batches, warm-up and cosine in the loop that everybody writes."""
     optimizer = torch.optim.Adam(module.parameters())
@@ -160,6 +168,65 @@ def train_by_hand(module, x, n_epochs, learning_rate, n_batches):
             optimizer.zero_grad()
             module.loss(x[batch]).mean().backward()
             optimizer.step()
+
+
+# Patience -----------------------------------------------------------------------------
+
+
+def test_trainings_stop_together_where_nothing_is_progress(start, x):
+    _, result = select(Make(start), x, n_epochs=40, n_iter_no_change=3, tol=1e9)
+    assert result.n_epochs == 3
+    assert len(result.loss_curve) == len(result.history) == 3
+    assert len(result.validation_loss_curve) == 3
+
+
+def test_trainings_stop_where_patience_with_the_mean_of_all_rows_ends(start):
+    # Of noise there is little to learn: the loss of rows held out falls, then rises.
+    x = torch.randn(12, D, generator=torch.Generator().manual_seed(0))
+    changes = {"learning_rate": 0.1, "batch_size": 4, "n_epochs": 40}
+    _, whole = select(Make(start), x, **changes)
+    _, result = select(Make(start), x, **changes, n_iter_no_change=5, tol=0.01)
+    patience = Patience(5, 0.01, best=row_losses(start, x, 0).mean().item())
+    curve = enumerate(whole.validation_loss_curve, 1)
+    last = next(epoch for epoch, loss in curve if patience.is_exhausted(epoch, loss))
+    assert 5 < result.n_epochs == last < 40
+    # Side by side or one after the other, trainings are the same.
+    assert result.validation_loss_curve == whole.validation_loss_curve[:last]
+    # Curves of other lengths are summed in another order, in float32.
+    assert result.loss_curve == pytest.approx(whole.loss_curve[:last], rel=1e-6)
+
+
+def test_best_epoch_is_one_that_patience_has_seen(start):
+    x = torch.randn(12, D, generator=torch.Generator().manual_seed(0))
+    _, result = select(Make(start), x, n_epochs=40, n_iter_no_change=2, tol=1e9)
+    initial = row_losses(start, x, 0).mean().item()
+    curve = [initial, *result.validation_loss_curve]
+    assert result.best_epoch == curve.index(min(curve)) <= 2
+
+
+def test_epochs_at_the_beginning_are_no_reason_to_stop(start, x):
+    changes = {"n_iter_no_change": 3, "tol": 1e9, "n_iter_eased": 4}
+    assert select(Make(start), x, n_epochs=40, **changes)[1].n_epochs == 7
+
+
+def test_divergence_in_one_fold_does_not_keep_the_others_going(start, x):
+    changes = {"n_epochs": 40, "n_iter_no_change": 3, "tol": 1e9}
+    _, result = select(DivergesOnce(start), x, starts_at_optimum=True, **changes)
+    assert (result.best_epoch, result.n_epochs) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("params", "n_iter"),
+    [({}, 12), ({"tol": 1e9}, 12), ({"n_iter_no_change": 2, "tol": 1e9}, 2)],
+)
+def test_cross_validation_stops_early_where_the_user_says_when(params, n_iter):
+    params |= {"max_iter": 12, "hidden_layer_sizes": (4,)}
+    with ignore_warnings(category=ConvergenceWarning):
+        model = AutoencoderTransformer(1, **params).fit(table_of(40))
+    assert model.n_iter_ == len(model.validation_loss_curve_) == n_iter
+
+
+# Optima -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_clear", [True, False])

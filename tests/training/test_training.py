@@ -664,6 +664,19 @@ def test_the_state_before_the_first_step_may_win():
     assert_same_weights(weights(module), before, **EXACTLY)
 
 
+def test_a_module_that_stays_as_it_started_has_had_no_epochs():
+    module, x = optimal_and_its_rows()
+    fit(module, x, x, n_epochs=10)
+    assert module.epoch == 0
+
+
+def test_a_module_counts_the_epochs_of_its_trainings():
+    module = autoencoder()
+    fit(module, x_valid=rows(seed=1), n_epochs=4)
+    fit(module, x_valid=rows(seed=1), n_epochs=3)
+    assert module.epoch == 7
+
+
 def test_no_epochs_leave_the_module_as_it_was():
     module = autoencoder()
     before = weights(module)
