@@ -271,7 +271,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.callbacks = callbacks
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
-        return self._reconstruction(table, columns, _make_module)
+        return self._reconstruction(table, columns, _make_module, refining_pays=True)
 
 
 def _make_module(

@@ -89,13 +89,12 @@ class BaseAutoencoder(BaseEncoderDecoder):
             **changes,
         )
 
-    def _make_inference(self, architecture: Architecture) -> Inference:
-        """What is asked for, or of "auto" what pays within a millisecond per row."""
-        is_quick = (
-            architecture.is_dense
-            and self.n_components * architecture.n_products <= MOST_PRODUCTS
-        )
-        if self.inference == "refined" or (self.inference == "auto" and is_quick):
+    def _make_inference(self, architecture: Architecture, pays: bool) -> Inference:
+        """What is asked for; "auto" refines where it pays and a row is quick."""
+        n_products = self.n_components * architecture.n_products
+        is_quick = architecture.is_dense and n_products <= MOST_PRODUCTS
+        is_automatic = self.inference == "auto" and pays and is_quick
+        if self.inference == "refined" or is_automatic:
             return Refined(self.n_components)
         return Encoded()
 
@@ -104,6 +103,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         table: FitTable,
         columns: Columns | None,
         make_module: MakeModule,
+        refining_pays: bool,
         **changes: Any,
     ) -> Design:
         """The design of networks that reconstruct, and start as PCA where they can."""
@@ -117,7 +117,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             start=PCAStart(self.n_components) if is_linear else RandomStart(),
             make_module=make_module,
             recipe=self._recipe(architecture, rate),
-            inference=self._make_inference(architecture),
+            inference=self._make_inference(architecture, refining_pays),
             **changes,
         )
 

@@ -89,11 +89,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         between 0 and 1 for the others; a function sees nothing of it.
 
     inference : {"auto", "refined", "encoder"}, default="auto"
-        Which latents a row is given. "encoder" takes one pass of the encoder: a guess.
-        "refined" goes on from there to those from which the decoder gives the row
-        best, as PCA's projection does: the reconstruction is never worse, and a row
-        costs more. "auto" is "refined" where that takes less than about a millisecond
-        per row, with the package's own dense networks, and else "encoder".
+        Which latents a row is given. "encoder", and "auto", takes one pass of the
+        encoder, which has learned to see through the corruption. "refined" goes on from
+        there to those from which the decoder gives the row best, as it comes: of clean
+        rows the error is lower, but what is corrupted is believed.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
@@ -324,7 +323,11 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
                 corruption=self._make_corruption(x, columns),
             )
 
-        return self._reconstruction(table, columns, make_module, renew=self._renew)
+        # The projection of a corrupted row is near what is corrupted in it; the encoder
+        # has learned what the clean row was.
+        return self._reconstruction(
+            table, columns, make_module, refining_pays=False, renew=self._renew
+        )
 
     def _renew(self, module: Autoencoder) -> None:
         if isinstance(module.corruption, Corruption):

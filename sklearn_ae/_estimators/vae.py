@@ -534,7 +534,7 @@ class VAETransformer(FittedVAE):
             start=ProbabilisticPCAStart(k, m) if is_linear else RandomStart(),
             make_module=make_module,
             recipe=self._recipe(architecture, rate, n_iter_eased=n_iter_eased),
-            inference=self._make_inference(architecture),
+            inference=self._make_inference(architecture, pays=True),
             find_axes=self._find_axes,
             renew=self._renew,
         )

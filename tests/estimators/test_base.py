@@ -1148,7 +1148,7 @@ def test_best_epoch_is_counted_over_all_calls(quick, X):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_history_numbers_the_epochs_of_all_calls(Estimator, method, quick, X):
     # From a random start five epochs are better than none, so that they count.
-    params = {"warm_start": True, "init": "random"}
+    params = {"warm_start": True, "init": "random", "inference": "encoder"}
     estimator = quick(Estimator, max_iter=5, **params).fit(X)
     getattr(estimator.set_params(max_iter=6), method)(X)
     assert estimator.history_[:, "epoch"] == [1, 2, 3, 4, 5, 6]

@@ -39,7 +39,12 @@ class ContractiveAutoencoder(AutoencoderTransformer):
         return replace(design, objective=Contraction(self.weight))
 
 
-QUICK = {"hidden_layer_sizes": (8,), "max_iter": 5, "early_stopping": False}
+QUICK = {
+    "hidden_layer_sizes": (8,),
+    "max_iter": 5,
+    "early_stopping": False,
+    "inference": "encoder",
+}
 
 
 @parametrize_with_checks([ContractiveAutoencoder(1, max_iter=2)])
