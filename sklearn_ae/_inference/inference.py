@@ -23,7 +23,7 @@ from .projection import information, project
 # Up to so many latents, the way to the nearest point may lead over a hill: a second
 # start pays, and costs little.
 MOST_LATENTS_OF_TWO_STARTS = 4
-N_REMEMBERED = 512
+N_REMEMBERED = 256
 # Multiplications of a Jacobian up to which a row is projected within a millisecond.
 MOST_PRODUCTS = 4_000_000
 # Rows by which networks are compared, where a quarter of the time allows no more, and

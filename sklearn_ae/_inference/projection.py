@@ -12,10 +12,10 @@ Shapes: n rows, k latents, m numbers of conditions, d features.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder, beside
@@ -27,11 +27,11 @@ from .tangents import TangentMap, tangent_map
 _DAMPING, _EASED, _RAISED = 1e-2, 1.0 / 3.0, 5.0
 _LEAST_KEPT = 0.25
 _MOST_DAMPING = 1e4
-_LEAST_DAMPING = 1e-6
-# A step that lowers the loss by a smaller share than this was the row's last.
-_LEAST_GAIN = 1e-4
-# Memory of a block's Jacobians, in numbers.
-_JACOBIAN_SIZE = 2**22
+_LEAST_DAMPING = 1e-10
+# A step that promises to lower the loss by a smaller share than this is the last.
+_LEAST_GAIN = 1e-3
+# Numbers of a block's tangents.
+_JACOBIAN_SIZE = 2**19
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class RowLoss:
 
     Parameters
     ----------
-    decode_only : callable
+    decode : callable
         Latents, with conditions behind them, to outputs.
 
-    decode : callable
+    expand : callable
         The same to outputs and Jacobians.
 
     loss : SquaredError
@@ -56,8 +56,8 @@ class RowLoss:
         Of a normal prior at zero: 1 where its log-density counts, else 0.
     """
 
-    decode_only: Callable[[Tensor], Tensor]
-    decode: TangentMap
+    decode: Callable[[Tensor], Tensor]
+    expand: TangentMap
     loss: SquaredError
     precision: Tensor
     prior_precision: float
@@ -101,60 +101,64 @@ class _State:
     def at(
         cls, row_loss: RowLoss, z: Tensor, conditions: Tensor, x: Tensor
     ) -> "_State":
-        output, jacobian = row_loss.decode(beside(z, conditions))
+        output, jacobian = row_loss.expand(beside(z, conditions))
         value = row_loss.value(z, output, x)
         return cls(z, value, *row_loss.expansion(z, output, jacobian, x))
 
-    def replaced(self, where: Tensor, other: "_State") -> "_State":
-        """The other's rows where (n,) is true."""
-        return _State(
-            torch.where(where[:, None], other.z, self.z),
-            torch.where(where, other.value, self.value),
-            torch.where(where[:, None], other.gradient, self.gradient),
-            torch.where(where[:, None, None], other.hessian, self.hessian),
-        )
-
     def of(self, rows: Tensor) -> "_State":
-        return _State(
-            self.z[rows], self.value[rows], self.gradient[rows], self.hessian[rows]
-        )
+        return _State(*(part[rows] for part in self._parts()))
 
     def put(self, rows: Tensor, other: "_State") -> None:
-        self.z[rows], self.value[rows] = other.z, other.value
-        self.gradient[rows], self.hessian[rows] = other.gradient, other.hessian
+        """Let the rows be those of the other."""
+        for part, new in zip(self._parts(), other._parts(), strict=True):
+            part[rows] = new
+
+    def _parts(self) -> tuple[Tensor, ...]:
+        return self.z, self.value, self.gradient, self.hessian
 
 
 def _descend(
     row_loss: RowLoss, z: Tensor, conditions: Tensor, x: Tensor, n_steps: int
-) -> _State:
-    """From latents z (n, k), go down for at most so many steps."""
-    here = ended = _State.at(row_loss, z, conditions, x)
-    rows = None  # those that still go down, of all
+) -> tuple[Tensor, Tensor]:
+    """From latents z (n, k) down to better ones, and their loss (n,)."""
+    here = everywhere = _State.at(row_loss, z, conditions, x)
+    everything = conditions, x
+    rows: Tensor | None = None  # those that go on, where these are not all
     damping = torch.full_like(here.value, _DAMPING)
-    for step in range(n_steps):
+    for _ in range(n_steps):
         change, promised = _damped_newton(here, damping)
-        there = _State.at(row_loss, here.z - change, conditions, x)
-        gain = here.value - there.value
+        goes_on = (promised > _LEAST_GAIN * here.value) & (damping <= _MOST_DAMPING)
+        if not goes_on.all():
+            kept = goes_on.nonzero()[:, 0]
+            if len(kept) == 0:
+                break
+            if rows is None:
+                rows = kept
+            else:
+                everywhere.put(rows, here)
+                rows = rows[kept]
+            here, change, promised = here.of(kept), change[kept], promised[kept]
+            damping, conditions, x = damping[kept], conditions[kept], x[kept]
+        new_z = here.z - change
+        value = row_loss.value(new_z, row_loss.decode(beside(new_z, conditions)), x)
+        gain = here.value - value
         is_lower = gain >= -_rounding(here.value)
-        is_last = is_lower & (gain <= _LEAST_GAIN * here.value)
         keeps_promise = gain > _LEAST_KEPT * promised
         damping = torch.where(keeps_promise, damping * _EASED, damping * _RAISED)
-        here = here.replaced(is_lower, there)
-        goes_on = ~(is_last | (damping > _MOST_DAMPING))
-        if step == n_steps - 1 or not goes_on.any():
-            break
-        if goes_on.all():
-            continue
-        if rows is None:
-            rows, ended = torch.arange(len(z), device=z.device), here
+        if is_lower.all():
+            here = _State.at(row_loss, new_z, conditions, x)
         else:
-            ended.put(rows, here)
-        rows, here = rows[goes_on], here.of(goes_on)
-        damping, conditions, x = damping[goes_on], conditions[goes_on], x[goes_on]
-    if rows is None:
-        return here
-    ended.put(rows, here)
-    return ended
+            lower = is_lower.nonzero()[:, 0]
+            if len(lower):
+                here.put(
+                    lower,
+                    _State.at(row_loss, new_z[lower], conditions[lower], x[lower]),
+                )
+        if rows is None:
+            everywhere = here
+    if rows is not None:
+        everywhere.put(rows, here)
+    return _polished(row_loss, everywhere, *everything)
 
 
 def _rounding(value: Tensor) -> Tensor:
@@ -167,18 +171,20 @@ def _rounding(value: Tensor) -> Tensor:
     return 16.0 * torch.finfo(value.dtype).eps * value
 
 
-def _polished(row_loss: RowLoss, here: _State, conditions: Tensor, x: Tensor) -> _State:
+def _polished(
+    row_loss: RowLoss, here: _State, conditions: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor]:
     """One step more that is hardly damped: of a plane, it ends at the projection.
 
     It takes no Jacobian, as nothing follows it.
     """
-    z = here.z - _damped_newton(here, torch.full_like(here.value, _LEAST_DAMPING))[0]
-    value = row_loss.value(z, row_loss.decode_only(beside(z, conditions)), x)
+    change, _ = _damped_newton(here, torch.full_like(here.value, _LEAST_DAMPING))
+    z = here.z - change
+    value = row_loss.value(z, row_loss.decode(beside(z, conditions)), x)
     is_lower = value <= here.value + _rounding(here.value)
-    return replace(
-        here,
-        z=torch.where(is_lower[:, None], z, here.z),
-        value=torch.where(is_lower, value, here.value),
+    return (
+        torch.where(is_lower[:, None], z, here.z),
+        torch.where(is_lower, value, here.value),
     )
 
 
@@ -186,11 +192,14 @@ def _damped_newton(here: _State, damping: Tensor) -> tuple[Tensor, Tensor]:
     """What to subtract from the latents (n, k), and the gain that it promises (n,)."""
     curvature = here.hessian.diagonal(dim1=-2, dim2=-1).mean(dim=-1)  # (n,)
     # Where nothing curves, the gradient is zero too, and so is the step.
-    added = damping * curvature + torch.finfo(curvature.dtype).tiny
-    matrix = here.hessian + torch.diag_embed(added[:, None].expand_as(here.z))
+    added = torch.addcmul(
+        here.value.new_tensor(torch.finfo(curvature.dtype).tiny), damping, curvature
+    )
+    matrix = here.hessian.clone()
+    matrix.diagonal(dim1=-2, dim2=-1).add_(added[:, None])
     factor, _ = torch.linalg.cholesky_ex(matrix)
     change = torch.cholesky_solve(here.gradient[..., None], factor)[..., 0]
-    downhill = here.gradient + added[:, None] * change
+    downhill = torch.addcmul(here.gradient, added[:, None], change)
     return change, 0.5 * (change * downhill).sum(dim=-1)
 
 
@@ -215,15 +224,18 @@ def project(
     parts = []
     for first in range(0, len(x), n_block):
         block = slice(first, first + n_block)
-        states = [
-            _descend(row_loss, z[block], conditions[block], target[block], n_steps)
-            for z in starts
-        ]
-        best = states[0]
-        for other in states[1:]:
-            best = best.replaced(other.value < best.value, other)
-        best = _polished(row_loss, best, conditions[block], target[block])
-        parts.append(best.z)
+        # All starts of a row are rows here.
+        z, value = _descend(
+            row_loss,
+            torch.cat([start[block] for start in starts]),
+            conditions[block].repeat(len(starts), 1),
+            target[block].repeat(len(starts), 1),
+            n_steps,
+        )
+        if len(starts) > 1:
+            best = value.view(len(starts), -1).argmin(dim=0)  # (n,)
+            z = z.view(len(starts), -1, z.shape[1])[best, torch.arange(len(best))]
+        parts.append(z)
     return torch.cat(parts)
 
 
@@ -249,4 +261,7 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
 
 
 def _rows_at_once(module: Autoencoder, n_latents: int) -> int:
-    return max(1, _JACOBIAN_SIZE // (n_latents * module.row_size))
+    """Rows whose tangents are held at a time, so that they stay in the caches."""
+    layers = (m for m in module.decoder.modules() if isinstance(m, nn.Linear))
+    width = max(module.row_size, *(layer.out_features for layer in layers), 1)
+    return max(1, _JACOBIAN_SIZE // (n_latents * width))
