@@ -30,6 +30,7 @@ MOST_PRODUCTS = 4_000_000
 # draws for each where the bound is what counts.
 _LEAST_COMPARED = 500
 _DRAWS_TO_COMPARE = 8
+_DRAWS_TO_CHOOSE = 32
 # Training rows that tell a fit's error, axes and density.
 _MOST_DESCRIBED = 10_000
 
@@ -44,6 +45,10 @@ class Inference(ABC):
     @abstractmethod
     def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
         """Of each row's latents, where they have a prior."""
+
+    def proposal(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        """What draws for importance weights come from."""
+        return self.posterior(module, x)
 
     def remembering(self, z: Tensor) -> "Inference":
         """The same, with what it needs of the latents of training rows (n, k)."""
@@ -204,6 +209,24 @@ class Refined(Inference):
         z = self.latents(module, x)
         encoded = DiagonalGaussians(*module.posterior(x))
         return FullGaussians.of_information(z, information(module, x, z), encoded)
+
+    def proposal(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        """The encoder's where it promises tighter bounds, by draws of its own.
+
+        At the mode the curvature may say too little of the tails: of Laplace noise, or
+        of a decoder that bends within them.
+        """
+        curved, encoded = self.posterior(module, x), Encoded().posterior(module, x)
+        generator = torch.Generator().manual_seed(0)
+        eps = torch.randn(
+            _DRAWS_TO_CHOOSE, 1, self.n_components, generator=generator
+        ).to(x)
+        bounds = [log_mean_weight(module, x, q, eps) for q in (curved, encoded)]
+        is_encoded = bounds[1] > bounds[0]  # (n,)
+        return FullGaussians(
+            torch.where(is_encoded[:, None], encoded.mean, curved.mean),
+            torch.where(is_encoded[:, None, None], encoded.factor, curved.factor),
+        )
 
     def _starts(self, module: Autoencoder, x: Tensor) -> list[Tensor]:
         encoded = module.encode(x)

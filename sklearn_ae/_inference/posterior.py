@@ -63,7 +63,7 @@ def log_density(
     the true posterior.
     """
     x = module.standardize(X)
-    posterior = inference.posterior(module, x)
+    posterior = inference.proposal(module, x)
     total = torch.full_like(x[:, 0], -math.inf, dtype=torch.float64)
     for eps, n_block in draws:
         eps = eps.to(x)
