@@ -4,8 +4,8 @@ What transform does: projections on a curve
 
 One latent for points in the plane that lie around an arc. The decoder of an
 autoencoder is then a curve, and a point's latent says where on the curve it belongs.
-The encoder guesses that place. ``transform`` goes on from the guess to the nearest point
-of the curve, as PCA's goes to the nearest point of a line.
+The encoder guesses that place. ``transform`` goes on from the guess to the nearest
+point of the curve, as PCA's goes to the nearest point of a line.
 """
 
 import matplotlib.pyplot as plt
@@ -55,7 +55,8 @@ for ax, (name, method) in zip(axes, methods.items(), strict=True):
     error = np.mean(np.sum((X_new - X_back) ** 2, axis=1))
     ax.set_title(f"{name}\nmean squared distance {error:.3f}", fontsize=10)
     ax.set_aspect("equal")
-
+    print(f"{name}: {error:.3f}")
+plt.show()
 
 # %%
 # Lines lead from the new points to what is kept of them. By the encoder they end up and

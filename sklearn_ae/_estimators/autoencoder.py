@@ -75,7 +75,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         whole: weights that the data do not hold shrink by a factor of exp(-alpha) from
         start to end, however many steps that takes. 0 is plain Adam, otherwise it is
         AdamW. "auto" takes 0 from a random start; from a PCA start 1, and up to 3
-        where a table has fewer than 200 rows for each column.
+        where a table has fewer than 200 rows for each column; 0.5 with up to four
+        latents that are refined.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.

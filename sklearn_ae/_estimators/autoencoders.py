@@ -14,6 +14,7 @@ from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES
 from .._networks.modules import Autoencoder
+from .._networks.sizes import FEW_LATENTS
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
 from .._training import recipe
@@ -110,14 +111,22 @@ class BaseAutoencoder(BaseEncoderDecoder):
         architecture = self._architecture(table)
         is_linear = architecture.spec.starts_linear
         rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+        inference = self._make_inference(architecture, refining_pays)
+        # Projections on a curve or surface follow its bends less than an encoder does.
+        has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
+        decay = (
+            {"n_columns": 0, "least_alpha": recipe.ALPHA_OF_FEW_LATENTS}
+            if has_few
+            else {}
+        )
         return Design(
             columns=self._columns(table) if columns is None else columns,
             architecture=architecture,
             loss=LOSSES[self.loss](),
             start=PCAStart(self.n_components) if is_linear else RandomStart(),
             make_module=make_module,
-            recipe=self._recipe(architecture, rate),
-            inference=self._make_inference(architecture, refining_pays),
+            recipe=self._recipe(architecture, rate, **decay),
+            inference=inference,
             **changes,
         )
 

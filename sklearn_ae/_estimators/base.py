@@ -311,13 +311,13 @@ class BaseEncoderDecoder(
         """The recipe that the estimator's parameters ask for."""
         # It takes many pixels to make one column of a convolution.
         n_columns = architecture.n_inputs if architecture.image_shape is None else 0
+        changes = {"n_columns": n_columns, **changes}
         return Recipe(
             learning_rate=self.learning_rate_init,
             alpha=self.alpha,
             batch_size=self.batch_size,
             max_iter=self.max_iter,
             auto_learning_rate=auto_learning_rate,
-            n_columns=n_columns,
             is_anchored=architecture.spec.starts_linear,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,

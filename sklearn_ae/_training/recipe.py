@@ -37,8 +37,11 @@ VARIATIONAL_PIXEL_LEARNING_RATE = 2e-3
 # Wider layers than this get a lower learning rate.
 WIDEST_LAYER = 256
 
-# With so many rows per column, weight decay is at its least.
+# With so many rows per column, weight decay is at its least; and where rows are
+# projected on what a few latents can give, it is less on all tables.
 ENOUGH_ROWS = 200
+LEAST_ALPHA = 1.0
+ALPHA_OF_FEW_LATENTS = 0.5
 
 # partial_fit sees chunks of a table of unknown length: as of one of 10,000 rows.
 N_STEPS_STREAMED = 6000
@@ -54,14 +57,16 @@ def learning_rate(is_anchored: bool, widest_layer: int) -> float:
     return 6e-3 * min(1.0, math.sqrt(WIDEST_LAYER / max(1, widest_layer)))
 
 
-def alpha(is_anchored: bool, n_samples: int, n_features: int) -> float:
+def alpha(
+    is_anchored: bool, n_samples: int, n_features: int, least: float = LEAST_ALPHA
+) -> float:
     """Weight decay: more of it the fewer rows there are for each column.
 
     None for the plain networks that init="random" stands for.
     """
     if not is_anchored:
         return 0.0
-    return min(3.0, max(1.0, math.sqrt(ENOUGH_ROWS * n_features / n_samples)))
+    return min(3.0, max(least, math.sqrt(ENOUGH_ROWS * n_features / n_samples)))
 
 
 def weight_decay(alpha: float, learning_rate: float, n_steps: int) -> float:
@@ -128,6 +133,9 @@ class Recipe:
     is_anchored : bool
         Whether training starts at a linear optimum.
 
+    least_alpha : float
+        What weight decay is at least, where it is automatic.
+
     is_of_pixels : bool
         Whether every pixel is a sample, so that steps need fewer rows.
 
@@ -148,6 +156,7 @@ class Recipe:
     auto_learning_rate: float
     n_columns: int
     is_anchored: bool
+    least_alpha: float = LEAST_ALPHA
     is_of_pixels: bool = False
     n_iter_eased: int = 0
     n_iter_no_change: float | str = "auto"
@@ -204,7 +213,7 @@ class Recipe:
         if isinstance(rate, str):
             rate = self.auto_learning_rate / self.slowdown
         if isinstance(decay, str):
-            decay = alpha(self.is_anchored, n_samples, n_columns)
+            decay = alpha(self.is_anchored, n_samples, n_columns, self.least_alpha)
         if isinstance(n_no_change, str):
             n_no_change = n_iter_no_change(n_folds)
         device = module.center.device
