@@ -192,6 +192,7 @@ LAYOUT = {
             "seconds": "Seconds of default fits",
             "throughput": "Many rows",
             "one_row": "One row",
+            "projections": "Refined latents, microseconds",
             "memory": "Memory of a fit",
             "mapped": "A file larger than memory",
             "rows": "Time per row",

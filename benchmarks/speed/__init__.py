@@ -17,7 +17,7 @@ from benchmarks._text import format_table
 
 from .curves import measure_error
 from .fits import measure_fit, measure_rows, measure_seconds
-from .inference import measure_one_row, measure_throughput
+from .inference import measure_one_row, measure_projections, measure_throughput
 from .memory import measure_mapped, measure_memory
 from .parallel import measure_grid, measure_threads
 from .sizes import FULL, QUICK, Size
@@ -31,6 +31,7 @@ SECTIONS: dict[str, Callable[[Size], Measured]] = {
     "seconds": measure_seconds,
     "throughput": measure_throughput,
     "one_row": measure_one_row,
+    "projections": measure_projections,
     "memory": measure_memory,
     "mapped": measure_mapped,
     "rows": measure_rows,

@@ -18,7 +18,11 @@ from .timing import Run, interleaved, make_table, median_ratio
 
 def model_for_inference(X: NDArray[Any]) -> AutoencoderTransformer:
     model = AutoencoderTransformer(
-        2, hidden_layer_sizes=(300, 300), max_iter=1, device="cpu"
+        2,
+        hidden_layer_sizes=(300, 300),
+        inference="encoder",
+        max_iter=1,
+        device="cpu",
     )
     return model.fit(X)
 
@@ -83,6 +87,63 @@ def measure_one_row(size: Size) -> Measured:
             if method == "transform":
                 targets.append(Target(f"{what}: over PCA", ratio, 3.0))
     return rows, targets
+
+
+def measure_projections(size: Size) -> Measured:
+    """Refined latents of many rows and of one, beside the encoder's and PCA's."""
+    n_rows, n_columns = size.projected_shape
+    k = 8
+    X = make_table(n_rows, n_columns)
+    some = X[:2000]  # to learn from
+    models = {
+        inference: AutoencoderTransformer(
+            k, inference=inference, max_iter=5, early_stopping=False, device="cpu"
+        ).fit(some)
+        for inference in ("encoder", "refined")
+    }
+    transforms = {name: model.transform for name, model in models.items()}
+    transforms["PCA"] = PCA(k).fit(some).transform
+    umap = _fitted_umap(some, k)
+    rows, targets = [], []
+    for dtype in ("float64", "float32"):
+        table = X.astype(dtype)
+        many = interleaved(
+            {name: partial(run, table) for name, run in transforms.items()},
+            size.long_repeats,
+        ).median()
+        one = interleaved(
+            {name: partial(run, table[:1]) for name, run in transforms.items()},
+            max(1, size.n_calls // 10),
+        ).median()
+        for name in transforms:
+            row = {"what": f"{name}, {dtype}", "us_per_row": 1e6 * many[name] / n_rows}
+            rows.append(row | {"one_row_us": 1e6 * one[name]})
+        if dtype == "float64":
+            seconds, ms = 1e5 * many["refined"] / n_rows, 1e3 * one["refined"]
+            what = f"refined, {n_columns} columns, {k} latents, {dtype}"
+            targets.append(Target(f"{what}: seconds of 100,000 rows", seconds, 15.0))
+            targets.append(Target(f"{what}: ms of one row", ms, 3.0))
+    if umap is not None:
+        few = X[: len(some)]
+        seconds = interleaved({"umap": partial(umap, few)}, 1).median()["umap"]
+        alone = interleaved({"umap": partial(umap, few[:1])}, 3).median()["umap"]
+        row = {"what": "UMAP, float32", "us_per_row": 1e6 * seconds / len(few)}
+        rows.append(row | {"one_row_us": 1e6 * alone})
+    return rows, targets
+
+
+def _fitted_umap(X: NDArray[Any], n_components: int) -> Run | None:
+    """UMAP's transform, where it is installed (the extra `compare`).
+
+    It takes half a minute to be compiled: not where we only see that all runs.
+    """
+    if len(X) < 1000:
+        return None
+    try:
+        from umap import UMAP
+    except ImportError:
+        return None
+    return UMAP(n_components=n_components, random_state=0, n_jobs=1).fit(X).transform
 
 
 @torch.no_grad()

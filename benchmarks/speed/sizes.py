@@ -50,6 +50,7 @@ class Size:
         (10_000, 50, 8, 10.0),
     )
     transform_shape: tuple[int, int] = (100_000, 784)
+    projected_shape: tuple[int, int] = (100_000, 30)
     memory_mb: tuple[float, ...] = (100.0, 1000.0)
     # A mapped file whose fit's memory is measured, and one whose fit's error is.
     mapped_mb: float = 4000.0
@@ -92,6 +93,7 @@ QUICK = Size(
     max_iter=2,
     default_fits=((100, 4, 2, 0.5),),
     transform_shape=(300, 12),
+    projected_shape=(200, 12),
     memory_mb=(0.1,),
     mapped_mb=0.5,
     mapped_error_mb=0.2,
