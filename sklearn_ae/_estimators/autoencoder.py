@@ -63,7 +63,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         "refined" goes on from there to those from which the decoder gives the row
         best, as PCA's projection does: the reconstruction is never worse, and a row
         costs more. "auto" is "refined" where that takes less than about a millisecond
-        per row, with the package's own dense networks, and else "encoder".
+        per row, with the package's own dense networks, and else "encoder". Networks
+        are chosen by it, so that it takes effect in `fit`.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a

@@ -198,7 +198,7 @@ class BaseEncoderDecoder(
                 inference = inference.after(self._inference)
             described = describe(module, rows.x, inference, is_trained)
             if module.is_own and not has_axes:
-                axes = design.find_axes(module, described.x, described.z)
+                axes = design.find_axes(module, described)
                 described = described.turned(module, *axes)
         self._record(result, goes_on)
         self._set_fitted(state, rows.order, described, random_state)

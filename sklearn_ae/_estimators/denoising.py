@@ -92,7 +92,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Which latents a row is given. "encoder", and "auto", takes one pass of the
         encoder, which has learned to see through the corruption. "refined" goes on from
         there to those from which the decoder gives the row best, as it comes: of clean
-        rows the error is lower, but what is corrupted is believed.
+        rows the error is lower, but what is corrupted is believed. Networks are chosen
+        by it, so that it takes effect in `fit`.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a

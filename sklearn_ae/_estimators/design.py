@@ -10,6 +10,7 @@ import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from .._inference.described import DescribedRows
 from .._inference.inference import Encoded, Inference
 from .._inference.latents import principal_axes
 from .._networks.architecture import Architecture
@@ -33,9 +34,9 @@ MakeModule = Callable[..., Autoencoder]
 Axes = tuple[Tensor, Tensor]
 
 
-def to_principal_axes(module: Autoencoder, x: Tensor, z: Tensor) -> Axes:
+def to_principal_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
     """To axes that can be compared between fits."""
-    return principal_axes(z, x)
+    return principal_axes(rows.z, rows.x)
 
 
 def leave(module: Autoencoder) -> None:
@@ -74,8 +75,8 @@ class Design:
         Which latents a row is given.
 
     find_axes : callable
-        ``find_axes(module, x, z)``: rotation and shift of the latents z of rows x to
-        ones that can be read.
+        ``find_axes(module, rows)``: rotation and shift of the latents to ones that can
+        be read.
 
     renew : callable
         Lets a module that goes on training follow parameters that have changed.
@@ -89,7 +90,7 @@ class Design:
     recipe: Recipe
     objective: Objective = field(default_factory=Objective)
     inference: Inference = field(default_factory=Encoded)
-    find_axes: Callable[[Autoencoder, Tensor, Tensor], Axes] = to_principal_axes
+    find_axes: Callable[[Autoencoder, DescribedRows], Axes] = to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
 
     def find_paths(

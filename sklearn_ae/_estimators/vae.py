@@ -143,7 +143,8 @@ class VAETransformer(FittedVAE):
         "refined" goes on from there to the mode of p(z | x), with the curvature there
         for its width: scores are then closer to log p(x), and a row costs more. "auto"
         is "refined" where that takes less than about a millisecond per row, with the
-        package's own dense networks, and else "encoder".
+        package's own dense networks, and else "encoder". Networks
+        are chosen by it, so that it takes effect in `fit`.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start (with
@@ -555,12 +556,11 @@ class VAETransformer(FittedVAE):
         for name, value in self._bound().items():
             setattr(module, name, value)
 
-    def _find_axes(self, module: Autoencoder, x: Tensor, z: Tensor) -> Axes:
+    def _find_axes(self, module: Autoencoder, rows: DescribedRows) -> Axes:
         module = cast(VariationalAutoencoder, module)
-        kl = mean_kl(module, x)
-        # The posterior's covariance is diagonal in these axes and in no others.
-        rows = x[:, : len(module.center)]
-        rotation = signed_order(z, kl, rows)
+        kl = mean_kl(module, rows.x, rows.inference)
+        # The encoder's covariance is diagonal in these axes and in no others.
+        rotation = signed_order(rows.z, kl, module.parts(rows.x)[0])
         return rotation, torch.zeros_like(rotation[0])
 
     def _describe(

@@ -14,6 +14,7 @@ from .._inference.posterior import (
     draw_latents,
     log_density,
     mean_and_factor,
+    moments,
 )
 from .._inference.priors import AggregatedPosterior, Exemplars, Prior, StandardNormal
 from .._inference.sampling import Sampler
@@ -33,7 +34,7 @@ class FittedVAE(BaseAutoencoder):
     _exemplars: Exemplars | None
 
     def transform(self, X, y=None):
-        """Encode the rows of X: the mean of the posterior.
+        """Encode the rows of X: the mode of p(z | x), or the encoder's mean of it.
 
         Parameters
         ----------
@@ -137,10 +138,12 @@ class FittedVAE(BaseAutoencoder):
         cov : ndarray of shape (n_samples, n_components, n_components)
             Covariances, with ``return_cov=True`` and in place of ``std``.
         """
-        mean, factor = self._mean_and_factor(X, y)
         if return_cov:
+            mean, factor = self._mean_and_factor(X, y)
             return mean, factor @ factor.swapaxes(1, 2)
-        return mean, np.sqrt(np.square(factor).sum(axis=2))
+        X = self._validate_new_rows(X, y)
+        both = self._compute(moments, X, self._inference)  # (n, 2k)
+        return both[:, : self.n_components_], both[:, self.n_components_ :]
 
     def _mean_and_factor(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         X = self._validate_new_rows(X, y)

@@ -52,9 +52,7 @@ def describe(
         steady_convolutions(x.device),
         enough_threads(module, block_rows(module.row_size)),
     ):
+        with torch.no_grad():
+            inference = inference.remembering(module, x) if is_trained else inference
         z = over_blocks(module, partial(inference.latents, module), x)
-        remembering = inference.remembering(z) if is_trained else inference
-        if remembering is not inference:
-            inference = remembering
-            z = over_blocks(module, partial(inference.latents, module), x)
     return DescribedRows(x, z, inference, n_samples)

@@ -9,13 +9,16 @@ Shapes: n rows, d features, k latents, m numbers of conditions, a remembered lat
 import math
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._networks.modules import Autoencoder, beside
 from .._networks.variational import VariationalAutoencoder
+from .._tables.rows import block_rows
 from .gaussians import DiagonalGaussians, FullGaussians, Gaussians
 from .priors import Prior
 from .projection import information, project
@@ -35,6 +38,10 @@ _DRAWS_TO_CHOOSE = 32
 _MOST_DESCRIBED = 10_000
 
 
+# Of a module, rows, their posteriors and noise: (n,).
+Bound = Callable[..., Tensor]
+
+
 class Inference(ABC):
     """Which latents a row is given, and what follows from them."""
 
@@ -50,8 +57,12 @@ class Inference(ABC):
         """What draws for importance weights come from."""
         return self.posterior(module, x)
 
-    def remembering(self, z: Tensor) -> "Inference":
-        """The same, with what it needs of the latents of training rows (n, k)."""
+    def best_bound(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        """The posterior with the highest evidence lower bound that is known."""
+        return self.posterior(module, x)
+
+    def remembering(self, module: Autoencoder, x: Tensor) -> "Inference":
+        """The same, with what it needs of the rows (n, d + m) that were learned."""
         return self
 
     def after(self, known: "Inference") -> "Inference":
@@ -157,13 +168,14 @@ class Refined(Inference):
     n_steps: int = 10
     remembered: Tensor | None = None
 
-    def remembering(self, z: Tensor) -> Inference:
-        if self.n_components > MOST_LATENTS_OF_TWO_STARTS:
+    def remembering(self, module: Autoencoder, x: Tensor) -> Inference:
+        has_conditions = x.shape[1] > len(module.center)  # what is near depends on them
+        if self.n_components > MOST_LATENTS_OF_TWO_STARTS or has_conditions:
             return self
-        z = z.cpu()
+        z = replace(self, remembered=None).latents(module, _some(x, N_REMEMBERED)).cpu()
         if self.remembered is not None:
-            z = torch.cat([self.remembered, z])
-        return replace(self, remembered=_evenly(z, N_REMEMBERED))
+            z = _some(torch.cat([self.remembered, z]), N_REMEMBERED)
+        return replace(self, remembered=z)
 
     def after(self, known: Inference) -> Inference:
         if not isinstance(known, Refined):
@@ -177,24 +189,26 @@ class Refined(Inference):
         return replace(self, remembered=(self.remembered - shift) @ rotation)
 
     def quick(self) -> Inference:
-        return replace(self, n_steps=2, remembered=None)
+        return replace(self, n_steps=1, remembered=None)
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
         return project(module, x, self._starts(module, x), self.n_steps)
 
     def compared(self, x: Tensor, n_train: int) -> Tensor:
         # A step takes a decoder's pass for each latent, and a training step about six
-        # passes in all: a quarter of these.
-        return x[: max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2)))]
+        # passes in all: on long tables a quarter of these.
+        return _some(x, max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2))))
 
     def described(self, x: Tensor) -> Tensor:
-        return _evenly(x, _MOST_DESCRIBED)
+        return _some(x, _MOST_DESCRIBED)
 
     def losses(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         if not isinstance(module, VariationalAutoencoder):
             return self.errors(module, x)
+        if module.beta != 1.0:  # more is asked for than a high density
+            return module.loss(x, generator)
         x = module.drawn(x, generator)
         posterior = self.posterior(module, x)
         eps = torch.randn(
@@ -203,7 +217,13 @@ class Refined(Inference):
             device=x.device,
             generator=generator,
         )
-        return -log_mean_weight(module, x, posterior, eps)
+        n_block = block_rows(_DRAWS_TO_COMPARE * module.loss_size)
+        return -torch.cat(
+            [
+                log_mean_weight(module, x[rows], posterior.of(rows), eps)
+                for rows in gen_batches(len(x), n_block)
+            ]
+        )
 
     def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
         z = self.latents(module, x)
@@ -216,13 +236,28 @@ class Refined(Inference):
         At the mode the curvature may say too little of the tails: of Laplace noise, or
         of a decoder that bends within them.
         """
+        return self._better(module, x, log_mean_weight)
+
+    def best_bound(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        return self._better(module, x, _evidence_bound)
+
+    def _better(
+        self, module: VariationalAutoencoder, x: Tensor, bound: Bound
+    ) -> Gaussians:
+        """Of each row the curvature's posterior or the encoder's: the higher bound."""
         curved, encoded = self.posterior(module, x), Encoded().posterior(module, x)
         generator = torch.Generator().manual_seed(0)
         eps = torch.randn(
             _DRAWS_TO_CHOOSE, 1, self.n_components, generator=generator
         ).to(x)
-        bounds = [log_mean_weight(module, x, q, eps) for q in (curved, encoded)]
-        is_encoded = bounds[1] > bounds[0]  # (n,)
+        n_block = block_rows(_DRAWS_TO_CHOOSE * module.row_size)
+        is_encoded = torch.cat(
+            [
+                bound(module, x[rows], encoded.of(rows), eps)
+                > bound(module, x[rows], curved.of(rows), eps)
+                for rows in gen_batches(len(x), n_block)
+            ]
+        )  # (n,)
         return FullGaussians(
             torch.where(is_encoded[:, None], encoded.mean, curved.mean),
             torch.where(is_encoded[:, None, None], encoded.factor, curved.factor),
@@ -233,18 +268,17 @@ class Refined(Inference):
         if self.remembered is None:
             return [encoded]
         known = self.remembered.to(x)  # (a, k)
-        rows, conditions = module.parts(x)
-        if conditions.shape[1]:  # what is near depends on them
-            return [encoded]
         decoded = module.loss_function.link(module.decode(known))  # (a, d)
-        return [encoded, known[_nearest(rows, decoded)]]
+        return [encoded, known[_nearest(x, decoded)]]
 
 
-def _evenly(rows: Tensor, most: int) -> Tensor:
-    """At most so many of the rows, evenly from start to end: their order is chance."""
+def _some(rows: Tensor, most: int) -> Tensor:
+    """At most so many of the rows, by chance: their order may mean something."""
     if len(rows) <= most:
         return rows
-    return rows[torch.linspace(0, len(rows) - 1, most).long().to(rows.device)]
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(rows), generator=generator)[:most]
+    return rows[chosen.to(rows.device)]
 
 
 def _nearest(x: Tensor, decoded: Tensor) -> Tensor:
@@ -268,6 +302,14 @@ def log_mean_weight(
     return torch.logsumexp(log_weights, dim=0) - math.log(len(z))
 
 
+def _evidence_bound(
+    module: VariationalAutoencoder, x: Tensor, posterior: Gaussians, eps: Tensor
+) -> Tensor:
+    """The evidence lower bound, from noise (S, 1, k): (n,) in nats."""
+    likelihood = module.log_likelihood(posterior.draw(eps), x).mean(dim=0)
+    return likelihood - posterior.kl.sum(dim=1)
+
+
 def usable(inference: Inference, module: Autoencoder, x: Tensor) -> Inference:
     """The inference, or the encoder's where the decoder cannot be differentiated."""
     if module.is_own or not isinstance(inference, Refined):
@@ -276,7 +318,8 @@ def usable(inference: Inference, module: Autoencoder, x: Tensor) -> Inference:
     module.eval()
     try:
         with torch.no_grad():
-            inference.latents(module, x[:2])
+            generator = torch.Generator(x.device).manual_seed(0)
+            inference.losses(module, x[:2], generator)
     except Exception as error:  # whatever the user's code leads to
         warnings.warn(
             "The decoder has no derivatives in forward mode, which "

@@ -15,7 +15,6 @@ from torch import Tensor
 from .._networks.modules import over_blocks
 from .._networks.variational import VariationalAutoencoder
 from .._tables.rows import block_rows
-from .gaussians import DiagonalGaussians, Gaussians
 from .inference import Encoded, Inference, log_mean_weight
 from .priors import Prior
 
@@ -79,24 +78,9 @@ def log_density(
 def bound_and_kl(
     module: VariationalAutoencoder, X: Tensor, inference: Inference, draws: Draws
 ) -> Tensor:
-    """The reconstruction term of each row's bound, and its divergences: (n, 1 + k).
-
-    Of the posterior that the inference finds, or of the encoder's where that has the
-    higher bound.
-    """
+    """The reconstruction term of each row's bound, and its divergences: (n, 1 + k)."""
     x = module.standardize(X)
-    found = inference.posterior(module, x)
-    best = _parts_of_bound(module, x, found, draws)
-    if isinstance(found, DiagonalGaussians):
-        return best
-    encoded = _parts_of_bound(module, x, Encoded().posterior(module, x), draws)
-    is_better = _elbo(encoded) > _elbo(best)
-    return torch.where(is_better[:, None], encoded, best)
-
-
-def _parts_of_bound(
-    module: VariationalAutoencoder, x: Tensor, posterior: Gaussians, draws: Draws
-) -> Tensor:
+    posterior = inference.best_bound(module, x)
     total = torch.zeros_like(x[:, 0])
     for eps, n_block in draws:
         eps = eps.to(x)
@@ -109,8 +93,10 @@ def _parts_of_bound(
     return torch.cat([reconstruction[:, None], posterior.kl], dim=1)
 
 
-def _elbo(parts: Tensor) -> Tensor:
-    return parts[:, 0] - parts[:, 1:].sum(dim=1)
+def moments(module: VariationalAutoencoder, X: Tensor, inference: Inference) -> Tensor:
+    """Means and standard deviations of the posteriors side by side: (n, 2k)."""
+    posterior = inference.posterior(module, module.standardize(X))
+    return torch.cat([posterior.mean, posterior.std], dim=1)
 
 
 def mean_and_factor(

@@ -30,6 +30,8 @@ _MOST_DAMPING = 1e4
 _LEAST_DAMPING = 1e-10
 # A step that promises to lower the loss by a smaller share than this is the last.
 _LEAST_GAIN = 1e-3
+# Where the loss is -log p(x, z), whose size says nothing, it is so many nats.
+_LEAST_NATS = 1e-2
 # Numbers of a block's tangents.
 _JACOBIAN_SIZE = 2**19
 
@@ -69,6 +71,11 @@ class RowLoss:
         if self.prior_precision:
             total = total + 0.5 * self.prior_precision * z.square().sum(dim=-1)
         return total
+
+    def least_gain(self, value: Tensor) -> Tensor:
+        """What a step must promise of these losses (n,), or it is the last."""
+        least = _LEAST_GAIN * value
+        return least.clamp(max=_LEAST_NATS) if self.prior_precision else least
 
     def expansion(
         self, z: Tensor, output: Tensor, jacobian: Tensor, x: Tensor
@@ -127,7 +134,8 @@ def _descend(
     damping = torch.full_like(here.value, _DAMPING)
     for _ in range(n_steps):
         change, promised = _damped_newton(here, damping)
-        goes_on = (promised > _LEAST_GAIN * here.value) & (damping <= _MOST_DAMPING)
+        goes_on = promised > row_loss.least_gain(here.value)
+        goes_on &= damping <= _MOST_DAMPING
         if not goes_on.all():
             kept = goes_on.nonzero()[:, 0]
             if len(kept) == 0:
@@ -233,6 +241,7 @@ def project(
             n_steps,
         )
         if len(starts) > 1:
+            value = value.nan_to_num(torch.inf)
             best = value.view(len(starts), -1).argmin(dim=0)  # (n,)
             z = z.view(len(starts), -1, z.shape[1])[best, torch.arange(len(best))]
         parts.append(z)

@@ -6,6 +6,7 @@ that one row takes no longer than its products; all others by forward mode.
 Shapes: n rows, k latents, m numbers of conditions, d outputs, h numbers of a layer.
 """
 
+import threading
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
@@ -17,6 +18,8 @@ from torch.autograd import forward_ad
 
 from .._networks.activations import DERIVATIVES
 from .._networks.modules import MLP, Anchored
+
+_FORWARD_MODE = threading.Lock()
 
 # Latents (n, k + m) to outputs (n, d) and the latents' Jacobians (n, k, d).
 TangentMap = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -65,7 +68,7 @@ def _of_dense(decoder: nn.Module, n_latents: int, z: Tensor) -> tuple[Tensor, Te
 @cache
 def _load_forward_mode() -> None:
     """Let torch load what it needs, once: with a warning of deprecation to itself."""
-    with warnings.catch_warnings(), forward_ad.dual_level():
+    with _FORWARD_MODE, warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
@@ -78,12 +81,22 @@ def _by_forward_mode(
 
     _load_forward_mode()
     tangents = []
-    # Tensors made in inference mode cannot carry tangents.
-    with torch.inference_mode(False), torch.no_grad(), forward_ad.dual_level():
+    # Tensors made in inference mode cannot carry tangents, and torch has one level of
+    # them for all threads.
+    with (
+        _FORWARD_MODE,
+        torch.inference_mode(False),
+        torch.no_grad(),
+        forward_ad.dual_level(),
+    ):
         z, units = z.clone(), units.clone()
         for unit in units:
             dual = forward_ad.make_dual(z, unit.expand_as(z).contiguous())
             output, tangent = forward_ad.unpack_dual(decoder(dual))
-            tangents.append(torch.zeros_like(output) if tangent is None else tangent)
+            tangents.append(tangent)
+        if all(tangent is None for tangent in tangents):
+            raise RuntimeError("no tangent reaches its output")
+        zero = torch.zeros_like(output)
+        tangents = [zero if tangent is None else tangent for tangent in tangents]
         jacobian = torch.stack(tangents, dim=1)
     return output, jacobian

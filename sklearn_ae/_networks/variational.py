@@ -114,18 +114,17 @@ class VariationalAutoencoder(Autoencoder):
         mean, log_var = self.encoder(x).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
         return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
 
-    def moments(self, x: Tensor) -> Tensor:
-        """Means and standard deviations of the posterior side by side: (n, 2k)."""
-        mean, log_var = self.posterior(x)
-        return torch.cat([mean, torch.exp(0.5 * log_var)], dim=-1)
-
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]  # (n, d) -> (n, k)
 
     def log_likelihood(self, z: Tensor, x: Tensor) -> Tensor:
         """log p(x | z) with z (..., n, k): (..., n) in nats."""
         target, conditions = self.parts(x)
-        output = self.decode(beside(z, conditions))  # (..., n, d)
+        given = beside(z, conditions)
+        if self.is_own:
+            output = self.decode(given)  # (..., n, d)
+        else:  # the user's network expects rows
+            output = self.decode(given.flatten(0, -2)).unflatten(0, given.shape[:-1])
         return self.loss_function.log_likelihood(output, target, self.log_noise)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
@@ -259,28 +258,6 @@ class VariationalAutoencoder(Autoencoder):
     def score_samples(self, X: Tensor) -> Tensor:
         """The bound on each row's log-density in the data's units: (n,) in nats."""
         return self.log_volume - self.loss(self.standardize(X))
-
-    def log_density(
-        self, X: Tensor, eps: Tensor, log_ratio: LogRatio | None = None
-    ) -> Tensor:
-        """log_prob of rows in the data's units, with their volume: (n,) in nats."""
-        x = self.standardize(X)
-        return self.log_prob(x, eps.to(self.dtype), log_ratio) + self.log_volume
-
-    def posterior_moments(self, X: Tensor) -> Tensor:
-        """As moments, of rows in the data's units."""
-        return self.moments(self.standardize(X))
-
-    def expected_log_likelihood(self, X: Tensor, eps: Tensor) -> Tensor:
-        """E_q log p(x | z) from draws eps (S, 1, k), in the data's units: (n,)."""
-        x = self.standardize(X)
-        mean, log_var = self.posterior(x)
-        z = mean + torch.exp(0.5 * log_var) * eps.to(self.dtype)  # (S, n, k)
-        return self.log_likelihood(z, x).mean(dim=0) + self.log_volume
-
-    def kl_divergences(self, X: Tensor) -> Tensor:
-        """KL divergence of each latent's posterior from the prior: (n, k) in nats."""
-        return kl_per_latent(*self.posterior(self.standardize(X)))
 
     @property
     def log_volume(self) -> Tensor:

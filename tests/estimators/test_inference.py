@@ -1,6 +1,7 @@
 """What refined inference promises of fitted estimators."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -161,8 +162,9 @@ def test_estimates_vary_less_than_the_encoder_s(quick, X):
 def test_bound_is_that_of_the_better_posterior(quick, X):
     vae = quick(VAETransformer).fit(X)
     best, encoded = vae.elbo(X), encoding(vae).elbo(X)
-    assert (best.elbo >= encoded.elbo - 1e-9).all()
     assert best.elbo.mean() > encoded.elbo.mean()
+    # Which is better was told by other draws.
+    assert (best.elbo > encoded.elbo - 0.2).mean() > 0.95
     assert_allclose(best.elbo, best.reconstruction - best.kl.sum(axis=1))
 
 
@@ -292,3 +294,93 @@ def test_single_precision_stays_near_double(Estimator, quick, X):
     assert Z32.dtype == np.float32
     # Of a loss that is known to 1e-7, the place of its minimum is known to the root.
     assert_allclose(Z32, Z, rtol=0, atol=2e-3 * abs(Z).max())
+
+
+# Faults that were found, each as a test of its kind -----------------------------------
+
+
+def test_the_order_of_rows_does_not_choose_the_weights(more_rows):
+    # Rows that come sorted: the first are all alike.
+    X = more_rows(1200)
+    X = np.concatenate([np.repeat(X.mean(axis=0)[None], 700, axis=0), X])
+    estimator = AutoencoderTransformer(
+        2, early_stopping=False, max_iter=10, hidden_layer_sizes=(32, 32)
+    ).fit(X)
+    assert estimator.best_iter_ >= 5
+
+
+def test_what_describes_a_fit_is_of_all_rows(monkeypatch):
+    # Two groups in turn, and room for half of the rows.
+    monkeypatch.setattr("sklearn_ae._inference.inference._MOST_DESCRIBED", 1000)
+    rng = np.random.default_rng(0)
+    X = 0.1 * rng.standard_normal((2000, 3))
+    X[1::2] += 5.0
+    estimator = AutoencoderTransformer(1, early_stopping=False, max_iter=1).fit(X)
+    share = (estimator.sample(1000)[:, 0] > 2.5).mean()
+    assert share == pytest.approx(0.5, abs=0.1)
+
+
+def test_beta_rules_which_weights_are_kept(more_rows):
+    X = more_rows(600)
+    kl = {
+        beta: VAETransformer(
+            2, beta=beta, max_iter=20, hidden_layer_sizes=(32,), early_stopping=False
+        )
+        .fit(X)
+        .kl_per_component_.sum()
+        for beta in (1.0, 10.0)
+    }
+    assert kl[10.0] < 0.7 * kl[1.0]
+
+
+def test_threads_with_networks_of_the_user_s(quick, X):
+    estimator = quick(AutoencoderTransformer, decoder=Bent, inference="refined").fit(X)
+    Z = estimator.transform(X)
+    with ThreadPoolExecutor(4) as pool:
+        for other in pool.map(lambda _: estimator.transform(X), range(12)):
+            assert_array_equal(other, Z)
+
+
+def test_bounds_are_below_the_density_for_any_number_of_draws(quick, X):
+    vae = quick(VAETransformer, n_components=3).fit(X)
+    density = vae.score_samples(X, n_samples=2000).mean()
+    elbos = [
+        vae.elbo(X, n_samples=1, random_state=seed).elbo.mean() for seed in range(40)
+    ]
+    standard_error = np.std(elbos) / np.sqrt(len(elbos))
+    assert np.mean(elbos) < density + 4 * standard_error
+
+
+class OfRows(Bent):
+    """A decoder that takes rows and nothing else."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs)
+        self.norm = nn.BatchNorm1d(n_outputs)
+
+    def forward(self, z):
+        return self.norm(super().forward(z))
+
+
+@pytest.mark.parametrize("inference", ["encoder", "refined"])
+def test_decoders_of_a_vae_that_take_rows_only(inference, quick, X):
+    vae = quick(VAETransformer, decoder=OfRows, inference=inference).fit(X)
+    assert np.isfinite(vae.score_samples(X)).all()
+    assert np.isfinite(vae.elbo(X).elbo).all()
+
+
+class Detached(Bent):
+    def forward(self, z):
+        output = super().forward(z)
+        return output if self.training else output.detach()
+
+
+def test_decoders_that_hide_their_derivatives_are_noticed(quick, X):
+    estimator = quick(AutoencoderTransformer, decoder=Detached, inference="refined")
+    with pytest.warns(UserWarning, match="no derivatives in forward mode"):
+        estimator.fit(X)
+
+
+def test_divergences_are_in_falling_order(quick, more_rows):
+    kl = quick(VAETransformer, n_components=4).fit(more_rows(300)).kl_per_component_
+    assert np.all(np.diff(kl) <= 1e-4)

@@ -229,3 +229,53 @@ def test_link_of_log_loss_gives_probabilities():
 def test_only_log_loss_asks_for_the_unit_interval():
     asking = [name for name, loss in LOSSES.items() if loss.needs_unit_interval]
     assert asking == ["log_loss"]
+
+
+# What projections ask for -------------------------------------------------------------
+
+
+@each_loss
+def test_error_is_the_mean_of_the_entries(name):
+    output, x = torch.randn(4, 3, dtype=torch.float64), torch.rand(4, 3).double()
+    loss = LOSSES[name]()
+    entries = loss.entries(output, x)
+    torch.testing.assert_close(entries.mean(dim=1), loss.error(output, x))
+
+
+@each_loss
+def test_slopes_are_those_of_autograd(name):
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(4, 3, dtype=torch.float64, generator=generator)
+    x = torch.rand(4, 3, dtype=torch.float64, generator=generator)
+    loss = LOSSES[name]()
+    output.requires_grad_()
+    loss.entries(output, x).sum().backward()
+    slope, curvature = loss.derivatives(output.detach(), x)
+    # Near zero the absolute error is rounded off.
+    far = (output.detach() - x).abs() > 0.1
+    torch.testing.assert_close(slope[far], output.grad[far])
+    assert (curvature >= 0).all()
+
+
+@each_loss
+def test_entries_and_their_precision_are_the_likelihood(name):
+    output, x = torch.randn(2, 3, dtype=torch.float64), torch.rand(2, 3).double()
+    loss = LOSSES[name]()
+    log_scale = torch.tensor([-0.5, 0.1, 0.7], dtype=torch.float64)
+    energy = (loss.entries(output, x) * loss.precision(log_scale)).sum(dim=1)
+    constant = energy + loss.log_likelihood(output, x, log_scale)
+    torch.testing.assert_close(constant[0], constant[1])
+
+
+@each_loss
+def test_information_is_the_mean_square_of_the_score(name):
+    # Fisher's definition, from draws of the likelihood's own distribution.
+    loss = LOSSES[name]()
+    log_scale = torch.tensor(0.3, dtype=torch.float64)
+    output = torch.tensor([[0.4]], dtype=torch.float64).expand(200_000, 1)
+    output = output.clone().requires_grad_()
+    means = loss.link(output).detach().numpy()
+    drawn = loss.draw(means, math.exp(0.3), np.random.RandomState(0))
+    loss.log_likelihood(output, torch.from_numpy(drawn), log_scale).sum().backward()
+    information = loss.information(output.detach()[:1], log_scale).expand(1, 1).item()
+    assert output.grad.square().mean().item() == pytest.approx(information, rel=0.02)
