@@ -109,8 +109,8 @@ class Inference(ABC):
         return self.latents(module, module.standardize(X)) * module.latent_scale
 
     def reconstruct(self, module: Autoencoder, X: Tensor) -> Tensor:
-        x = module.standardize(X)
-        return module.to_targets(self.decoded(module, x, self.latents(module, x)))
+        Z = self.transform(module, X)
+        return module.inverse_transform(beside(Z, module.parts(X)[1]))
 
     def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
         """Minus the loss of each row, in the data's units: (n,)."""

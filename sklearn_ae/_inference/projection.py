@@ -11,7 +11,7 @@ Each row has its own damping, steps and end: what comes with it does not matter.
 Shapes: n rows, k latents, m numbers of conditions, d features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -196,6 +196,19 @@ def _polished(
     )
 
 
+def _best_of(zs: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """Of the ends (n, k) with these losses (n,), for each row the best.
+
+    Ends that differ by rounding errors are one: chance does not choose among them.
+    """
+    best, least = zs[0], values[0]
+    for z, value in zip(zs[1:], values[1:], strict=True):
+        is_lower = (value < least - _rounding(least)) | ~least.isfinite()
+        best = torch.where(is_lower[:, None], z, best)
+        least = torch.where(is_lower, value, least)
+    return best
+
+
 def _damped_newton(here: _State, damping: Tensor) -> tuple[Tensor, Tensor]:
     """What to subtract from the latents (n, k), and the gain that it promises (n,)."""
     curvature = here.hessian.diagonal(dim1=-2, dim2=-1).mean(dim=-1)  # (n,)
@@ -240,11 +253,7 @@ def project(
             target[block].repeat(len(starts), 1),
             n_steps,
         )
-        if len(starts) > 1:
-            value = value.nan_to_num(torch.inf)
-            best = value.view(len(starts), -1).argmin(dim=0)  # (n,)
-            z = z.view(len(starts), -1, z.shape[1])[best, torch.arange(len(best))]
-        parts.append(z)
+        parts.append(_best_of(z.chunk(len(starts)), value.chunk(len(starts))))
     return torch.cat(parts)
 
 

@@ -222,6 +222,8 @@ def test_float32_rows_have_the_latents_of_float64_rows(fitted, X):
     # float32 rows themselves are off by one part in EPS32 of the largest value, which
     # the encoder passes on to latents in its own units.
     atol = 8 * EPS32 * np.abs(X).max() * np.abs(Z).max() / X.std(axis=0).min()
+    # A loss that is known to a part in EPS32 has its minimum somewhere within the root.
+    atol = max(atol, 4 * np.sqrt(EPS32) * np.abs(Z).max())
     assert_allclose(Z32, Z, atol=atol, rtol=0)
 
 
@@ -601,7 +603,8 @@ def test_cross_validation_holds_every_row_out(quick):
     # than PCA is, and PCA it stays.
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((80, 5))
-    params = {"hidden_layer_sizes": (64,), "max_iter": 60}
+    # (By their encoder: projections on a surface that winds through space are nearer.)
+    params = {"hidden_layer_sizes": (64,), "max_iter": 60, "inference": "encoder"}
     estimator = quick(AutoencoderTransformer, early_stopping=True, **params)
     assert estimator.fit(noise).best_iter_ == 0
     assert quick(AutoencoderTransformer, **params).fit(noise).best_iter_ > 0

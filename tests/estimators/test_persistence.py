@@ -115,7 +115,14 @@ def test_copying_leaves_the_original_as_it_was(Estimator, quick, X):
     assert all(vars(estimator)[name] is value for name, value in attributes.items())
 
 
-def test_export_of_the_module(fitted, X, tmp_path):
+@pytest.fixture
+def encoding(Estimator, quick, X):
+    """An estimator whose latents are those of its module's encoder."""
+    return quick(Estimator, inference="encoder").fit(X)
+
+
+def test_export_of_the_module(encoding, X, tmp_path):
+    fitted = encoding
     torch.save(fitted.module_, tmp_path / "module.pt")
     module = torch.load(tmp_path / "module.pt", weights_only=False)
     with torch.no_grad():
@@ -123,13 +130,15 @@ def test_export_of_the_module(fitted, X, tmp_path):
     np.testing.assert_allclose(R, fitted.reconstruct(X), rtol=1e-4)
 
 
-def test_weights_load_into_another_estimator_of_the_same_settings(fitted, X):
+def test_weights_load_into_another_estimator_of_the_same_settings(encoding, X):
+    fitted = encoding
     other = clone(fitted).set_params(random_state=5).fit(X)
     other.module_.load_state_dict(fitted.module_.state_dict())
     assert_array_equal(other.transform(X), fitted.transform(X))
 
 
-def test_weights_changed_by_hand_count(fitted, X):
+def test_weights_changed_by_hand_count(encoding, X):
+    fitted = encoding
     # Also after a first use, which may keep something computed from the old weights.
     estimator = copy.deepcopy(fitted)
     before = estimator.transform(X)

@@ -542,7 +542,7 @@ def test_scores_and_bounds_take_any_number_of_draws_part_by_part(
 @pytest.mark.parametrize("prior", ["standard", "exemplars"])
 def test_scores_hold_few_numbers_at_a_time(vae, X, monkeypatch, prior):
     sizes = []
-    trained = vae(n_exemplars=len(X)).fit(X)
+    trained = vae(n_exemplars=len(X), inference="encoder").fit(X)
     log_likelihood = type(trained.module_).log_likelihood
     # For a row and a draw: the row's own numbers, or one for each exemplar.
     width = X.shape[1] if prior == "standard" else len(X)
