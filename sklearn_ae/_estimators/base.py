@@ -27,7 +27,7 @@ from .._inference.inference import Inference, usable
 from .._networks.activations import ACTIVATIONS
 from .._networks.architecture import Architecture, NetworkSpec, check_sizes
 from .._networks.losses import LOSSES, SquaredError
-from .._networks.modules import Anchored, Autoencoder
+from .._networks.modules import Anchored, Autoencoder, draws_globally
 from .._tables.checks import validate_rows
 from .._tables.columns import Columns
 from .._tables.rows import Table, block_rows
@@ -248,7 +248,7 @@ class BaseEncoderDecoder(
         Code of the user's draws as torch does by default: it gets seeded generators,
         and other trainings with such code wait.
         """
-        if module.draws_globally or self.callbacks:
+        if draws_globally(module) or self.callbacks:
             return isolated_generators(seed, device)
         return steady_convolutions(device)
 

@@ -224,6 +224,17 @@ def _damped_newton(here: _State, damping: Tensor) -> tuple[Tensor, Tensor]:
     return change, 0.5 * (change * downhill).sum(dim=-1)
 
 
+def row_weights(module: Autoencoder) -> tuple[Tensor, float]:
+    """What weighs a row's loss against the squares of its latents, if these count.
+
+    Precision of the loss's entries () or (d,), and of the latents: of
+    -log p(x, z) those of the noise and of the prior, constants aside.
+    """
+    if isinstance(module, VariationalAutoencoder):
+        return module.loss_function.precision(module.log_noise), 1.0
+    return torch.ones((), device=module.center.device), 0.0
+
+
 @torch.no_grad()
 def project(
     module: Autoencoder,
@@ -232,7 +243,7 @@ def project(
     n_steps: int,
 ) -> Tensor:
     """The best latents found from each of the starts (n, k) for rows x (n, d + m)."""
-    precision, prior_precision = module.row_weights
+    precision, prior_precision = row_weights(module)
     row_loss = RowLoss(
         module.decode,
         tangent_map(module.decoder, starts[0].shape[1]),
@@ -274,7 +285,7 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
         weights = module.information(output).expand_as(output)[:, None]  # (n, 1, d)
         parts.append(torch.matmul(jacobian * weights, jacobian.mT))
     total = torch.cat(parts)
-    total.diagonal(dim1=-2, dim2=-1).add_(module.row_weights[1])
+    total.diagonal(dim1=-2, dim2=-1).add_(row_weights(module)[1])
     return total
 
 

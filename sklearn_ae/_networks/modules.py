@@ -145,37 +145,10 @@ class Autoencoder(nn.Module):
         networks = self.encoder, self.decoder
         return all(isinstance(_bent(network), MLP) for network in networks)
 
-    @property
-    def is_conv(self) -> bool:
-        """Whether both networks are the package's, and at least one is for images."""
-        return self.is_own and not self.is_fast
-
-    @property
-    def row_weights(self) -> tuple[Tensor, float]:
-        """What weighs a row's loss against the squares of its latents, if these count.
-
-        Precision of the loss's entries () or (d,), and of the latents.
-        """
-        return torch.ones_like(self.scale.flatten()[0]), 0.0
-
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Rows without their conditions (n, d), and these (n, m), if there are any."""
         n_features = len(self.center)
         return x[..., :n_features], x[..., n_features:]
-
-    def decayed_parameters(self) -> list[nn.Parameter]:
-        """What weight decay applies to: weight matrices, but not the linear paths.
-
-        The linear paths start at their optimum, from which decay would pull them.
-        """
-        linear_paths = {
-            id(module.linear.weight)
-            for module in self.modules()
-            if isinstance(module, Anchored)
-        }
-        return [
-            p for p in self.parameters() if p.ndim > 1 and id(p) not in linear_paths
-        ]
 
     @property
     def loss_size(self) -> int:
@@ -202,13 +175,6 @@ class Autoencoder(nn.Module):
         if isinstance(self.corruption, Corruption):
             return self.corruption(x, generator)
         return x if self.corruption is None else self.corruption(x)
-
-    @property
-    def draws_globally(self) -> bool:
-        """Whether code of the user's is part of it, which may draw as torch does."""
-        corruption = self.corruption
-        has_own = corruption is None or isinstance(corruption, Corruption)
-        return not (self.is_own and has_own)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row and its reconstruction, averaged over the features."""
@@ -284,6 +250,13 @@ class Autoencoder(nn.Module):
         if self.corruption is not None:
             for per_column in self.corruption.buffers():
                 per_column.copy_(per_column[back])
+
+
+def draws_globally(module: Autoencoder) -> bool:
+    """Whether code of the user's is part of it, which may draw as torch does."""
+    corruption = module.corruption
+    has_own = corruption is None or isinstance(corruption, Corruption)
+    return not (module.is_own and has_own)
 
 
 class EncoderDecoder(Autoencoder):

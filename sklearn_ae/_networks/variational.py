@@ -98,11 +98,6 @@ class VariationalAutoencoder(Autoencoder):
         per_column = 0.5 * math.exp(-2.0 * self.MIN_LOG_NOISE)
         return len(self.center) * (per_column if self.loss_function.has_noise else 1.0)
 
-    @property
-    def row_weights(self) -> tuple[Tensor, float]:
-        """-log p(x, z), constants aside: the noise's precision, and the prior's."""
-        return self.loss_function.precision(self.log_noise), 1.0
-
     def information(self, output: Tensor) -> Tensor:
         """Fisher's information of the decoder's outputs (n, d), or what broadcasts."""
         return self.loss_function.information(output, self.log_noise)

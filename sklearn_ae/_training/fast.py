@@ -184,7 +184,8 @@ def fast_step(
     can_be_fast = is_flat and module.is_fast and objective.is_of_rows
     # Maps take many times the memory of an image. The user's networks may look at the
     # batch as a whole, and fast ones do not add to gradients.
-    can_be_parts = module.is_conv and objective.is_of_rows
+    is_conv = module.is_own and not module.is_fast
+    can_be_parts = is_conv and objective.is_of_rows
     n_together = block_rows(module.loss_size) if can_be_parts else 0
 
     def autograd_step(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._inference.inference import Encoded, Inference
-from .._networks.modules import Autoencoder
+from .._networks.modules import Autoencoder, draws_globally
 from .._tables.rows import block_rows
 from .._utils.device import as_global, seeded_generator
 
@@ -68,7 +68,7 @@ def row_losses(
     block_size = block_size or block_rows(module.loss_size)
     generator = seeded_generator(seed, x.device)
     blocks = x.split(block_size)
-    if not module.draws_globally:
+    if not draws_globally(module):
         losses = [objective.judge(module, block, generator) for block in blocks]
     else:  # the user's networks may draw too, from where torch draws by default
         with as_global(seeded_generator(seed, torch.device("cpu"))):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.adam import adam
 
-from .._networks.modules import Autoencoder
+from .._networks.modules import Anchored, Autoencoder
 from .fast import flatten
 
 
@@ -96,6 +96,19 @@ class FlatAdam(torch.optim.Adam):
         )
 
 
+def decayed_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """What weight decay applies to: weight matrices, but not the linear paths.
+
+    The linear paths start at their optimum, from which decay would pull them.
+    """
+    linear_paths = {
+        id(part.linear.weight)
+        for part in module.modules()
+        if isinstance(part, Anchored)
+    }
+    return [p for p in module.parameters() if p.ndim > 1 and id(p) not in linear_paths]
+
+
 def make_adam(
     groups: list[dict[str, Any]],
     module: Autoencoder,
@@ -107,7 +120,7 @@ def make_adam(
 
     Flat, where nobody looks at each parameter, of which callbacks are free to do so.
     """
-    decayed = module.decayed_parameters()
+    decayed = decayed_parameters(module)
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
     if is_flat:

@@ -7,7 +7,7 @@ import torch
 from small_networks import D, K, network, rows, unit_rows
 from torch import nn
 
-from sklearn_ae._inference.projection import RowLoss, information, project
+from sklearn_ae._inference.projection import RowLoss, information, project, row_weights
 from sklearn_ae._inference.tangents import tangent_map
 from sklearn_ae._networks.losses import LOSSES, SquaredError
 from sklearn_ae._networks.modules import Autoencoder
@@ -50,7 +50,7 @@ def rows_for(loss):
 
 
 def value_at(module, x, z):
-    precision, prior_precision = module.row_weights
+    precision, prior_precision = row_weights(module)
     decode = tangent_map(module.decoder, z.shape[1])
     row_loss = RowLoss(
         module.decode, decode, module.loss_function, precision, prior_precision

@@ -33,6 +33,7 @@ from sklearn_ae._networks.variational import VariationalAutoencoder
 from sklearn_ae._training import fast as _fast
 from sklearn_ae._training.fast import fast_step
 from sklearn_ae._training.objectives import row_losses
+from sklearn_ae._training.optimizer import decayed_parameters
 from sklearn_ae._utils.device import resolve_precision
 
 pytestmark = pytest.mark.filterwarnings(
@@ -322,7 +323,7 @@ def test_linear_path_keeps_its_digits_under_autocast():
 
 def test_weights_of_convolutions_are_decayed_and_biases_are_not():
     module = autoencoder()
-    decayed = {id(p) for p in module.decayed_parameters()}
+    decayed = {id(p) for p in decayed_parameters(module)}
     for network in (module.encoder, module.decoder):
         assert id(network.linear.weight) not in decayed
         for parameter in network.network.parameters():

@@ -29,7 +29,7 @@ from sklearn_ae._tables.rows import Batches
 from sklearn_ae._training import engine as _training
 from sklearn_ae._training.engine import is_clear_gain, train, train_one_pass
 from sklearn_ae._training.objectives import row_losses
-from sklearn_ae._training.optimizer import load_moments
+from sklearn_ae._training.optimizer import decayed_parameters, load_moments
 from sklearn_ae._training.options import TrainingOptions
 from sklearn_ae._training.skorch_net import make_net
 from sklearn_ae._training.trainer import DivergenceError
@@ -460,10 +460,10 @@ def test_steps_in_a_flat_buffer_are_those_of_adamw(make, method):
     module = make()
     twin = copy.deepcopy(module)
     flat = make_net(module, make_options(weight_decay=0.5)).optimizer_
-    decayed = {id(p) for p in twin.decayed_parameters()}
+    decayed = {id(p) for p in decayed_parameters(twin)}
     kept = [p for p in twin.parameters() if id(p) not in decayed]
     groups = [
-        {"params": twin.decayed_parameters(), "weight_decay": 0.5},
+        {"params": decayed_parameters(twin), "weight_decay": 0.5},
         {"params": kept, "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(groups, lr=make_options().learning_rate)
