@@ -165,7 +165,8 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     Attributes
     ----------
     module_ : torch.nn.Module
-        The trained module. Called with rows in the units of X it reconstructs them.
+        The trained module. Called with rows in the units of X it encodes and decodes
+        them, in one pass.
 
     n_components_ : int
         Number of latents.
@@ -188,8 +189,10 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         on their way, and from corrupted rows.
 
     validation_loss_curve_ : list of float or None
-        Mean loss of the held-out rows after each epoch; None without such rows. After
-        cross-validation this and the other curves are means over the folds.
+        Mean loss of the held-out rows after each epoch, with the latents that
+        ``inference`` gives them, where the training loss has the encoder's; None
+        without such rows. After cross-validation this and the other curves are means
+        over the folds.
 
     reconstruction_err_ : float
         Mean ``loss`` between the training rows and what the kept weights reconstruct of

@@ -216,7 +216,8 @@ class VAETransformer(FittedVAE):
     Attributes
     ----------
     module_ : torch.nn.Module
-        The trained module. Called with rows in the units of X it reconstructs them.
+        The trained module. Called with rows in the units of X it encodes and decodes
+        them, in one pass.
 
     n_components_ : int
         Number of latents.
@@ -239,8 +240,10 @@ class VAETransformer(FittedVAE):
         each epoch, standardised, under weights on their way.
 
     validation_loss_curve_ : list of float or None
-        Mean loss of the held-out rows after each epoch; None without such rows. After
-        cross-validation this and the other curves are means over the folds.
+        Mean loss of the held-out rows after each epoch; None without such rows. With
+        refined inference and ``beta=1`` it is minus a tighter bound on their
+        log-density than that of training. After cross-validation this and the other
+        curves are means over the folds.
 
     reconstruction_err_ : float
         Mean ``loss`` between the training rows and what the kept weights reconstruct of
@@ -253,8 +256,8 @@ class VAETransformer(FittedVAE):
         ``loss="log_loss"``.
 
     kl_per_component_ : ndarray of shape (n_components,)
-        KL divergence of each latent's posterior from the prior, mean over the training
-        rows, in nats: what the latent says about a row, in falling order.
+        KL divergence of each latent's posterior by itself from the prior, mean over the
+        training rows, in nats: what the latent says about a row, in falling order.
 
     n_active_components_ : int
         Number of latents with more than 0.01 nats. `fit` from a random start warns
