@@ -119,6 +119,11 @@ LAYOUT = {
         "Held-out squared error over that of PCA, means over the splits.",
         **RATIO,
     ),
+    "refined": Page(
+        "Refined latents",
+        "Held-out squared error over that of PCA, one split.",
+        **RATIO,
+    ),
     "small_tables": Page(
         "Small tables",
         "Held-out squared error over that of PCA, means over the splits.",

@@ -110,9 +110,11 @@ def settings(Estimator, OfAnyRows, *own):
         OfAnyRows(loss="log_loss", **small),
         OfAnyRows(image_shape=(1, 1), **small),
         OfAnyRows(image_shape=(1, 1), loss="log_loss", early_stopping=False, **small),
-        # "auto" is the encoder for some of those above, and for others it is not.
-        Estimator(inference="encoder", **small),
-        Estimator(5, inference="refined", **small),
+        # What "auto" is not.
+        Estimator(
+            inference="refined" if "Denoising" in Estimator.__name__ else "encoder",
+            **small,
+        ),
         OfAnyRows(image_shape=(1, 1), inference="refined", **small),
         *(Estimator(**params, **small) for params in own),
     ]
