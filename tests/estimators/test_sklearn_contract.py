@@ -115,7 +115,6 @@ def settings(Estimator, OfAnyRows, *own):
             inference="refined" if "Denoising" in Estimator.__name__ else "encoder",
             **small,
         ),
-        OfAnyRows(image_shape=(1, 1), inference="refined", **small),
         *(Estimator(**params, **small) for params in own),
     ]
 
@@ -147,6 +146,12 @@ def regressors(Estimator, OfAnyRows):
 @parametrize_with_checks(
     [
         *settings(sklearn_ae.AutoencoderTransformer, AutoencoderTransformer),
+        AutoencoderTransformer(
+            image_shape=(1, 1),
+            inference="refined",
+            max_iter=2,
+            hidden_layer_sizes=(4,),
+        ),
         *settings(
             sklearn_ae.DenoisingAutoencoderTransformer,
             DenoisingAutoencoderTransformer,
