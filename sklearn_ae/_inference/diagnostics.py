@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._networks.modules import over_blocks
 from .._networks.variational import VariationalAutoencoder
-from .inference import Encoded, Inference
+from .inference import Inference
 
 # A latent with less than this, in nats on average, says nothing about the rows.
 ACTIVE_KL = 0.01
@@ -17,11 +17,8 @@ ACTIVE_KL = 0.01
 _COLLAPSE_ROWS = 2000
 
 
-def mean_kl(
-    module: VariationalAutoencoder, x: Tensor, inference: Inference | None = None
-) -> Tensor:
+def mean_kl(module: VariationalAutoencoder, x: Tensor, inference: Inference) -> Tensor:
     """Mean KL divergence of each latent's posterior from the prior: (k,)."""
-    inference = Encoded() if inference is None else inference
     generator = _generator(x)
 
     def kl_of_rows(rows: Tensor) -> Tensor:

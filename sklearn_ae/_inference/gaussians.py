@@ -40,6 +40,11 @@ class Gaussians(ABC):
         """Those of some rows."""
 
     @property
+    def moments(self) -> Tensor:
+        """Means and standard deviations side by side: (n, 2k)."""
+        return torch.cat([self.mean, self.std], dim=1)
+
+    @property
     def kl(self) -> Tensor:
         """KL divergence from N(0, I), in parts that add up to it: (n, k) in nats.
 

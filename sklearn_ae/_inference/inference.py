@@ -53,6 +53,19 @@ class Inference(ABC):
     def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
         """Of each row's latents, where they have a prior."""
 
+    def draw(
+        self, module: VariationalAutoencoder, x: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """A draw of each row's posterior: (n, k)."""
+        posterior = self.posterior(module, x)
+        eps = torch.randn(
+            (1, *posterior.mean.shape),
+            dtype=x.dtype,
+            device=x.device,
+            generator=generator,
+        )
+        return posterior.draw(eps)[0]
+
     def proposal(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
         """What draws for importance weights come from."""
         return self.posterior(module, x)
@@ -143,6 +156,11 @@ class Encoded(Inference):
     def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
         return DiagonalGaussians(*module.posterior(x))
 
+    def draw(
+        self, module: VariationalAutoencoder, x: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        return module.draw_posterior(x, generator)
+
 
 @dataclass(frozen=True)
 class Refined(Inference):
@@ -226,8 +244,7 @@ class Refined(Inference):
         )
 
     def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
-        z = self.latents(module, x)
-        encoded = DiagonalGaussians(*module.posterior(x))
+        z, encoded = self.latents(module, x), Encoded().posterior(module, x)
         return FullGaussians.of_information(z, information(module, x, z), encoded)
 
     def proposal(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .._networks.modules import over_blocks
 from .._networks.variational import VariationalAutoencoder
 from .._tables.rows import block_rows
-from .inference import Encoded, Inference, log_mean_weight
+from .inference import Inference, log_mean_weight
 from .priors import Prior
 
 # Entries of an array (draws, rows, features) that are held at a time, and the draws
@@ -95,8 +95,7 @@ def bound_and_kl(
 
 def moments(module: VariationalAutoencoder, X: Tensor, inference: Inference) -> Tensor:
     """Means and standard deviations of the posteriors side by side: (n, 2k)."""
-    posterior = inference.posterior(module, module.standardize(X))
-    return torch.cat([posterior.mean, posterior.std], dim=1)
+    return inference.posterior(module, module.standardize(X)).moments
 
 
 def mean_and_factor(
@@ -127,22 +126,12 @@ def training_draws(
     n_rows: int,
     random_state: np.random.RandomState,
     generator: torch.Generator,
-    inference: Inference | None = None,
+    inference: Inference,
 ) -> np.ndarray:
     """A draw of the latents of each of at most n_rows of the rows x: (n_rows, k)."""
 
     def draw(rows: Tensor) -> Tensor:
-        rows = module.drawn(rows, generator)
-        if inference is None or isinstance(inference, Encoded):
-            return module.draw_posterior(rows, generator)
-        posterior = inference.posterior(module, rows)
-        eps = torch.randn(
-            (1, *posterior.mean.shape),
-            dtype=rows.dtype,
-            device=rows.device,
-            generator=generator,
-        )
-        return posterior.draw(eps)[0]
+        return inference.draw(module, module.drawn(rows, generator), generator)
 
     rows = _some_rows(x, n_rows, random_state)
     Z = over_blocks(module, draw, rows, block_rows(module.loss_size))
@@ -155,16 +144,14 @@ def training_moments(
     n_rows: int,
     random_state: np.random.RandomState,
     generator: torch.Generator,
-    inference: Inference | None = None,
+    inference: Inference,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of at most n_rows posteriors: 2 of (n_rows, k)."""
-    inference = Encoded() if inference is None else inference
 
-    def moments(rows: Tensor) -> Tensor:
-        posterior = inference.posterior(module, module.drawn(rows, generator))
-        return torch.cat([posterior.mean, posterior.std], dim=1)
+    def of_rows(rows: Tensor) -> Tensor:
+        return inference.posterior(module, module.drawn(rows, generator)).moments
 
-    both = over_blocks(module, moments, _some_rows(x, n_rows, random_state))
+    both = over_blocks(module, of_rows, _some_rows(x, n_rows, random_state))
     mean, std = np.split(both.cpu().numpy(), 2, axis=1)
     return mean, std
 

@@ -14,6 +14,7 @@ from sklearn_ae._inference.diagnostics import (
     n_latents_missed,
     n_principal_components,
 )
+from sklearn_ae._inference.inference import Encoded
 from sklearn_ae._networks.losses import LogLoss, SquaredError
 from sklearn_ae._networks.variational import VariationalAutoencoder
 
@@ -43,15 +44,15 @@ def test_mean_divergences_are_those_of_torch_distributions():
     module, x = vae(), rows(50)
     mean, log_var = module.posterior(x)
     expected = kl_divergence(Normal(mean, (0.5 * log_var).exp()), Normal(0.0, 1.0))
-    torch.testing.assert_close(mean_kl(module, x), expected.mean(dim=0))
+    torch.testing.assert_close(mean_kl(module, x, Encoded()), expected.mean(dim=0))
 
 
 def test_divergences_of_drawn_rows_are_the_same_on_every_call():
     module, x = vae(LogLoss(), binarize=True), unit_rows(50)
-    of_drawn = mean_kl(module, x)
-    assert torch.equal(mean_kl(module, x), of_drawn)
+    of_drawn = mean_kl(module, x, Encoded())
+    assert torch.equal(mean_kl(module, x, Encoded()), of_drawn)
     module.binarize = False
-    assert not torch.allclose(mean_kl(module, x), of_drawn)
+    assert not torch.allclose(mean_kl(module, x, Encoded()), of_drawn)
 
 
 def test_latents_with_more_than_the_least_divergence_are_active():

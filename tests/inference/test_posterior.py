@@ -122,7 +122,8 @@ def test_training_draws_are_of_as_many_rows_as_were_asked_for(module):
 
     def draw(n_rows):
         generator = torch.Generator().manual_seed(0)
-        return training_draws(module, x, n_rows, np.random.RandomState(0), generator)
+        state = np.random.RandomState(0)
+        return training_draws(module, x, n_rows, state, generator, Encoded())
 
     assert draw(20).shape == (20, K)
     with torch.no_grad():
@@ -133,7 +134,7 @@ def test_training_draws_are_of_as_many_rows_as_were_asked_for(module):
 def test_training_moments_are_those_of_some_rows(module):
     x = rows(50)
     mean, std = training_moments(
-        module, x, 20, np.random.RandomState(0), torch.Generator()
+        module, x, 20, np.random.RandomState(0), torch.Generator(), Encoded()
     )
     with torch.no_grad():
         q = Encoded().posterior(module, x)
