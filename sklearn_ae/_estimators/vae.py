@@ -143,8 +143,8 @@ class VAETransformer(FittedVAE):
         "refined" goes on from there to the mode of p(z | x), with the curvature there
         for its width: scores are then closer to log p(x), and a row costs more. "auto"
         is "refined" where that takes less than about a millisecond per row, with the
-        package's own dense networks, and else "encoder". Networks
-        are chosen by it, so that it takes effect in `fit`.
+        package's own dense networks, and else "encoder". Networks are chosen by it, so
+        that it takes effect in `fit`.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start (with

@@ -17,15 +17,14 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._networks.modules import Autoencoder, beside
+from .._networks.sizes import FEW_LATENTS
 from .._networks.variational import VariationalAutoencoder
 from .._tables.rows import block_rows
 from .gaussians import DiagonalGaussians, FullGaussians, Gaussians
 from .priors import Prior
 from .projection import information, project
 
-# Up to so many latents, the way to the nearest point may lead over a hill: a second
-# start pays, and costs little.
-MOST_LATENTS_OF_TWO_STARTS = 4
+# Latents of training rows that are remembered.
 N_REMEMBERED = 256
 # Multiplications of a Jacobian up to which a row is projected within a millisecond.
 MOST_PRODUCTS = 4_000_000
@@ -187,8 +186,10 @@ class Refined(Inference):
     remembered: Tensor | None = None
 
     def remembering(self, module: Autoencoder, x: Tensor) -> Inference:
-        has_conditions = x.shape[1] > len(module.center)  # what is near depends on them
-        if self.n_components > MOST_LATENTS_OF_TWO_STARTS or has_conditions:
+        # With few latents the way to the nearest point may lead over a hill: a second
+        # start pays, and costs little. What is near depends on conditions, if any.
+        has_conditions = x.shape[1] > len(module.center)
+        if self.n_components > FEW_LATENTS or has_conditions:
             return self
         z = replace(self, remembered=None).latents(module, _some(x, N_REMEMBERED)).cpu()
         if self.remembered is not None:

@@ -2,7 +2,7 @@
 
 import math
 
-# Up to so many latents, networks are deeper.
+# Up to so many latents, networks are deeper and rows are projected from two starts.
 FEW_LATENTS = 4
 
 
