@@ -299,8 +299,9 @@ def test_single_precision_stays_near_double(Estimator, quick, X):
 # Faults that were found, each as a test of its kind -----------------------------------
 
 
-def test_the_order_of_rows_does_not_choose_the_weights(more_rows):
-    # Rows that come sorted: the first are all alike.
+def test_the_order_of_rows_does_not_choose_the_weights(more_rows, monkeypatch):
+    # Rows that come sorted: the first are all alike, and as many are compared.
+    monkeypatch.setattr("sklearn_ae._inference.inference._LEAST_COMPARED", 500)
     X = more_rows(1200)
     X = np.concatenate([np.repeat(X.mean(axis=0)[None], 700, axis=0), X])
     estimator = AutoencoderTransformer(
@@ -309,12 +310,13 @@ def test_the_order_of_rows_does_not_choose_the_weights(more_rows):
     assert estimator.best_iter_ >= 5
 
 
-def test_what_describes_a_fit_is_of_all_rows(monkeypatch):
-    # Two groups in turn, and room for half of the rows.
+@pytest.mark.parametrize("second", [slice(1, None, 2), slice(1000, None)])
+def test_what_describes_a_fit_is_of_all_rows(second, monkeypatch):
+    # Two groups, in turn or one after the other, and room for half of the rows.
     monkeypatch.setattr("sklearn_ae._inference.inference._MOST_DESCRIBED", 1000)
     rng = np.random.default_rng(0)
     X = 0.1 * rng.standard_normal((2000, 3))
-    X[1::2] += 5.0
+    X[second] += 5.0
     estimator = AutoencoderTransformer(1, early_stopping=False, max_iter=1).fit(X)
     share = (estimator.sample(1000)[:, 0] > 2.5).mean()
     assert share == pytest.approx(0.5, abs=0.1)
