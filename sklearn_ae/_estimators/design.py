@@ -14,6 +14,7 @@ from .._inference.described import DescribedRows
 from .._inference.inference import Encoded, Inference
 from .._inference.latents import principal_axes
 from .._networks.architecture import Architecture
+from .._networks.filling import Filling, find_filling
 from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, Start
@@ -36,7 +37,7 @@ Axes = tuple[Tensor, Tensor]
 
 def to_principal_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
     """To axes that can be compared between fits."""
-    return principal_axes(rows.z, rows.x)
+    return principal_axes(rows.z, module.filled(rows.x))
 
 
 def leave(module: Autoencoder) -> None:
@@ -94,16 +95,28 @@ class Design:
     renew: Callable[[Autoencoder], None] = leave
 
     def find_paths(
-        self, X: np.ndarray | Table, order: Tensor, is_streamed: bool
+        self, X: np.ndarray | Table, rows: Rows, filling: Filling | None
     ) -> LinearPaths | None:
         """Linear paths from all rows of a long table, where they can be had so."""
-        if not (is_streamed and self.start.can_stream(X.shape[1])):
+        if not (rows.is_streamed and self.start.can_stream(X.shape[1])):
             return None
+
+        def prepare(block: slice) -> Tensor:
+            x = self.columns.standardize(as_tensor(X[block]))[:, rows.order]
+            return x if filling is None else filling(x)
+
         blocks = gen_batches(len(X), block_rows(X.shape[1]))
-        standardize = self.columns.standardize
-        return self.start.find_streamed(
-            standardize(as_tensor(X[block]))[:, order] for block in blocks
-        )
+        return self.start.find_streamed(map(prepare, blocks))
+
+    def find_filling(
+        self, x: Tensor, random_state: np.random.RandomState
+    ) -> Filling | None:
+        """What missing cells of standardised rows (n, d) are filled with, if any are."""
+        own = x[:, : self.columns.n_own]
+        if not own.isnan().any():
+            return None
+        n_components = self.architecture.spec.n_components
+        return find_filling(own, n_components, random_state)
 
     def build(
         self,
@@ -111,9 +124,14 @@ class Design:
         random_state: np.random.RandomState,
         generator: torch.Generator,
         paths: LinearPaths | None = None,
+        filling: Filling | None = None,
     ) -> Autoencoder:
         """The module before its first step, for standardised rows (n, d)."""
         columns = self.columns
+        filling = filling or self.find_filling(x, random_state)
+        has_missing = filling is not None
+        if filling is not None:
+            x = filling.to(x.device)(x)
         if paths is None:
             paths = self.start.find(x, columns, random_state)
         mean_output = columns.wanted(x).mean(dim=0)
@@ -121,6 +139,10 @@ class Design:
         with as_global(generator):  # layers draw their weights from there
             networks = self.architecture.build(paths, seen, mean_output, self.loss)
         module = self.make_module(*networks, self.loss, columns, paths, x)
+        if filling is None and paths is not None:
+            filling = paths.filling
+        module.filling = filling or Filling.by_mean(x[:, : columns.n_own].mean(dim=0))
+        module.has_missing = has_missing
         return module.to(x.device)
 
     def begin(
@@ -142,8 +164,13 @@ class Design:
         rows = load(order=None if self.architecture.sorts_columns else in_place)
         generator = torch.Generator().manual_seed(seed)
         make = partial(self.build, random_state=random_state, generator=generator)
-        paths = self.find_paths(X, rows.order, rows.is_streamed)
-        module = make(rows.x, paths=paths)
+        filling = None
+        if rows.is_streamed:
+            filling = self.find_filling(rows.x, random_state)
+            if filling is None and isinstance(X, Table) and X.has_missing:
+                filling = Filling.by_mean(rows.x[:, : self.columns.n_own].mean(dim=0))
+        paths = self.find_paths(X, rows, filling)
+        module = make(rows.x, paths=paths, filling=filling)
         if self.recipe.callbacks:
             # They may look at rows and networks: all in the columns' own order.
             module.put_columns_back(rows.order)
@@ -170,6 +197,8 @@ class Design:
             order=torch.arange(X.shape[1]) if order is None else order,
         )
         module.put_columns_back(torch.argsort(rows.order))
+        module.has_missing |= bool(rows.x[:, : self.columns.n_own].isnan().any())
+        module.has_missing |= isinstance(X, Table) and X.has_missing
         generator = seeded_generator(seed, device)
         return TrainingState(module.to(device), lambda x: module, generator), rows
 

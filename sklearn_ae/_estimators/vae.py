@@ -563,7 +563,7 @@ class VAETransformer(FittedVAE):
         module = cast(VariationalAutoencoder, module)
         kl = mean_kl(module, rows.x, rows.inference)
         # The encoder's covariance is diagonal in these axes and in no others.
-        rotation = signed_order(rows.z, kl, module.parts(rows.x)[0])
+        rotation = signed_order(rows.z, kl, module.parts(module.filled(rows.x))[0])
         return rotation, torch.zeros_like(rotation[0])
 
     def _describe(

@@ -113,7 +113,7 @@ class Inference(ABC):
         """Mean loss over the features of each row and its reconstruction: (n,)."""
         z = self.latents(module, x) if z is None else z
         output = self.decoded(module, x, z)
-        return module.loss_function.error(output, module.parts(x)[0])
+        return module.error(output, module.parts(x)[0])
 
     # Rows in the data's units -----------------------------------------------------
 
@@ -133,7 +133,7 @@ class Encoded(Inference):
     """The encoder's latents: one pass, a guess."""
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
-        return module.encode(x)
+        return module.encode(module.filled(x))
 
     def losses(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
@@ -142,15 +142,6 @@ class Encoded(Inference):
 
     def errors(self, module: Autoencoder, x: Tensor, z: Tensor | None = None) -> Tensor:
         return module.reconstruction_error(x)
-
-    def transform(self, module: Autoencoder, X: Tensor) -> Tensor:
-        return module.transform(X)
-
-    def reconstruct(self, module: Autoencoder, X: Tensor) -> Tensor:
-        return module(X)
-
-    def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
-        return module.score_samples(X)
 
     def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
         return DiagonalGaussians(*module.posterior(x))
@@ -282,6 +273,7 @@ class Refined(Inference):
         )
 
     def _starts(self, module: Autoencoder, x: Tensor) -> list[Tensor]:
+        x = module.filled(x)
         encoded = module.encode(x)
         if self.remembered is None:
             return [encoded]

@@ -72,7 +72,7 @@ def log_density(
         ]
         part = torch.cat(parts).double() + math.log(len(eps))
         total = torch.logaddexp(total, part)  # log of the sum of the weights
-    return total - math.log(draws.n_samples) + module.log_volume
+    return total - math.log(draws.n_samples) + module.log_volume_of(x)
 
 
 def bound_and_kl(
@@ -89,7 +89,7 @@ def bound_and_kl(
             for rows in gen_batches(len(x), n_block)
         ]
         total += torch.cat(parts)
-    reconstruction = total / draws.n_samples + module.log_volume
+    reconstruction = total / draws.n_samples + module.log_volume_of(x)
     return torch.cat([reconstruction[:, None], posterior.kl], dim=1)
 
 

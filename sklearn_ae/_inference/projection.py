@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .._networks.losses import SquaredError
+from .._networks.losses import SquaredError, of_observed
 from .._networks.modules import Autoencoder, beside
 from .._networks.variational import VariationalAutoencoder
 from .tangents import TangentMap, tangent_map
@@ -244,14 +244,14 @@ def project(
 ) -> Tensor:
     """The best latents found from each of the starts (n, k) for rows x (n, d + m)."""
     precision, prior_precision = row_weights(module)
+    target, conditions = module.parts(x)
     row_loss = RowLoss(
         module.decode,
         tangent_map(module.decoder, starts[0].shape[1]),
-        module.loss_function,
+        of_observed(module.loss_function, target),
         precision.to(x.dtype),
         prior_precision,
     )
-    target, conditions = module.parts(x)
     n_block = _rows_at_once(module, starts[0].shape[1])
     parts = []
     for first in range(0, len(x), n_block):
@@ -275,14 +275,15 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
     The inverse covariance of the posterior around its mode.
     """
     decode = tangent_map(module.decoder, z.shape[1])
-    _, conditions = module.parts(x)
+    target, conditions = module.parts(x)
     n_block = _rows_at_once(module, z.shape[1])
     parts = []
-    for z_block, of_block in zip(
-        z.split(n_block), conditions.split(n_block), strict=True
+    for z_block, x_block, of_block in zip(
+        *(rows.split(n_block) for rows in (z, target, conditions)), strict=True
     ):
         output, jacobian = decode(beside(z_block, of_block))
-        weights = module.information(output).expand_as(output)[:, None]  # (n, 1, d)
+        weights = module.information(output).expand_as(output)
+        weights = torch.where(x_block.isnan(), 0.0, weights)[:, None]  # (n, 1, d)
         parts.append(torch.matmul(jacobian * weights, jacobian.mT))
     total = torch.cat(parts)
     total.diagonal(dim1=-2, dim2=-1).add_(row_weights(module)[1])

@@ -44,6 +44,10 @@ class SquaredError:
         """The loss of each entry (..., d), whose mean over a row is its error."""
         return (output - x).square()
 
+    def slopes(self, output: Tensor, x: Tensor) -> Tensor:
+        """Slope of each entry's loss in the output (..., d)."""
+        return 2.0 * (output - x)
+
     def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Slope of each entry's loss in the output (..., d), and its curvature.
 
@@ -55,6 +59,10 @@ class SquaredError:
     def precision(self, log_sigma: Tensor) -> Tensor:
         """What -log p(x) multiplies the entries by, constants aside: () or (d,)."""
         return 0.5 * torch.exp(-2.0 * log_sigma)
+
+    def log_normaliser(self, log_sigma: Tensor) -> Tensor:
+        """What the density of a cell is divided by, in logs."""
+        return log_sigma + 0.5 * LOG_2PI
 
     def information(self, output: Tensor, log_sigma: Tensor) -> Tensor:
         """Fisher's information of each output (..., d), or what broadcasts to it."""
@@ -114,6 +122,9 @@ class AbsoluteError(SquaredError):
     def entries(self, output: Tensor, x: Tensor) -> Tensor:
         return (output - x).abs()
 
+    def slopes(self, output: Tensor, x: Tensor) -> Tensor:
+        return torch.sign(output - x)
+
     def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         # Weighted squares that touch the distances from above: Lawson's reweighting.
         # Near zero, where they would be infinite, they are those of the row's mean.
@@ -126,6 +137,9 @@ class AbsoluteError(SquaredError):
 
     def precision(self, log_b: Tensor) -> Tensor:
         return torch.exp(-log_b)
+
+    def log_normaliser(self, log_b: Tensor) -> Tensor:
+        return log_b + math.log(2.0)
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_b: Tensor) -> Tensor:
         n_equal = x.shape[-1] // log_b.numel()
@@ -199,12 +213,18 @@ class LogLoss(SquaredError):
     def entries(self, output: Tensor, x: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, x, reduction="none")
 
+    def slopes(self, output: Tensor, x: Tensor) -> Tensor:
+        return torch.sigmoid(output) - x
+
     def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         p = torch.sigmoid(output)
         return p - x, p * (1.0 - p)
 
     def precision(self, log_sigma: Tensor) -> Tensor:
         return torch.ones_like(log_sigma)
+
+    def log_normaliser(self, log_sigma: Tensor) -> Tensor:
+        return torch.zeros_like(log_sigma)
 
     def information(self, output: Tensor, log_sigma: Tensor) -> Tensor:
         p = torch.sigmoid(output)
@@ -227,6 +247,92 @@ class LogLoss(SquaredError):
     def inverse_link(self, x: Tensor) -> Tensor:
         # Half a grey level of an 8-bit image keeps the logit of 0 and 1 finite.
         return torch.logit(x, eps=1.0 / 512.0)
+
+
+class ObservedCells(SquaredError):
+    """A loss of rows with missing cells (NaN), which have no part in it.
+
+    The error of a row is the mean over the cells that are there; of a row without any
+    it is zero.
+    """
+
+    def __init__(self, loss: SquaredError):
+        self.loss = loss
+        self.scale_power = loss.scale_power
+        self.has_noise = loss.has_noise
+        self.needs_unit_interval = loss.needs_unit_interval
+
+    def error(self, output: Tensor, x: Tensor) -> Tensor:
+        n_known = (~x.isnan()).sum(dim=-1).clamp(min=1)
+        return self.entries(output, x).sum(dim=-1) / n_known
+
+    def mean_error_and_gradient(
+        self, output: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        missing = x.isnan()
+        x = torch.where(missing, output, x)
+        weights = (~missing).sum(dim=-1, keepdim=True).clamp(min=1) * len(x)
+        entries = self.loss.entries(output, x).masked_fill_(missing, 0.0)
+        slopes = self.loss.slopes(output, x).masked_fill_(missing, 0.0)
+        return (entries / weights).sum(), slopes / weights
+
+    def entries(self, output: Tensor, x: Tensor) -> Tensor:
+        missing = x.isnan()
+        x = torch.where(missing, 0.0, x)
+        return torch.where(missing, 0.0, self.loss.entries(output, x))
+
+    def slopes(self, output: Tensor, x: Tensor) -> Tensor:
+        return self.derivatives(output, x)[0]
+
+    def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        missing = x.isnan()
+        slope, curvature = self.loss.derivatives(output, torch.where(missing, output, x))
+        return (
+            torch.where(missing, 0.0, slope),
+            torch.where(missing, 0.0, curvature.expand_as(output)),
+        )
+
+    def precision(self, log_sigma: Tensor) -> Tensor:
+        return self.loss.precision(log_sigma)
+
+    def log_normaliser(self, log_sigma: Tensor) -> Tensor:
+        return self.loss.log_normaliser(log_sigma)
+
+    def information(self, output: Tensor, log_sigma: Tensor) -> Tensor:
+        return self.loss.information(output, log_sigma)
+
+    def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
+        missing = x.isnan()
+        losses = self.entries(output, x) * self.precision(log_sigma)
+        constants = self.log_normaliser(log_sigma).expand_as(x)
+        return -losses.sum(dim=-1) - torch.where(missing, 0.0, constants).sum(dim=-1)
+
+    def noise_scale(self, noise_variance: float) -> float:
+        return self.loss.noise_scale(noise_variance)
+
+    def noise_variance(self, noise_scale: NoiseScale) -> NoiseScale:
+        return self.loss.noise_variance(noise_scale)
+
+    def draw(
+        self,
+        X: np.ndarray,
+        noise_scale: NoiseScale,
+        random_state: np.random.RandomState,
+    ) -> np.ndarray:
+        return self.loss.draw(X, noise_scale, random_state)
+
+    def link(self, output: Tensor) -> Tensor:
+        return self.loss.link(output)
+
+    def inverse_link(self, x: Tensor) -> Tensor:
+        return self.loss.inverse_link(x)
+
+
+def of_observed(loss: SquaredError, x: Tensor) -> SquaredError:
+    """The loss for rows x, of which cells may be missing."""
+    if isinstance(loss, ObservedCells) or not x.isnan().any():
+        return loss
+    return ObservedCells(loss)
 
 
 LOSSES = {

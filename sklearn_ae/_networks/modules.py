@@ -15,8 +15,9 @@ from .._tables.columns import Columns
 from .._tables.rows import block_rows
 from .activations import ACTIVATIONS
 from .corruptions import Corruption
+from .filling import Filling
 from .images import ConvolutionalNetwork, SkipDecoder
-from .losses import SquaredError
+from .losses import SquaredError, of_observed
 
 
 def _float32(n_inputs: int, n_outputs: int) -> nn.Linear:
@@ -105,6 +106,9 @@ class Autoencoder(nn.Module):
         self.loss_function = loss
         self.corruption = corruption
         self.columns = Columns(center, scale, n_seen)
+        # What missing cells are for the encoder, and whether training rows have any.
+        self.filling: Filling | None = None
+        self.has_missing = False
         # Epochs of the training that its weights come from: an objective may follow a
         # schedule, and a warm start goes on from there.
         self.epoch = 0
@@ -160,14 +164,27 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x)  # (n, d) -> (n, k)
 
+    def filled(self, x: Tensor) -> Tensor:
+        """Rows whose missing cells are what the others let one expect."""
+        if self.filling is None or (self.training and not self.has_missing):
+            return x
+        return self.filling(x)
+
     def decode(self, z: Tensor) -> Tensor:
         return self.decoder(z)  # (n, k) -> (n, d), before the loss's link
+
+    def error(self, output: Tensor, x: Tensor) -> Tensor:
+        """Mean loss over the cells of each row x that are there: (n,)."""
+        loss = self.loss_function
+        if not self.training or self.has_missing:
+            loss = of_observed(loss, x)
+        return loss.error(output, x)
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Loss of each row: what training minimises and validation watches."""
         if self.training and self.corruption is not None:
-            z = self.encode(self.corrupted(x, generator))  # (n, d) -> (n, k)
-            return self.loss_function.error(self.decode(z), x)  # (n,)
+            seen = self.filled(self.corrupted(x, generator))
+            return self.error(self.decode(self.encode(seen)), x)  # (n,)
         return self.reconstruction_error(x)
 
     def corrupted(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -178,7 +195,7 @@ class Autoencoder(nn.Module):
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row and its reconstruction, averaged over the features."""
-        return self.loss_function.error(self.decode(self.encode(x)), x)  # (n,)
+        return self.error(self.decode(self.encode(self.filled(x))), x)  # (n,)
 
     @property
     def loss_of_nonsense(self) -> float:
@@ -194,12 +211,12 @@ class Autoencoder(nn.Module):
     @property
     def latent_scale(self) -> Tensor:
         """Latents are in the data's units, as those of PCA are."""
-        return self.columns.output_scale
+        return self.columns.unit
 
     @property
     def loss_scale(self) -> Tensor:
         """What takes errors to the data's units."""
-        return self.columns.output_scale**self.loss_function.scale_power
+        return self.columns.unit**self.loss_function.scale_power
 
     def standardize(self, X: Tensor) -> Tensor:
         return self.columns.standardize(X, self.dtype)  # (n, d)
@@ -247,6 +264,8 @@ class Autoencoder(nn.Module):
             layer.bias.copy_(layer.bias[back])
         if isinstance(self.encoder, Anchored):
             self.encoder.input_spread.copy_(self.encoder.input_spread[back])
+        if self.filling is not None:
+            self.filling.put_columns_back(back[: len(self.filling.mean)])
         if self.corruption is not None:
             for per_column in self.corruption.buffers():
                 per_column.copy_(per_column[back])
@@ -292,14 +311,14 @@ class EncoderDecoder(Autoencoder):
     def respond(self, x: Tensor) -> Tensor:
         """What the decoder gives for each row (n, m), before the loss's link."""
         if not isinstance(_bent(self.decoder), SkipDecoder):
-            return self.decode(self.encode(x))
+            return self.decode(self.encode(self.filled(self.columns.seen(x))))
         maps: list[Tensor] = []
-        z = self.encoder(self.columns.seen(x), maps)  # (n, k)
+        z = self.encoder(self.filled(self.columns.seen(x)), maps)  # (n, k)
         return self.decoder(z, maps)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row's targets and what is predicted: (n, d + m) -> (n,)."""
-        return self.loss_function.error(self.respond(x), self.columns.wanted(x))
+        return self.error(self.respond(x), self.columns.wanted(x))
 
     def forward(self, X: Tensor) -> Tensor:
         return self.to_targets(self.respond(self.standardize(X)))  # (n, d) -> (n, m)

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from .._tables.columns import Columns
+from .filling import Filling
 from .linear import EXACT_PCA_SIZE, Layer, LinearStart, RegressionStart
 
 
@@ -24,6 +25,7 @@ class LinearPaths:
     decoder: Layer
     latent_variances: Tensor  # (k,), or (k + m,) with what rows are conditioned on
     noise_variance: float = 1.0  # per column, of what the latents leave
+    filling: Filling | None = None  # what the linear model says of missing cells
 
 
 class Start(Protocol):
@@ -79,7 +81,8 @@ class PCAStart:
         return self._paths(LinearStart.from_blocks(blocks, self.n_components))
 
     def _paths(self, start: LinearStart) -> LinearPaths:
-        return LinearPaths(*start.pca_layers(), start.noise_variance)
+        filling = Filling.of(start)
+        return LinearPaths(*start.pca_layers(), start.noise_variance, filling)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,10 @@ class ProbabilisticPCAStart(PCAStart):
         return super().can_stream(n_features) and not self.n_conditions
 
     def _paths(self, start: LinearStart) -> LinearPaths:
-        return LinearPaths(*start.probabilistic_pca_layers(), start.noise_variance)
+        # With conditions, a row's mean is not that of all.
+        filling = None if self.n_conditions else Filling.of(start)
+        layers = start.probabilistic_pca_layers()
+        return LinearPaths(*layers, start.noise_variance, filling)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .losses import SquaredError
+from .losses import SquaredError, of_observed
 from .modules import Autoencoder, beside, map_inputs, map_outputs
 
 LogRatio = Callable[[Tensor], Tensor]  # (..., k) -> (...)
@@ -106,7 +106,7 @@ class VariationalAutoencoder(Autoencoder):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x)."""
-        mean, log_var = self.encoder(x).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
+        mean, log_var = self.encoder(self.filled(x)).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
         return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -120,12 +120,15 @@ class VariationalAutoencoder(Autoencoder):
             output = self.decode(given)  # (..., n, d)
         else:  # the user's network expects rows
             output = self.decode(given.flatten(0, -2)).unflatten(0, given.shape[:-1])
-        return self.loss_function.log_likelihood(output, target, self.log_noise)
+        loss = self.loss_function
+        if not self.training or self.has_missing:
+            loss = of_observed(loss, target)
+        return loss.log_likelihood(output, target, self.log_noise)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         target, conditions = self.parts(x)
         output = self.decode(beside(self.encode(x), conditions))
-        return self.loss_function.error(output, target)  # (n,)
+        return self.error(output, target)  # (n,)
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Minus the bound of each row, in nats: what training minimises.
@@ -169,7 +172,10 @@ class VariationalAutoencoder(Autoencoder):
         uniform = torch.rand(
             probabilities.shape, dtype=x.dtype, device=x.device, generator=generator
         )
-        return beside((uniform < probabilities).to(x.dtype), conditions)
+        drawn = (uniform < probabilities).to(x.dtype)
+        if self.has_missing or not self.training:
+            drawn = torch.where(probabilities.isnan(), probabilities, drawn)
+        return beside(drawn, conditions)
 
     def draw_posterior(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """A draw of each row's latents, from the posterior of its bound: (n, k).
@@ -244,7 +250,7 @@ class VariationalAutoencoder(Autoencoder):
     @property
     def latent_scale(self) -> Tensor:
         """Latents are in the prior's units."""
-        return torch.ones_like(self.scale)
+        return torch.ones((), dtype=self.scale.dtype, device=self.scale.device)
 
     def forward(self, X: Tensor) -> Tensor:
         _, conditions = self.parts(X)
@@ -252,13 +258,22 @@ class VariationalAutoencoder(Autoencoder):
 
     def score_samples(self, X: Tensor) -> Tensor:
         """The bound on each row's log-density in the data's units: (n,) in nats."""
-        return self.log_volume - self.loss(self.standardize(X))
+        x = self.standardize(X)
+        return self.log_volume_of(x) - self.loss(x)
 
     @property
     def log_volume(self) -> Tensor:
         """log |dx / dX|: what a density loses when rows are standardised."""
-        n_features = len(self.center)
-        return -n_features * torch.log(self.scale) * self.loss_function.has_noise
+        n_equal = len(self.center) // self.scale.numel()
+        return -n_equal * torch.log(self.scale).sum() * self.loss_function.has_noise
+
+    def log_volume_of(self, x: Tensor) -> Tensor:
+        """The same of the cells that are there: (), or (n,) where some are missing."""
+        missing = self.parts(x)[0].isnan()
+        if not missing.any():
+            return self.log_volume
+        log_scale = torch.log(self.scale).to(x.dtype) * self.loss_function.has_noise
+        return -torch.where(missing, 0.0, log_scale).sum(dim=-1)
 
     # Latents one can read ------------------------------------------------------------
 

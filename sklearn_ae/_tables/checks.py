@@ -16,7 +16,12 @@ def validate_rows(
     """X as an array of float64 or float32, or as a table read block by block."""
 
     def check(rows: np.ndarray) -> None:
-        assert_all_finite(rows, input_name="X", estimator_name=type(estimator).__name__)
+        assert_all_finite(
+            rows,
+            allow_nan=True,
+            input_name="X",
+            estimator_name=type(estimator).__name__,
+        )
         if needs_unit_interval:
             check_unit_interval(rows)
 
@@ -24,14 +29,22 @@ def validate_rows(
         table = Table(X, check)
         _check_columns(estimator, X, table[:1], reset)
         return table if is_long(X) else table[:]
-    X = validate_data(estimator, X, dtype=[np.float64, np.float32], reset=reset)
+    X = validate_data(
+        estimator,
+        X,
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+        reset=reset,
+    )
     if needs_unit_interval:
         check_unit_interval(X)
     return X
 
 
 def check_unit_interval(X: np.ndarray, name: str = "X") -> None:
-    low, high = X.min(), X.max()
+    if np.isnan(X).all():
+        return
+    low, high = np.nanmin(X), np.nanmax(X)
     rounding = 8 * np.finfo(X.dtype).eps  # as MinMaxScaler leaves it
     if low < -rounding or high > 1 + rounding:
         raise ValueError(

@@ -54,6 +54,22 @@ class Columns(nn.Module):
         return cls(torch.from_numpy(means.astype(X.dtype)), scale)
 
     @classmethod
+    def of_kinds(
+        cls, X: np.ndarray | Table, n_own: int, is_indicator: np.ndarray
+    ) -> "Columns":
+        """Units of factor analysis of mixed data: numbers by their spread.
+
+        Indicators of levels are divided by the root of their share, so that a rare
+        level counts as much as a frequent one (J. Pages, "Analyse factorielle de
+        donnees mixtes", Revue de statistique appliquee 52, 93-111, 2004).
+        """
+        means, variances = (part[:n_own] for part in column_moments(X))
+        scales = np.sqrt(np.where(is_indicator, means, variances))
+        scales = np.where(scales > 0, scales, 1.0)
+        center = torch.from_numpy(means.astype(X.dtype))
+        return cls(center, torch.from_numpy(scales))
+
+    @classmethod
     def of_pairs(
         cls, XY: np.ndarray | Table, n_seen: int, is_image: bool, is_unit_target: bool
     ) -> "Columns":
@@ -98,6 +114,18 @@ class Columns(nn.Module):
     def output_scale(self) -> Tensor:
         return self.scale if self.n_seen is None else self.scale[-1]  # ()
 
+    @property
+    def n_own(self) -> int:
+        """Columns of the rows themselves, in which cells may be missing."""
+        return len(self.center) if self.n_seen is None else self.n_seen
+
+    @property
+    def unit(self) -> Tensor:
+        """Of latents and of errors: () that of all columns that are wanted, or 1."""
+        if self.output_scale.ndim:
+            return torch.ones((), dtype=self.scale.dtype, device=self.scale.device)
+        return self.output_scale
+
     def seen(self, x: Tensor) -> Tensor:
         """What the encoder sees of standardised rows."""
         return x if self.n_seen is None else x[..., : self.n_seen]
@@ -117,7 +145,9 @@ def column_moments(X: np.ndarray | Table) -> tuple[np.ndarray, np.ndarray]:
             moments.partial_fit(X[rows])
         # The scaler gives constant columns, rounding errors aside, scale 1.
         is_constant = (moments.scale_ == 1.0) & (np.sqrt(moments.var_) != 1.0)
-    return moments.mean_, np.where(is_constant, 0.0, moments.var_)
+    # A column that is all missing has neither.
+    means, variances = np.nan_to_num(moments.mean_), np.nan_to_num(moments.var_)
+    return means, np.where(is_constant, 0.0, variances)
 
 
 def global_scale(variances: np.ndarray, name: str) -> float:
@@ -138,6 +168,6 @@ def column_order(x: Tensor) -> Tensor:
     Columns are ranked by a random projection of their values. Training in this order
     gives the same table with its columns permuted the same networks, bit by bit.
     """
-    rows = x[:1000].double()
+    rows = torch.nan_to_num(x[:1000].double())
     probe = np.random.RandomState(0).standard_normal(len(rows))
     return torch.argsort(torch.from_numpy(probe) @ rows, stable=True)

@@ -72,6 +72,8 @@ class Table:
         self.shape: tuple[int, int] = tuple(X.shape)
         self.dtype = np.dtype("f4" if X.dtype == np.float32 else "f8")
         self._mapping = _find_mapping(X)
+        # Whether cells are missing in what was read so far.
+        self.has_missing = False
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -83,6 +85,7 @@ class Table:
             block = np.array(block)
             self._mapping.madvise(mmap.MADV_DONTNEED)
         self.check(block)
+        self.has_missing |= bool(np.isnan(block).any())
         return block
 
     def take(self, numbers: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .._networks.activations import DERIVATIVES
+from .._networks.losses import of_observed
 from .._networks.modules import Anchored, Autoencoder
 from .._tables.rows import block_rows
 from .objectives import Objective
@@ -246,10 +247,13 @@ def _manual_step(
     x: Tensor,
 ) -> Tensor:
     """module.loss(x).mean() and its backward pass, without autograd."""
-    seen = module.corrupted(x, generator)
+    seen = module.filled(module.corrupted(x, generator))
     z, encoder_saved = encoder.forward(seen)  # (n, k)
     output, decoder_saved = decoder.forward(z)  # (n, d)
-    loss, grad = module.loss_function.mean_error_and_gradient(output, x)
+    of_cells = module.loss_function
+    if module.has_missing:
+        of_cells = of_observed(of_cells, x)
+    loss, grad = of_cells.mean_error_and_gradient(output, x)
     grad_z = decoder.backward(grad, decoder_saved)  # (n, k)
     encoder.backward(grad_z, encoder_saved)
     return loss

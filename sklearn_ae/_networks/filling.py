@@ -1,0 +1,116 @@
+"""Missing cells: what a linear model expects of them, given the cells that are there.
+
+Shapes: n rows, d columns, q axes of the model, m numbers of conditions.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .linear import LinearStart
+
+# Noise below this share of the mean column's variance would leave the axes' places to
+# rounding errors where few cells are known.
+_LEAST_NOISE = 1e-3
+# Numbers of the rows that axes are found from, and rounds of filling and finding.
+_MOST_NUMBERS = 2**21
+_MOST_ROUNDS = 50
+# Change of the missing cells, as a share of a standard deviation, that is the last.
+_LEAST_CHANGE = 1e-3
+
+
+class Filling(nn.Module):
+    """Gives missing cells (NaN) their expected values, given the rest of their row.
+
+    Under x = mean + loadings z + noise, with z of N(0, I).
+
+    Parameters
+    ----------
+    mean : Tensor of shape (d,)
+    loadings : Tensor of shape (d, q)
+    noise_variance : float
+    """
+
+    mean: Tensor
+    loadings: Tensor
+    noise_variance: Tensor
+
+    def __init__(self, mean: Tensor, loadings: Tensor, noise_variance: float = 1.0):
+        super().__init__()
+        self.register_buffer("mean", mean.to(torch.float32))
+        self.register_buffer("loadings", loadings.to(torch.float32))
+        noise = torch.tensor(max(noise_variance, _LEAST_NOISE), dtype=torch.float32)
+        self.register_buffer("noise_variance", noise)
+
+    @classmethod
+    def by_mean(cls, mean: Tensor) -> "Filling":
+        return cls(mean, mean.new_zeros(len(mean), 0))
+
+    @classmethod
+    def of(cls, start: LinearStart) -> "Filling":
+        """The model that principal components and what they leave stand for."""
+        signal = (start.variances - start.noise_variance).clamp(min=0.0).sqrt()  # (k,)
+        return cls(start.mean, (signal[:, None] * start.components).T, start.noise_variance)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows (..., d), with conditions (..., d + m) or without, none of them missing."""
+        d = len(self.mean)
+        missing = x[..., :d].isnan()
+        if not missing.any():
+            return x
+        expected = self._expected(x[..., :d], missing)
+        filled = torch.where(missing, expected.to(x.dtype), x[..., :d])
+        return filled if x.shape[-1] == d else torch.cat([filled, x[..., d:]], dim=-1)
+
+    def _expected(self, x: Tensor, missing: Tensor) -> Tensor:
+        q = self.loadings.shape[1]
+        if q == 0:
+            return self.mean.expand_as(x)
+        loadings = self.loadings.to(x.dtype)
+        rest = torch.where(missing, 0.0, x - self.mean)  # (..., d)
+        squares = loadings[:, :, None] * loadings[:, None, :]  # (d, q, q)
+        known = (~missing).to(x.dtype) @ squares.flatten(1)  # (..., q * q)
+        matrix = known.unflatten(-1, (q, q))
+        matrix.diagonal(dim1=-2, dim2=-1).add_(self.noise_variance)
+        factor, _ = torch.linalg.cholesky_ex(matrix)
+        z = torch.cholesky_solve((rest @ loadings)[..., None], factor)[..., 0]  # (..., q)
+        return self.mean + z @ loadings.T
+
+    @torch.no_grad()
+    def put_columns_back(self, back: Tensor) -> None:
+        self.mean.copy_(self.mean[back])
+        self.loadings.copy_(self.loadings[back])
+
+
+def find_filling(
+    x: Tensor, n_components: int, random_state: np.random.RandomState
+) -> Filling:
+    """The model of standardised rows (n, d) by regularised iterative PCA.
+
+    Cells that are missing and the axes are found in turn, the cells as the axes expect
+    them (J. Josse and F. Husson, "Handling missing values in exploratory multivariate
+    data analysis methods", Journal de la SFdS 153, 79-99, 2012).
+    """
+    n, d = x.shape
+    n_rows = max(2, _MOST_NUMBERS // d)
+    if n > n_rows:
+        chosen = random_state.choice(n, n_rows, replace=False)
+        x = x[torch.from_numpy(chosen).to(x.device)]
+    x = x.cpu().double()
+    missing = x.isnan()
+    mean = torch.nan_to_num(x.nanmean(dim=0))
+    filling = Filling.by_mean(mean)
+    k = min(n_components, d - 1, len(x) - 1)
+    if k < 1:
+        return filling
+    filled = torch.where(missing, mean, x)
+    spread = filled.std(correction=0).clamp(min=torch.finfo(x.dtype).tiny)
+    for _ in range(_MOST_ROUNDS):
+        filling = Filling.of(LinearStart.from_rows(filled, k, random_state)).double()
+        new = filling(x)
+        change = (new - filled)[missing].square().mean().sqrt()
+        filled = new
+        if change <= _LEAST_CHANGE * spread:
+            break
+    return filling.float()

@@ -1,0 +1,359 @@
+"""What X comes in, and goes back in: frames of any library, or arrays of objects.
+
+narwhals reads the frames of pandas, polars and pyarrow, and is imported where one is
+given. Times are microseconds since 1970 here.
+"""
+
+import datetime as dt
+import decimal
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+_DAY = 86_400_000_000  # microseconds
+_EPOCH = dt.datetime(1970, 1, 1)
+_UNITS = {"s": 1_000_000, "ms": 1000, "us": 1, "ns": 1}
+
+
+@dataclass(frozen=True)
+class RawColumn:
+    """A column as it was given.
+
+    Parameters
+    ----------
+    name : str
+        What it is called; "column 3" in an array.
+
+    type : str
+        "float", "decimal", "integer", "boolean", "datetime", "date", "duration", "time",
+        "text" or "category".
+
+    values : ndarray of shape (n_samples,)
+        Numbers, times and truths in double precision, with NaN where they are missing;
+        text and categories as objects, with None.
+
+    levels : tuple or None
+        Of a type that lists its categories, these in its order.
+
+    unit : float
+        What values are multiples of, where they are whole.
+    """
+
+    name: str
+    type: str
+    values: np.ndarray
+    levels: tuple[Any, ...] | None = None
+    unit: float = 1.0
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.values.dtype.kind == "f"
+
+    @property
+    def is_missing(self) -> np.ndarray:
+        if self.is_numeric:
+            return np.isnan(self.values)
+        return np.array([value is None for value in self.values], dtype=bool)
+
+
+# Reading ------------------------------------------------------------------------------
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a frame of a library that narwhals knows."""
+    if isinstance(X, np.ndarray | list | tuple) or not hasattr(X, "__len__"):
+        return False
+    is_named = hasattr(X, "columns") or hasattr(X, "column_names")
+    if not (is_named and len(getattr(X, "shape", ())) == 2):
+        return False
+    try:
+        import narwhals as nw
+    except ImportError:
+        return False
+    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+
+
+def has_only_floats(X: Any) -> bool:
+    """Whether a frame is a matrix of numbers, which needs no reading of its columns."""
+    import narwhals as nw
+
+    return all(dtype.is_float() for dtype in nw.from_native(X).schema.values())
+
+
+def read_columns(X: Any) -> list[RawColumn]:
+    """The columns of a frame, or of an array of objects or text (n, d)."""
+    if isinstance(X, np.ndarray):
+        return [
+            _of_objects(f"column {i}", column.tolist()) for i, column in enumerate(X.T)
+        ]
+    import narwhals as nw
+
+    _check_names(X)
+    frame = nw.from_native(X, eager_only=True)
+    return [_of_series(str(name), frame[name], nw) for name in frame.columns]
+
+
+def _check_names(X: Any) -> None:
+    names = [str(name) for name in getattr(X, "column_names", X.columns)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"X has several columns of one name: {', '.join(map(repr, twice))}. "
+            "Names tell columns apart: rename them."
+        )
+
+
+def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
+    dtype = series.dtype
+
+    def numbers(of: Any) -> np.ndarray:
+        return np.array(of.cast(nw.Float64).to_numpy(), dtype=np.float64)
+
+    if dtype.is_integer():
+        return RawColumn(name, "integer", numbers(series))
+    if dtype.is_float():
+        return RawColumn(name, "float", numbers(series))
+    if dtype.is_decimal():
+        unit = 10.0 ** -_decimal_places(series.to_native())
+        return RawColumn(name, "decimal", numbers(series), unit=unit)
+    if dtype == nw.Boolean:
+        return RawColumn(name, "boolean", numbers(series))
+    if dtype == nw.Datetime:
+        values = numbers(series.dt.timestamp("us"))
+        return RawColumn(name, "datetime", values, unit=_UNITS[dtype.time_unit])
+    if dtype == nw.Date:
+        values = numbers(series.dt.timestamp("us"))
+        return RawColumn(name, "date", values, unit=_DAY)
+    if dtype == nw.Duration:
+        values = numbers(series.dt.total_microseconds())
+        return RawColumn(name, "duration", values, unit=_UNITS[dtype.time_unit])
+    if isinstance(dtype, nw.List | nw.Array | nw.Struct):
+        raise ValueError(
+            f"Column {name!r} holds {dtype}, and every cell must be one value. Give the "
+            "parts columns of their own."
+        )
+    is_category = dtype in (nw.Categorical, nw.Enum)
+    column = _of_objects(name, series.to_list())
+    if not is_category:
+        return column
+    levels = tuple(dtype.categories) if dtype == nw.Enum else None
+    values = _as_objects(series.to_list())
+    return RawColumn(name, "category", values, levels)
+
+
+def _decimal_places(native: Any) -> int:
+    """Digits behind the point of a column of decimals, by its type in its library."""
+    dtype = getattr(native, "dtype", getattr(native, "type", None))
+    dtype = getattr(dtype, "pyarrow_dtype", dtype)
+    return int(getattr(dtype, "scale", 0) or 0)
+
+
+def _of_objects(name: str, values: list[Any]) -> RawColumn:
+    """A column of Python's objects, which must all be of one kind."""
+    objects = _as_objects(values)
+    kinds: dict[str, Any] = {}
+    for value in objects:
+        if value is not None:
+            kinds.setdefault(_kind_of(value), value)
+    for kind in ("cells", "other"):
+        if kind in kinds:
+            raise ValueError(
+                f"Column {name!r} holds {kinds[kind]!r}, of type "
+                f"{type(kinds[kind]).__name__}. A cell must be a number, text, a truth "
+                "value, a date or a time, or missing."
+            )
+    if set(kinds) == {"integer", "float"}:
+        del kinds["integer"]
+    if len(kinds) > 1:
+        examples = " and ".join(f"{value!r} ({kind})" for kind, value in kinds.items())
+        raise ValueError(
+            f"Column {name!r} mixes types: it holds {examples}. Make all its cells one "
+            "type: text, numbers or dates."
+        )
+    kind = next(iter(kinds), "float")
+    if kind == "text":
+        return RawColumn(name, kind, objects)
+    to_number = _TO_NUMBERS.get(kind, float)
+    numbers = np.array(
+        [np.nan if value is None else to_number(value) for value in objects],
+        dtype=np.float64,
+    )
+    return RawColumn(name, kind, numbers, unit=_DAY if kind == "date" else 1.0)
+
+
+def _as_objects(values: Sequence[Any]) -> np.ndarray:
+    """An array of the values (n,), with None for all that stands for a missing one."""
+    objects = np.empty(len(values), dtype=object)
+    objects[:] = [None if _is_missing(value) else value for value in values]
+    return objects
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
+        return True
+    return isinstance(value, float | np.floating | decimal.Decimal) and value != value
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, bool | np.bool_):
+        return "boolean"
+    if isinstance(value, Integral):
+        return "integer"
+    if isinstance(value, Real | decimal.Decimal):
+        return "float"
+    if isinstance(value, dt.datetime | np.datetime64):
+        return "datetime"
+    if isinstance(value, dt.date):
+        return "date"
+    if isinstance(value, dt.timedelta | np.timedelta64):
+        return "duration"
+    if isinstance(value, dt.time):
+        return "time"
+    return "cells" if isinstance(value, list | tuple | dict | set | np.ndarray) else "other"
+
+
+def _moment(value: Any) -> float:
+    if isinstance(value, np.datetime64):
+        return float(value.astype("datetime64[us]").astype(np.int64))
+    if value.tzinfo is not None:
+        value = value.astimezone(dt.timezone.utc).replace(tzinfo=None)
+    return _length(value - _EPOCH)
+
+
+def _length(value: Any) -> float:
+    if isinstance(value, np.timedelta64):
+        return float(value.astype("timedelta64[us]").astype(np.int64))
+    return float(value // dt.timedelta(microseconds=1))
+
+
+def _time_of_day(value: dt.time) -> float:
+    return _length(dt.datetime.combine(_EPOCH, value.replace(tzinfo=None)) - _EPOCH)
+
+
+_TO_NUMBERS = {
+    "datetime": _moment,
+    "date": lambda value: _length(dt.datetime.combine(value, dt.time()) - _EPOCH),
+    "duration": _length,
+    "time": _time_of_day,
+}
+
+
+# Giving back --------------------------------------------------------------------------
+
+_FROM_NUMBERS = {
+    "integer": int,
+    "boolean": bool,
+    "datetime": lambda us: _EPOCH + dt.timedelta(microseconds=int(us)),
+    "date": lambda us: (_EPOCH + dt.timedelta(microseconds=int(us))).date(),
+    "duration": lambda us: dt.timedelta(microseconds=int(us)),
+    "time": lambda us: (_EPOCH + dt.timedelta(microseconds=int(us) % _DAY)).time(),
+}
+
+
+def to_objects(column: RawColumn) -> list[Any]:
+    """The cells of a column as Python has them, with None for those missing."""
+    of_number = _FROM_NUMBERS.get(column.type)
+    if column.type == "decimal":
+        of_number = partial(_as_decimal, column.unit)
+    if of_number is None:
+        values = column.values.tolist()
+        return [None if value != value else value for value in values]
+    return [None if v != v else of_number(v) for v in column.values.tolist()]
+
+
+def _as_decimal(unit: float, value: float) -> decimal.Decimal:
+    places = round(-math.log10(unit))
+    return decimal.Decimal(round(value / unit)).scaleb(-places)
+
+
+class ObjectArray:
+    """Gives columns back in an array of objects."""
+
+    names: list[str] | None = None
+
+    def restore(self, columns: Sequence[RawColumn], index: Any = None) -> np.ndarray:
+        array = np.empty((len(columns[0].values), len(columns)), dtype=object)
+        for i, column in enumerate(columns):
+            array[:, i] = to_objects(column)
+        return array
+
+
+class Frame:
+    """Gives columns back in a frame such as the one it was made of.
+
+    Parameters
+    ----------
+    X : DataFrame or Table
+        Of pandas, polars, pyarrow or another library that narwhals knows.
+    """
+
+    def __init__(self, X: Any):
+        import narwhals as nw
+
+        frame = nw.from_native(X, eager_only=True)
+        self.backend: str = frame.implementation.value
+        self.names = list(frame.columns)
+        self.empty = frame.head(0).to_native()  # names and types
+
+    def restore(self, columns: Sequence[RawColumn], index: Any = None) -> Any:
+        """The frame, with the rows' names of another where it has any."""
+        import narwhals as nw
+
+        schema = nw.from_native(self.empty, eager_only=True).schema
+        series = [
+            self._series(name, column, dtype, nw)
+            for (name, dtype), column in zip(schema.items(), columns, strict=True)
+        ]
+        if self.backend == "pandas":
+            return self._of_pandas([s.to_native() for s in series], index)
+        frame = nw.from_dict({s.name: s for s in series}, backend=self.backend)
+        native = frame.to_native()
+        if self.backend == "polars":
+            return native.cast(dict(self.empty.schema))
+        return native.cast(self.empty.schema) if self.backend == "pyarrow" else native
+
+    def _of_pandas(self, series: list[Any], index: Any) -> Any:
+        result = self.empty.reindex(range(len(series[0])))
+        for i, (column, dtype) in enumerate(zip(series, self.empty.dtypes, strict=True)):
+            result.isetitem(i, column.astype(dtype))
+        if index is not None:
+            result.index = index
+        return result
+
+    def _series(self, name: str, column: RawColumn, dtype: Any, nw: Any) -> Any:
+        if dtype.is_integer():
+            column = replace(column, values=np.clip(column.values, *_limits(dtype)))
+        cells: Any = column.values
+        if column.type != "float":
+            cells = to_objects(column)
+        known = None
+        if dtype == nw.Datetime:
+            naive = nw.new_series(name, cells, nw.Datetime("us"), backend=self.backend)
+            if dtype.time_zone is None:
+                return naive
+            # Moments are those of Greenwich.
+            return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(
+                dtype.time_zone
+            )
+        if column.type == "text":
+            known = nw.String
+        return nw.new_series(name, cells, known, backend=self.backend)
+
+
+def _limits(dtype: Any) -> tuple[float, float]:
+    """The least and the largest integer of a type, as doubles within."""
+    limits = np.iinfo(str(dtype).lower())
+    least, most = float(limits.min), float(limits.max)
+    return least, (most if most <= limits.max else float(np.nextafter(most, 0.0)))
+
+
+def rows_of(X: Any) -> Any:
+    """The names of a frame's rows, where it has any."""
+    return getattr(X, "index", None) if hasattr(X, "iloc") else None

@@ -1,0 +1,304 @@
+"""Kinds of columns: how the cells of each become numbers, and numbers become cells.
+
+A kind is made from a column of `fit`, and says of how many numbers a cell consists, what
+these are for given cells, and which cells numbers stand for. A cell that is missing is
+NaN in all its numbers.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .containers import RawColumn
+
+# Levels of a category that are held by a smaller share of the rows are one together, and
+# so are those beyond this number: their indicators would be nothing but rare.
+LEAST_SHARE = 0.002
+MOST_LEVELS = 50
+# Text with more levels than half its rows, and than this, names rows.
+_FEW_LEVELS = 10
+
+
+@dataclass(frozen=True)
+class Kind(ABC):
+    """What a column is taken for.
+
+    Parameters
+    ----------
+    name, type, unit : str, str, float
+        As the column has them.
+    """
+
+    name: str
+    type: str
+    unit: float
+
+    @property
+    def n_numbers(self) -> int:
+        return 1
+
+    @property
+    def is_indicator(self) -> bool:
+        """Whether its numbers say which level a cell has."""
+        return False
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What the column is taken for, in words."""
+
+    @property
+    def number_names(self) -> list[str]:
+        return [self.name]
+
+    @abstractmethod
+    def encode(self, column: RawColumn) -> np.ndarray:
+        """The numbers of each cell: (n, n_numbers)."""
+
+    @abstractmethod
+    def decode(
+        self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
+    ) -> RawColumn:
+        """The cells that numbers (n, n_numbers) stand for.
+
+        Numbers of levels are their probabilities: the likeliest is taken, or with a
+        generator one is drawn.
+        """
+
+    def check_type(self, column: RawColumn) -> None:
+        """Raise where a column of new rows is of another kind."""
+        if column.is_numeric and np.isnan(column.values).all():
+            return  # nothing is known of it
+        if not self._takes(column):
+            raise ValueError(
+                f"{_quoted(self.name)} holds {_PLURALS[column.type]}; in fit it held "
+                f"{_PLURALS[self.type]}."
+            )
+
+    def _takes(self, column: RawColumn) -> bool:
+        of_time = {"datetime", "date"}
+        return (
+            column.type == self.type
+            or {column.type, self.type} <= {"float", "decimal", "integer", "boolean"}
+            or {column.type, self.type} <= of_time
+        )
+
+
+def _quoted(name: str) -> str:
+    return name.capitalize() if name.startswith("column ") else f"Column {name!r}"
+
+
+_PLURALS = {
+    "float": "numbers",
+    "decimal": "decimal numbers",
+    "integer": "whole numbers",
+    "boolean": "truth values",
+    "datetime": "dates with times",
+    "date": "dates",
+    "duration": "durations",
+    "time": "times of day",
+    "text": "text",
+    "category": "categories",
+}
+
+
+@dataclass(frozen=True)
+class Numbers(Kind):
+    """Numbers, and what is measured as numbers are: dates, durations, times of day."""
+
+    @property
+    def description(self) -> str:
+        return _PLURALS[self.type]
+
+    def encode(self, column: RawColumn) -> np.ndarray:
+        self.check_type(column)
+        is_infinite = np.isinf(column.values)
+        if is_infinite.any():
+            row = int(np.argmax(is_infinite))
+            raise ValueError(
+                f"{_quoted(self.name)} has an infinite value in row {row} (of "
+                f"{int(is_infinite.sum())} in all), and it must be finite or missing."
+            )
+        return column.values[:, None]
+
+    def decode(
+        self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
+    ) -> RawColumn:
+        values = numbers[:, 0].astype(np.float64)
+        if self.type != "float":
+            values = np.round(values / self.unit) * self.unit
+        return RawColumn(self.name, self.type, values, unit=self.unit)
+
+
+@dataclass(frozen=True)
+class Truths(Numbers):
+    """Truth values: one number, which is the probability of what is true."""
+
+    def decode(
+        self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
+    ) -> RawColumn:
+        p = numbers[:, 0].astype(np.float64)
+        limit = 0.5 if random_state is None else random_state.uniform(size=len(p))
+        values = np.where(np.isnan(p), np.nan, p > limit)
+        return RawColumn(self.name, self.type, values)
+
+
+@dataclass(frozen=True)
+class Categories(Kind):
+    """Levels: an indicator of each, or of two levels one number.
+
+    Parameters
+    ----------
+    levels : tuple
+        Those that have an indicator.
+
+    rare : tuple
+        Those that share one behind them, the most frequent first.
+    """
+
+    levels: tuple[Any, ...]
+    rare: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, column: RawColumn, is_asked_for: bool = False) -> "Categories":
+        values = column.values
+        known = values[~column.is_missing].tolist()
+        counts: dict[Any, int] = {}
+        for value in known:
+            counts[value] = counts.get(value, 0) + 1
+        if column.type == "text" and not is_asked_for and _names_rows(
+            len(counts), len(known)
+        ):
+            raise ValueError(
+                f"{_quoted(column.name)} holds {len(counts)} different texts in "
+                f"{len(known)} rows, so that it names rows rather than describes them. "
+                "Drop it, make its parts columns of their own, or pass it in "
+                "categorical_features where its levels are what you want."
+            )
+        order = column.levels or _sorted(counts)
+        levels = [level for level in order if level in counts]
+        least = LEAST_SHARE * len(known)
+        by_count = sorted(levels, key=lambda level: -counts[level])
+        kept = [level for level in by_count if counts[level] >= least]
+        kept = kept[:MOST_LEVELS]
+        rare = [level for level in by_count if level not in set(kept)]
+        if len(rare) == 1:  # alone it takes no more than together
+            kept, rare = kept + rare, []
+        known_levels = tuple(level for level in levels if level in set(kept))
+        return cls(column.name, column.type, column.unit, known_levels, tuple(rare))
+
+    @property
+    def n_shares(self) -> int:
+        """Levels, those that are rare as one."""
+        return len(self.levels) + bool(self.rare)
+
+    @property
+    def n_numbers(self) -> int:
+        # Of two levels one number says all; FAMD's metric is the same for it.
+        return 1 if self.n_shares <= 2 else self.n_shares
+
+    @property
+    def is_indicator(self) -> bool:
+        return self.n_numbers > 1
+
+    @property
+    def description(self) -> str:
+        n = len(self.levels) + len(self.rare)
+        levels = f"{n} level{'s' * (n != 1)}"
+        return f"{levels}, {len(self.rare)} of them rare" if self.rare else levels
+
+    @property
+    def number_names(self) -> list[str]:
+        names = [*map(str, self.levels), *["rare"] * bool(self.rare)]
+        chosen = names[-1:] if self.n_numbers == 1 else names
+        return [f"{self.name}_{name}" for name in chosen]
+
+    def encode(self, column: RawColumn) -> np.ndarray:
+        self.check_type(column)
+        places = {level: i for i, level in enumerate(self.levels)}
+        places |= dict.fromkeys(self.rare, len(self.levels))
+        # A level that fit did not see says nothing: as one that is missing.
+        codes = np.array([places.get(v, -1) for v in column.values.tolist()], dtype=int)
+        if self.n_numbers == 1:
+            numbers = (codes == self.n_shares - 1).astype(np.float64)[:, None]
+        else:
+            numbers = np.zeros((len(codes), self.n_numbers))
+            numbers[np.arange(len(codes)), codes] = 1.0
+        numbers[codes < 0] = np.nan
+        return numbers
+
+    def decode(
+        self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
+    ) -> RawColumn:
+        p = numbers.astype(np.float64)
+        if self.n_numbers == 1:
+            p = np.hstack([1.0 - p, p])[:, -self.n_shares :]
+        codes = _likeliest(p) if random_state is None else _drawn(p, random_state)
+        levels = [*self.levels, *self.rare[:1]]
+        is_number = self.type not in ("text", "category")
+        values = np.empty(len(p), dtype=np.float64 if is_number else object)
+        values[:] = [levels[code] for code in codes]
+        values[np.isnan(p).any(axis=1)] = np.nan if is_number else None
+        return RawColumn(self.name, self.type, values, unit=self.unit)
+
+    def _takes(self, column: RawColumn) -> bool:
+        return column.type in ("text", "category") or super()._takes(column)
+
+
+def _names_rows(n_levels: int, n_rows: int) -> bool:
+    return n_levels > max(_FEW_LEVELS, n_rows // 2)
+
+
+def _likeliest(p: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(p).argmax(axis=1)
+
+
+def _drawn(p: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
+    """One of the levels of each row, by shares (n, l) that are about probabilities."""
+    shares = np.clip(np.nan_to_num(p), 1e-12, None)
+    edges = np.cumsum(shares, axis=1)
+    u = random_state.uniform(size=(len(p), 1)) * edges[:, -1:]
+    return np.minimum((edges < u).sum(axis=1), p.shape[1] - 1)
+
+
+def _sorted(counts: dict[Any, int]) -> list[Any]:
+    try:
+        return sorted(counts)
+    except TypeError:  # levels of several types
+        return sorted(counts, key=lambda level: (type(level).__name__, str(level)))
+
+
+@dataclass(frozen=True)
+class Nothing(Kind):
+    """A column of which no cell is known: it has no numbers."""
+
+    @property
+    def n_numbers(self) -> int:
+        return 0
+
+    @property
+    def description(self) -> str:
+        return "all missing"
+
+    def encode(self, column: RawColumn) -> np.ndarray:
+        return np.empty((len(column.values), 0))
+
+    def decode(
+        self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
+    ) -> RawColumn:
+        if self.type in ("text", "category"):
+            return RawColumn(self.name, self.type, np.full(len(numbers), None))
+        values = np.full(len(numbers), np.nan)
+        return RawColumn(self.name, self.type, values, unit=self.unit)
+
+
+def kind_of(column: RawColumn, is_category: bool) -> Kind:
+    """What a column of `fit` is taken for."""
+    if column.is_missing.all():
+        return Nothing(column.name, column.type, column.unit)
+    if is_category or not column.is_numeric:
+        return Categories.of(column, is_category)
+    of = Truths if column.type == "boolean" else Numbers
+    return of(column.name, column.type, column.unit)

@@ -1,0 +1,218 @@
+"""A table whose columns are of several kinds: its cells as numbers, and back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .containers import (
+    Frame,
+    ObjectArray,
+    RawColumn,
+    has_only_floats,
+    is_frame,
+    read_columns,
+    rows_of,
+)
+from .kinds import Kind, Numbers, Truths, kind_of
+
+# Of arrays, what is more than numbers.
+_MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64)
+
+
+class ColumnKinds(list):
+    """What each column of a table was taken for: a list of pairs of name and kind.
+
+    Printed, it is a small table.
+    """
+
+    def __repr__(self) -> str:
+        width = max((len(str(name)) for name, _ in self), default=0)
+        return "\n".join(f"{name!s:<{width}}  {kind}" for name, kind in self)
+
+
+class TableKinds:
+    """The kinds of a table's columns, as they were in `fit`.
+
+    Parameters
+    ----------
+    X : DataFrame, Table or ndarray of object
+        The rows of `fit`.
+
+    categorical_features : "from_dtype", array-like or None
+        Which columns are categories, besides those whose type says so.
+    """
+
+    def __init__(self, X: Any, categorical_features: Any = "from_dtype"):
+        columns = _columns_of(X)
+        self.container: Frame | ObjectArray = Frame(X) if is_frame(X) else ObjectArray()
+        chosen = _chosen(categorical_features, [column.name for column in columns])
+        if categorical_features is None:
+            _check_no_text(columns)
+        self.kinds: list[Kind] = [
+            kind_of(column, is_category)
+            for column, is_category in zip(columns, chosen, strict=True)
+        ]
+        if not self.n_numbers:
+            raise ValueError(
+                "X has no cell that is not missing; there is nothing to learn from."
+            )
+
+    @property
+    def n_numbers(self) -> int:
+        return sum(kind.n_numbers for kind in self.kinds)
+
+    @property
+    def number_names(self) -> list[str]:
+        return [name for kind in self.kinds for name in kind.number_names[: kind.n_numbers]]
+
+    @property
+    def columns(self) -> ColumnKinds:
+        return ColumnKinds((kind.name, kind.description) for kind in self.kinds)
+
+    @property
+    def is_indicator(self) -> np.ndarray:
+        """Which numbers say whether a cell has a level: (n_numbers,)."""
+        return np.repeat(
+            [kind.is_indicator for kind in self.kinds],
+            [kind.n_numbers for kind in self.kinds],
+        )
+
+    @property
+    def have_units(self) -> bool:
+        """Whether all columns are numbers, whose units may be compared."""
+        return all(
+            isinstance(kind, Numbers)
+            and not isinstance(kind, Truths)
+            and kind.type in ("float", "integer", "decimal")
+            for kind in self.kinds
+        )
+
+    def encode(self, X: Any) -> np.ndarray:
+        """The cells of rows as numbers (n, n_numbers), NaN where they are missing."""
+        columns = _columns_of(X)
+        parts = [
+            kind.encode(column)
+            for kind, column in zip(self.kinds, columns, strict=True)
+        ]
+        return np.hstack(parts)
+
+    def decode(
+        self,
+        numbers: np.ndarray,
+        random_state: np.random.RandomState | None = None,
+        like: Any = None,
+    ) -> Any:
+        """A table such as that of `fit`, for numbers (n, n_numbers).
+
+        With a generator levels are drawn by their probabilities; else they are the
+        likeliest. Rows are named as those of another frame.
+        """
+        return self.container.restore(
+            self._decode(numbers, random_state), rows_of(like)
+        )
+
+    def fill(self, X: Any, numbers: np.ndarray, random_state: Any = None) -> Any:
+        """The table X with missing cells, and no others, as these numbers have them."""
+        filled = []
+        for given, made in zip(
+            _columns_of(X), self._decode(numbers, random_state), strict=True
+        ):
+            values = given.values.copy()
+            missing = given.is_missing
+            values[missing] = made.values[missing].astype(values.dtype)
+            filled.append(
+                RawColumn(given.name, made.type, values, unit=made.unit)
+            )
+        container = Frame(X) if is_frame(X) else self.container
+        return container.restore(filled, rows_of(X))
+
+    def _decode(self, numbers: np.ndarray, random_state: Any) -> list[RawColumn]:
+        ends = np.cumsum([kind.n_numbers for kind in self.kinds])[:-1]
+        parts = np.split(numbers, ends, axis=1)
+        return [
+            kind.decode(part, random_state)
+            for kind, part in zip(self.kinds, parts, strict=True)
+        ]
+
+
+def needs_kinds(X: Any) -> bool:
+    """Whether X holds more than numbers: text, categories, dates, whole numbers' types."""
+    if is_frame(X):
+        return not has_only_floats(X)
+    X = _as_objects(X)
+    if X is None:
+        return False
+    return any(
+        isinstance(value, _MORE_THAN_NUMBERS) or hasattr(value, "isoformat")
+        for value in X.ravel().tolist()
+    )
+
+
+def _as_objects(X: Any) -> np.ndarray | None:
+    """Rows of Python's objects, where they are no array of numbers."""
+    if isinstance(X, list | tuple):
+        array = np.asarray(X, dtype=object)
+    elif isinstance(X, np.ndarray) and X.dtype.kind in "OUMm":
+        array = X.astype(object)
+    else:
+        return None
+    return array if array.ndim == 2 else None
+
+
+def _columns_of(X: Any) -> list[RawColumn]:
+    if is_frame(X):
+        return read_columns(X)
+    array = _as_objects(X)
+    return read_columns(np.asarray(X, dtype=object) if array is None else array)
+
+
+def _chosen(categorical_features: Any, names: Sequence[str]) -> list[bool]:
+    """Which columns were named as categories, by names, places or a mask."""
+    if categorical_features is None or isinstance(categorical_features, str):
+        if categorical_features not in (None, "from_dtype"):
+            raise ValueError(_expected(categorical_features))
+        return [False] * len(names)
+    chosen = np.asarray(categorical_features)
+    if chosen.size == 0:
+        return [False] * len(names)
+    if chosen.dtype.kind == "b":
+        if chosen.shape != (len(names),):
+            raise ValueError(
+                f"categorical_features is a mask of shape {chosen.shape}, and X has "
+                f"{len(names)} columns."
+            )
+        return chosen.tolist()
+    if chosen.dtype.kind in "iu":
+        wrong = chosen[(chosen < 0) | (chosen >= len(names))]
+        if len(wrong):
+            raise ValueError(
+                f"categorical_features has the index {wrong[0]}, and X has columns 0 to "
+                f"{len(names) - 1}."
+            )
+        return [i in chosen for i in range(len(names))]
+    unknown = [str(name) for name in chosen.tolist() if str(name) not in names]
+    if chosen.dtype.kind not in "UO" or unknown:
+        raise ValueError(
+            f"categorical_features names {unknown[0]!r}, and the columns of X are "
+            f"{list(names)}."
+            if unknown
+            else _expected(categorical_features)
+        )
+    return [name in chosen.tolist() for name in names]
+
+
+def _expected(given: Any) -> str:
+    return (
+        'categorical_features must be "from_dtype", None, or names, indices or a mask '
+        f"of columns; got {given!r}."
+    )
+
+
+def _check_no_text(columns: Sequence[RawColumn]) -> None:
+    text = [column.name for column in columns if not column.is_numeric]
+    if text:
+        raise ValueError(
+            "With categorical_features=None all columns must be numbers; these are "
+            f'not: {text}. Use categorical_features="from_dtype".'
+        )
