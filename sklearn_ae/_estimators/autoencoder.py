@@ -58,6 +58,11 @@ class AutoencoderTransformer(BaseAutoencoder):
         two dense layers of 256 follow. X and latents stay 2-D arrays. Networks of your
         own get rows of X as ever.
 
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns of X are categories: "from_dtype" takes text, truth values and
+        categorical types of a frame as they are; names, indices or a mask name further
+        columns; None takes numbers alone.
+
     inference : {"auto", "refined", "encoder"}, default="auto"
         Which latents a row is given. "encoder" takes one pass of the encoder: a guess.
         "refined" goes on from there to those from which the decoder gives the row
@@ -235,6 +240,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         encoder=None,
         decoder=None,
         image_shape=None,
+        categorical_features="from_dtype",
         inference="auto",
         learning_rate_init="auto",
         alpha="auto",
@@ -259,6 +265,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self.encoder = encoder
         self.decoder = decoder
         self.image_shape = image_shape
+        self.categorical_features = categorical_features
         self.inference = inference
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha

@@ -134,7 +134,10 @@ class BaseAutoencoder(BaseEncoderDecoder):
         """Column means and one global scale, or values that stay as they are."""
         if LOSSES[self.loss].needs_unit_interval:
             return Columns.as_they_are(table.X, table.n_own)
-        return Columns.of_one_scale(table.X, table.n_own)
+        kinds = table.kinds
+        if kinds is None or kinds.have_units:
+            return Columns.of_one_scale(table.X, table.n_own)
+        return Columns.of_kinds(table.X, table.n_own, kinds.is_indicator)
 
     def _describe(
         self,
@@ -191,7 +194,8 @@ class BaseAutoencoder(BaseEncoderDecoder):
             Rows in the units of the training rows; with ``loss="log_loss"``
             probabilities between 0 and 1.
         """
-        return self._compute("inverse_transform", self._validate_latents(Z))
+        numbers = self._compute("inverse_transform", self._validate_latents(Z))
+        return self._as_given(numbers)
 
     def _validate_latents(self, Z: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -217,7 +221,8 @@ class BaseAutoencoder(BaseEncoderDecoder):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Equal to ``inverse_transform(transform(X))``.
         """
-        return self._infer("reconstruct", self._validate_new_rows(X))
+        numbers = self._infer("reconstruct", self._validate_new_rows(X))
+        return self._as_given(numbers, like=X)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw new rows: latents from their fitted density, decoded.
@@ -242,7 +247,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = self.random_state if random_state is None else random_state
         Z = self._draw_latents(n_samples, make_random_state(seed))
-        return self._compute("inverse_transform", Z)
+        return self._as_given(self._compute("inverse_transform", Z))
 
     def score_samples(self, X):
         """Return minus the reconstruction error of each row: higher is more normal.

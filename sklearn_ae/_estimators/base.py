@@ -31,6 +31,7 @@ from .._networks.modules import Anchored, Autoencoder, draws_globally
 from .._tables.checks import validate_rows
 from .._tables.columns import Columns
 from .._tables.rows import Table, block_rows
+from .._tables.table_kinds import ColumnKinds, TableKinds
 from .._training.options import TrainingResult
 from .._training.plans import Plan, TrainingState, find_weights, pass_over
 from .._training.recipe import Recipe
@@ -56,6 +57,7 @@ class FitTable:
 
     X: np.ndarray | Table  # (n, d + m)
     n_own: int  # d, the columns of the rows themselves
+    kinds: TableKinds | None = None  # where these hold more than numbers
 
     @property
     def n_beside(self) -> int:
@@ -76,6 +78,7 @@ class BaseEncoderDecoder(
         "encoder": [None, nn.Module, callable],
         "decoder": [None, nn.Module, callable],
         "image_shape": [None, "array-like"],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "learning_rate_init": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
@@ -109,6 +112,7 @@ class BaseEncoderDecoder(
     loss_curve_: list[float]
     validation_loss_curve_: list[float] | None
     _inference: Inference
+    _kinds: TableKinds | None  # of the columns, where they hold more than numbers
     _spec: NetworkSpec  # that the networks were made for
     _moments: tuple[dict[str, Any], Tensor] | None  # and the order of their columns
 
@@ -117,7 +121,7 @@ class BaseEncoderDecoder(
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         """The rows of a fit, checked, with what y says of them beside."""
         X = self._validate_rows(X, reset)
-        return FitTable(X, X.shape[1])
+        return FitTable(X, X.shape[1], self._kinds)
 
     def _validate_rows(
         self, X: Any, reset: bool, loss: SquaredError | None = None
@@ -361,6 +365,27 @@ class BaseEncoderDecoder(
         return compute(self.module_, function, X, *args)
 
     @property
+    def columns_(self) -> ColumnKinds:
+        """What each column was taken for."""
+        check_is_fitted(self)
+        if self._kinds is not None:
+            return self._kinds.columns
+        n = self.n_features_in_
+        names = getattr(self, "feature_names_in_", [f"column {i}" for i in range(n)])
+        return ColumnKinds((str(name), "numbers") for name in names)
+
+    def _as_given(
+        self,
+        numbers: np.ndarray,
+        random_state: np.random.RandomState | None = None,
+        like: Any = None,
+    ) -> Any:
+        """Rows (n, d) as a table such as that of `fit`, where it was more than numbers."""
+        if self._kinds is None:
+            return numbers
+        return self._kinds.decode(numbers, random_state, like)
+
+    @property
     def _n_features_out(self) -> int:
         """Number of latents: ClassNamePrefixFeaturesOutMixin asks for it."""
         return self.n_components_
@@ -390,4 +415,7 @@ class BaseEncoderDecoder(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
         return tags

@@ -88,6 +88,11 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         Strength of the corruption: standard deviations for "gaussian", a fraction
         between 0 and 1 for the others; a function sees nothing of it.
 
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns of X are categories: "from_dtype" takes text, truth values and
+        categorical types of a frame as they are; names, indices or a mask name further
+        columns; None takes numbers alone.
+
     inference : {"auto", "refined", "encoder"}, default="auto"
         Which latents a row is given. "encoder", and "auto", takes one pass of the
         encoder, which has learned to see through the corruption. "refined" goes on from
@@ -253,6 +258,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         image_shape=None,
         corruption="gaussian",
         corruption_level=0.3,
+        categorical_features="from_dtype",
         inference="auto",
         learning_rate_init="auto",
         alpha="auto",
@@ -279,6 +285,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
         self.image_shape = image_shape
         self.corruption = corruption
         self.corruption_level = corruption_level
+        self.categorical_features = categorical_features
         self.inference = inference
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha

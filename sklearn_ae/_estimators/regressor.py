@@ -14,7 +14,7 @@ from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder, EncoderDecoder
 from .._networks.starts import LinearPaths, RandomStart, ReducedRankStart
-from .._tables.checks import check_unit_interval, validate_rows
+from .._tables.checks import check_unit_interval, read_kinds, validate_rows
 from .._tables.columns import Columns
 from .._tables.rows import Table, beside, is_lazy, is_long
 from .._training import recipe
@@ -86,6 +86,11 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         ``hidden_layer_sizes`` is the number of maps as large as the image, and each
         stage has two convolutions. For images of X and Y of the same height and width;
         "auto" takes them there, if no network is your own.
+
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns of X are categories: "from_dtype" takes text, truth values and
+        categorical types of a frame as they are; names, indices or a mask name further
+        columns; None takes numbers alone.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 3e-3 with skip connections, else 6e-3
@@ -265,6 +270,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         image_shape=None,
         target_shape="auto",
         skip_connections="auto",
+        categorical_features="from_dtype",
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
@@ -290,6 +296,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         self.image_shape = image_shape
         self.target_shape = target_shape
         self.skip_connections = skip_connections
+        self.categorical_features = categorical_features
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size
@@ -350,7 +357,8 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         return self
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
-        if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
+        is_block_wise = is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X))
+        if is_block_wise or read_kinds(self, X, reset) is not None:
             X = validate_rows(self, X, reset, needs_unit_interval=False)
             y = self._check_lone_targets(X, y)
         else:
@@ -359,12 +367,13 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
                 dtype=[np.float64, np.float32],
                 multi_output=True,
                 y_numeric=True,
+                ensure_all_finite="allow-nan",
                 reset=reset,
             )
         is_flat = y.ndim == 1
         Y = self._validate_targets(y.reshape(len(y), -1), reset)
         self._is_flat, self.n_targets_ = is_flat, Y.shape[1]
-        return FitTable(beside(X, Y), X.shape[1])
+        return FitTable(beside(X, Y), X.shape[1], self._kinds)
 
     def _check_lone_targets(self, X: Any, y: Any) -> np.ndarray:
         """Targets of rows that are not checked with them, but block by block."""

@@ -138,6 +138,11 @@ class VAETransformer(FittedVAE):
         PCA start is that of what a linear regression on the conditions leaves. With
         False y is ignored.
 
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns of X are categories: "from_dtype" takes text, truth values and
+        categorical types of a frame as they are; names, indices or a mask name further
+        columns; None takes numbers alone.
+
     inference : {"auto", "refined", "encoder"}, default="auto"
         Which latents a row is given. "encoder" takes one pass of the encoder: a guess.
         "refined" goes on from there to the mode of p(z | x), with the curvature there
@@ -363,6 +368,7 @@ class VAETransformer(FittedVAE):
         binarize=False,
         n_exemplars=0,
         conditional=False,
+        categorical_features="from_dtype",
         inference="auto",
         learning_rate_init="auto",
         alpha="auto",
@@ -396,6 +402,7 @@ class VAETransformer(FittedVAE):
         self.binarize = binarize
         self.n_exemplars = n_exemplars
         self.conditional = conditional
+        self.categorical_features = categorical_features
         self.inference = inference
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
@@ -491,7 +498,7 @@ class VAETransformer(FittedVAE):
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         table = super()._make_table(X, None, reset)
         X = self._beside_conditions(table.X, y, reset)
-        return FitTable(X, table.n_own)
+        return FitTable(X, table.n_own, table.kinds)
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         architecture = self._architecture(

@@ -88,8 +88,7 @@ class FittedVAE(BaseAutoencoder):
             Mean of the likelihood for each row of Z, in the units of the training
             rows; with ``loss="log_loss"`` probabilities between 0 and 1.
         """
-        Z = self._beside_conditions(self._validate_latents(Z), y)
-        return self._compute("inverse_transform", Z)
+        return self._as_given(self._decoded(Z, y))
 
     def reconstruct(self, X, y=None):
         """Encode and decode the rows of X: what the latents keep of them.
@@ -107,7 +106,8 @@ class FittedVAE(BaseAutoencoder):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             Equal to ``inverse_transform(transform(X))``.
         """
-        return self._infer("reconstruct", self._validate_new_rows(X, y))
+        numbers = self._infer("reconstruct", self._validate_new_rows(X, y))
+        return self._as_given(numbers, like=X)
 
     def posterior(self, X, y=None, *, return_cov=False):
         """Return mean and standard deviation of each row's posterior.
@@ -242,14 +242,17 @@ class FittedVAE(BaseAutoencoder):
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         add_noise = self._add_noise if noise else None
-        rows = Sampler(self._prior(prior), self.inverse_transform, add_noise)
+        rows = Sampler(self._prior(prior), self._decoded, add_noise)
         random_state = self._generator(random_state)
+        draws_levels = random_state if noise else None
         if like is None:
-            return rows.draw(n_samples, random_state, y)
+            drawn = rows.draw(n_samples, random_state, y)
+            return self._as_given(drawn, draws_levels)
         like = self._rows_to_be_like(like)
         known = self._conditions
         y_is_of_all = known is None or known.is_one_for_all(y)
-        return rows.draw_like(like, n_samples, random_state, y, y_is_of_all)
+        drawn = rows.draw_like(like, n_samples, random_state, y, y_is_of_all)
+        return self._as_given(drawn)
 
     def interpolate(self, X_start, X_end, n_steps=10, *, path="linear", y=None):
         """Decode the way between the latents of two rows.
@@ -289,7 +292,10 @@ class FittedVAE(BaseAutoencoder):
                 "expected."
             )
         Z = PATHS[path](start, end, n_steps)  # (n_steps, n_rows, k)
-        return np.stack([self.inverse_transform(step, y) for step in Z])
+        steps = [self._decoded(step, y) for step in Z]
+        if self._kinds is not None:
+            return [self._as_given(step) for step in steps]
+        return np.stack(steps)
 
     def score_samples(
         self, X, y=None, *, n_samples=100, random_state=0, prior="standard"
@@ -412,6 +418,13 @@ class FittedVAE(BaseAutoencoder):
     def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         return self._beside_conditions(super()._validate_new_rows(X), y)
 
+    def _decoded(self, Z: Any, y: Any = None) -> np.ndarray:
+        """Means of the likelihood for latents Z, as numbers (n, d)."""
+        return self._compute(
+            "inverse_transform",
+            self._beside_conditions(self._validate_latents(Z), y),
+        )
+
     def _prior(self, name: Any) -> Prior:
         """The density of latents that a method is asked for by name."""
         if name == "standard":
@@ -451,14 +464,18 @@ class FittedVAE(BaseAutoencoder):
         self, X: np.ndarray, random_state: np.random.RandomState
     ) -> np.ndarray:
         """Rows drawn from the likelihood around the decoder's output X (n, d)."""
-        return self.module_.loss_function.draw(X, self._noise_scale(), random_state)
+        drawn = self.module_.loss_function.draw(X, self._noise_scale(), random_state)
+        if self._kinds is None:
+            return drawn
+        # Levels are drawn by their shares, not by noise upon these.
+        return np.where(self._kinds.is_share, X, drawn)
 
     def _noise_scale(self) -> NoiseScale:
         """Scale of the likelihood in the units of X: of all columns, or of each."""
         log_noise = cast(VariationalAutoencoder, self.module_).log_noise.detach().cpu()
-        if log_noise.ndim == 0:
-            return log_noise.exp().item() * self.module_.scale.item()
-        return log_noise.double().exp().numpy() * self.module_.scale.item()
+        scale = self.module_.scale.detach().cpu().double()  # (), or (d,) of kinds
+        noise_scale = log_noise.double().exp() * scale
+        return noise_scale.item() if noise_scale.ndim == 0 else noise_scale.numpy()
 
 
 def required_conditions(y: Any) -> Any:

@@ -8,12 +8,24 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
 from .rows import Table, is_lazy, is_long
+from .table_kinds import TableKinds, needs_kinds
 
 
 def validate_rows(
     estimator: BaseEstimator, X: Any, reset: bool, needs_unit_interval: bool
 ) -> np.ndarray | Table:
-    """X as an array of float64 or float32, or as a table read block by block."""
+    """X as an array of float64 or float32, or as a table read block by block.
+
+    Missing cells are NaN. Of a table that holds more than numbers, `_kinds` of the
+    estimator says how its cells are numbers; in fit it is made.
+    """
+    kinds = read_kinds(estimator, X, reset)
+    if kinds is not None:
+        validate_data(estimator, X, skip_check_array=True, reset=reset)
+        numbers = kinds.encode(X)
+        if needs_unit_interval:
+            check_unit_interval(numbers)
+        return numbers
 
     def check(rows: np.ndarray) -> None:
         assert_all_finite(
@@ -39,6 +51,21 @@ def validate_rows(
     if needs_unit_interval:
         check_unit_interval(X)
     return X
+
+
+def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | None:
+    """The kinds of the columns of X, or None where these are numbers and no more."""
+    if reset:
+        asked = getattr(estimator, "categorical_features", "from_dtype")
+        by_type = asked is None or isinstance(asked, str)
+        has_kinds = not is_lazy(X) and (needs_kinds(X) or not by_type)
+        estimator._kinds = TableKinds(X, asked) if has_kinds else None
+    elif estimator._kinds is not None and np.ndim(X) != 2:
+        raise ValueError(
+            f"Expected a table with {len(estimator._kinds.kinds)} columns, as in fit; "
+            f"got {type(X).__name__} with {np.ndim(X)} dimensions."
+        )
+    return estimator._kinds
 
 
 def check_unit_interval(X: np.ndarray, name: str = "X") -> None:

@@ -14,7 +14,7 @@ from .containers import (
     read_columns,
     rows_of,
 )
-from .kinds import Kind, Numbers, Truths, kind_of
+from .kinds import Categories, Kind, Numbers, Truths, kind_of
 
 # Of arrays, what is more than numbers.
 _MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64)
@@ -75,6 +75,14 @@ class TableKinds:
         """Which numbers say whether a cell has a level: (n_numbers,)."""
         return np.repeat(
             [kind.is_indicator for kind in self.kinds],
+            [kind.n_numbers for kind in self.kinds],
+        )
+
+    @property
+    def is_share(self) -> np.ndarray:
+        """Which numbers are shares of levels or of what is true: (n_numbers,)."""
+        return np.repeat(
+            [isinstance(kind, Categories | Truths) for kind in self.kinds],
             [kind.n_numbers for kind in self.kinds],
         )
 
