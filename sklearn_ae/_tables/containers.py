@@ -331,7 +331,8 @@ class Frame:
         if dtype.is_integer():
             column = replace(column, values=np.clip(column.values, *_limits(dtype)))
         cells: Any = column.values
-        if column.type != "float":
+        is_plain = column.type == "float" and self.backend == "pandas"
+        if not is_plain:  # elsewhere a missing number is not NaN
             cells = to_objects(column)
         known = None
         if dtype == nw.Datetime:
@@ -343,7 +344,7 @@ class Frame:
                 dtype.time_zone
             )
         if column.type == "text":
-            known = nw.String
+            known = nw.Object if self.backend == "pandas" else nw.String
         return nw.new_series(name, cells, known, backend=self.backend)
 
 

@@ -1,0 +1,182 @@
+"""Tables whose columns are of several kinds: cells as numbers, and back."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.pandas import column, data_frames, range_indexes
+
+from sklearn_ae._tables.table_kinds import TableKinds, needs_kinds
+
+COLORS = ["red", "green", "blue"]
+
+
+def shop():
+    return pd.DataFrame(
+        {
+            "price": [1.5, 2.5, np.nan, 4.0],
+            "pieces": [1, 2, 3, 4],
+            "color": ["red", "green", "blue", None],
+            "sold": [True, False, True, True],
+            "day": pd.to_datetime(["2020-01-01", None, "2020-03-01", "2020-04-01"]),
+        }
+    )
+
+
+def test_known_cells_come_back():
+    X = shop()
+    kinds = TableKinds(X)
+    back = kinds.decode(kinds.encode(X), like=X)
+    pd.testing.assert_frame_equal(back, X)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    data_frames(
+        [
+            column("number", elements=st.floats(-1e6, 1e6) | st.just(np.nan)),
+            column("whole", dtype=np.int16),
+            column("level", elements=st.sampled_from([*COLORS, None]), dtype=object),
+            column("truth", dtype=bool),
+        ],
+        index=range_indexes(min_size=1, max_size=12),
+    )
+)
+def test_any_table_comes_back(X):
+    kinds = TableKinds(X)
+    back = kinds.decode(kinds.encode(X))
+    assert back.dtypes.equals(X.dtypes)
+    pd.testing.assert_frame_equal(back.fillna({"level": "?"}), X.fillna({"level": "?"}))
+
+
+def test_each_level_has_an_indicator_and_missing_cells_have_none():
+    kinds = TableKinds(shop()[["color"]])
+    np.testing.assert_array_equal(
+        kinds.encode(shop()[["color"]]),
+        [[0, 0, 1], [0, 1, 0], [1, 0, 0], [np.nan] * 3],
+    )
+    assert kinds.number_names == ["color_blue", "color_green", "color_red"]
+
+
+def test_two_levels_are_one_number():
+    X = pd.DataFrame({"sex": ["f", "m", "f"]})
+    kinds = TableKinds(X)
+    np.testing.assert_array_equal(kinds.encode(X), [[0], [1], [0]])
+    pd.testing.assert_frame_equal(kinds.decode(np.array([[0.2], [0.7], [-1.0]])), X)
+
+
+def test_levels_that_fit_did_not_see_are_as_missing():
+    kinds = TableKinds(pd.DataFrame({"color": COLORS}))
+    new = pd.DataFrame({"color": ["violet"]})
+    assert np.isnan(kinds.encode(new)).all()
+
+
+def test_rare_levels_share_an_indicator_and_come_back_as_the_most_frequent():
+    colors = ["red"] * 600 + ["blue"] * 600 + ["mauve"] * 2 + ["beige"]
+    X = pd.DataFrame({"color": colors})
+    kinds = TableKinds(X)
+    encoded = kinds.encode(X)
+    assert kinds.number_names == ["color_blue", "color_red", "color_rare"]
+    assert encoded[-3:].tolist() == [[0, 0, 1]] * 3
+    assert kinds.decode(encoded)["color"].iloc[-1] == "mauve"
+    assert "2 of them rare" in repr(kinds.columns)
+
+
+def test_ordered_levels_keep_their_order():
+    sizes = pd.Categorical(["S", "L", "M"], ["S", "M", "L"], ordered=True)
+    kinds = TableKinds(pd.DataFrame({"size": sizes}))
+    assert kinds.number_names == ["size_S", "size_M", "size_L"]
+
+
+def test_levels_are_drawn_by_their_shares():
+    X = pd.DataFrame({"color": COLORS, "sold": [True, False, True]})
+    kinds = TableKinds(X)
+    shares = np.tile([0.1, 0.2, 0.7, 0.25], (4000, 1))  # blue, green, red; sold
+    drawn = kinds.decode(shares, np.random.RandomState(0))
+    found = drawn["color"].value_counts(normalize=True)
+    np.testing.assert_allclose(found[["blue", "green", "red"]], shares[0, :3], atol=0.03)
+    assert drawn["sold"].mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_fill_changes_missing_cells_alone():
+    X = shop()
+    kinds = TableKinds(X)
+    numbers = np.nan_to_num(kinds.encode(X), nan=0.9)
+    filled = kinds.fill(X, numbers)
+    known = X.notna()
+    pd.testing.assert_frame_equal(filled.where(known), X)
+    assert filled.notna().all(axis=None)
+    assert filled.dtypes.equals(X.dtypes)
+    assert filled["price"][2] == 0.9
+
+
+def test_column_without_a_known_cell_has_no_numbers_and_comes_back_missing():
+    X = pd.DataFrame({"a": [1, 2], "nothing": [None, None]})
+    kinds = TableKinds(X)
+    assert kinds.encode(X).shape == (2, 1)
+    assert kinds.decode(kinds.encode(X))["nothing"].isna().all()
+    assert dict(kinds.columns) == {"a": "whole numbers", "nothing": "all missing"}
+
+
+def test_table_without_a_known_cell_is_refused():
+    with pytest.raises(ValueError, match="no cell that is not missing"):
+        TableKinds(pd.DataFrame({"a": pd.Series([None, None], dtype=object)}))
+
+
+def test_text_that_names_rows_is_refused_unless_it_was_asked_for():
+    X = pd.DataFrame({"name": [f"row {i}" for i in range(30)], "b": range(30)})
+    with pytest.raises(ValueError, match="Column 'name' holds 30 different texts in 30"):
+        TableKinds(X)
+    assert TableKinds(X, ["name"]).n_numbers == 31
+
+
+@pytest.mark.parametrize("asked", [["b"], [1], [False, True]])
+def test_numbers_can_be_categories(asked):
+    X = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [10, 20, 30]})
+    kinds = TableKinds(X, asked)
+    assert kinds.n_numbers == 4
+    pd.testing.assert_frame_equal(kinds.decode(kinds.encode(X)), X)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("dtype", 'must be "from_dtype", None, or names'),
+        (["c"], "names 'c', and the columns of X are"),
+        ([2], "has the index 2, and X has columns 0 to 1"),
+        ([True], r"mask of shape \(1,\), and X has 2"),
+        (None, r"must be numbers; these are not: \['b'\]"),
+    ],
+)
+def test_wrong_categorical_features_are_refused(asked, says):
+    with pytest.raises(ValueError, match=says):
+        TableKinds(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), asked)
+
+
+def test_new_rows_of_another_kind_are_refused():
+    kinds = TableKinds(shop())
+    new = shop()
+    new["pieces"] = pd.to_datetime("2020-01-01")
+    with pytest.raises(ValueError, match="'pieces' holds dates.*in fit.*whole numbers"):
+        kinds.encode(new)
+
+
+def test_infinite_values_are_named_with_their_row():
+    X = shop()
+    kinds = TableKinds(X)
+    X.loc[2, "price"] = np.inf
+    with pytest.raises(ValueError, match="Column 'price' has an infinite value in row 2"):
+        kinds.encode(X)
+
+
+def test_what_needs_kinds():
+    assert needs_kinds(shop())
+    assert needs_kinds([[1.0, "a"]])
+    assert needs_kinds(np.array([["0", "1"]]))
+    assert needs_kinds(np.array([[dt.date(2020, 1, 1)]], dtype=object))
+    assert not needs_kinds(np.array([[1.0, None]], dtype=object))
+    assert not needs_kinds([[1.0, 2.0]])
+    assert not needs_kinds(pd.DataFrame({"a": [1.0]}))
