@@ -267,6 +267,8 @@ class Refined(Inference):
                 for rows in gen_batches(len(x), n_block)
             ]
         )  # (n,)
+        # The encoder's width is that of complete rows.
+        is_encoded &= ~module.parts(x)[0].isnan().any(dim=1)
         return FullGaussians(
             torch.where(is_encoded[:, None], encoded.mean, curved.mean),
             torch.where(is_encoded[:, None, None], encoded.factor, curved.factor),

@@ -1,0 +1,328 @@
+"""Tables as they are: text, categories, dates, truth values and missing cells."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sklearn_ae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoderTransformer,
+    EncoderDecoderRegressor,
+    VAETransformer,
+)
+
+pl = pytest.importorskip("polars")
+
+TRANSFORMERS = [
+    AutoencoderTransformer,
+    DenoisingAutoencoderTransformer,
+    VAETransformer,
+]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Training ended:sklearn.exceptions.ConvergenceWarning"
+)
+QUICK = {"hidden_layer_sizes": (8,), "max_iter": 3, "early_stopping": False}
+LINEAR = {"hidden_layer_sizes": (), "max_iter": 0}
+
+
+def shop(n=60, seed=0):
+    rng = np.random.RandomState(seed)
+    size = rng.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "price": 10 + 2 * size + rng.normal(scale=0.1, size=n),
+            "pieces": rng.poisson(5, n),
+            "color": np.where(size > 0.5, "red", np.where(size < -0.5, "blue", "green")),
+            "sold": size > 0,
+            "day": pd.Timestamp("2020-01-01")
+            + pd.to_timedelta(np.round(30 * size).astype(int), unit="D"),
+            "grade": pd.Categorical(rng.choice(list("abc"), n), list("cba"), ordered=True),
+        }
+    )
+    holes = pd.DataFrame(rng.uniform(size=frame.shape) < 0.1, columns=frame.columns)
+    holes["pieces"] = holes["sold"] = False
+    return frame.mask(holes)
+
+
+def numbers(n=80, d=6, seed=0):
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(n, 2)) @ rng.normal(size=(2, d))
+    return X + 0.2 * rng.normal(size=X.shape)
+
+
+def with_holes(X, share=0.2, seed=1):
+    hidden = np.random.RandomState(seed).uniform(size=X.shape) < share
+    return np.where(hidden, np.nan, X)
+
+
+@pytest.fixture(scope="module", params=TRANSFORMERS)
+def fitted(request):
+    return request.param(2, **QUICK).fit(shop())
+
+
+# The way there and back ---------------------------------------------------------------
+
+
+def test_latents_of_a_mixed_table_are_finite(fitted):
+    Z = fitted.transform(shop())
+    assert Z.shape == (60, 2)
+    assert np.isfinite(Z).all()
+
+
+def test_reconstruction_has_types_columns_and_rows_of_the_table(fitted):
+    X = shop().iloc[::-1]
+    back = fitted.reconstruct(X)
+    assert back.dtypes.equals(X.dtypes)
+    assert back.index.equals(X.index)
+    assert back.notna().all(axis=None)
+    assert set(back["color"]) <= {"red", "blue", "green"}
+
+
+def test_way_back_from_latents_is_a_table(fitted):
+    X = shop()
+    back = fitted.inverse_transform(fitted.transform(X))
+    pd.testing.assert_frame_equal(back, fitted.reconstruct(X))
+
+
+def test_samples_are_a_table(fitted):
+    drawn = fitted.sample(5, random_state=0)
+    assert drawn.dtypes.equals(shop().dtypes)
+    assert len(drawn) == 5
+
+
+def test_polars_in_polars_out():
+    X = pl.from_pandas(shop())
+    model = AutoencoderTransformer(2, **QUICK).fit(X)
+    back = model.reconstruct(X)
+    assert isinstance(back, pl.DataFrame)
+    assert back.schema == X.schema
+
+
+def test_library_of_the_frame_does_not_matter():
+    by_pandas = AutoencoderTransformer(2, **QUICK).fit_transform(shop())
+    by_polars = AutoencoderTransformer(2, **QUICK).fit_transform(pl.from_pandas(shop()))
+    np.testing.assert_allclose(by_pandas, by_polars, rtol=1e-9)
+
+
+def test_array_of_objects_in_array_of_objects_out():
+    X = shop()[["price", "color", "sold"]].astype(object).to_numpy()
+    back = AutoencoderTransformer(2, **QUICK).fit(X).reconstruct(X)
+    assert back.dtype == object
+    assert isinstance(back[0, 1], str)
+
+
+def test_all_columns_come_back_where_latents_are_enough():
+    X = shop(40).dropna()
+    model = AutoencoderTransformer(8, **LINEAR).fit(X)
+    back = model.reconstruct(X)
+    pd.testing.assert_frame_equal(
+        back.drop(columns="price"), X.drop(columns="price"), check_freq=False
+    )
+    np.testing.assert_allclose(back["price"], X["price"], rtol=1e-5)
+
+
+def test_columns_tell_what_they_were_taken_for(fitted):
+    assert dict(fitted.columns_) == {
+        "price": "numbers",
+        "pieces": "whole numbers",
+        "color": "3 levels",
+        "sold": "truth values",
+        "day": "dates with times",
+        "grade": "3 levels",
+    }
+
+
+def test_frames_of_floats_are_arrays_as_ever():
+    X = pd.DataFrame(numbers(), columns=list("abcdef"))
+    as_frame = AutoencoderTransformer(2, **QUICK).fit(X)
+    as_array = AutoencoderTransformer(2, **QUICK).fit(X.to_numpy())
+    back = as_frame.reconstruct(X)
+    assert isinstance(back, np.ndarray)
+    np.testing.assert_array_equal(back, as_array.reconstruct(X.to_numpy()))
+
+
+def test_whole_numbers_have_the_units_of_floats():
+    X = pd.DataFrame(np.round(10 * numbers()).astype(int), columns=list("abcdef"))
+    of_whole = AutoencoderTransformer(2, **QUICK).fit_transform(X)
+    of_floats = AutoencoderTransformer(2, **QUICK).fit_transform(X.to_numpy(float))
+    np.testing.assert_array_equal(of_whole, of_floats)
+
+
+# Oracles ------------------------------------------------------------------------------
+
+
+def test_start_is_factor_analysis_of_mixed_data():
+    X = shop().dropna()[["price", "pieces", "color", "grade"]]
+    model = AutoencoderTransformer(2, **LINEAR).fit(X)
+    indicators = pd.get_dummies(X[["color", "grade"]]).to_numpy(float)
+    shares = indicators.mean(axis=0)
+    table = np.hstack(
+        [
+            StandardScaler().fit_transform(X[["price", "pieces"]]),
+            (indicators - shares) / np.sqrt(shares),
+        ]
+    )
+    pca = PCA(2).fit(table)
+    Z = pca.transform(table)
+    np.testing.assert_allclose(np.abs(model.transform(X)), np.abs(Z), atol=1e-4)
+    error = np.mean((table - pca.inverse_transform(Z)) ** 2)
+    assert model.reconstruction_err_ == pytest.approx(error, rel=1e-5)
+
+
+@pytest.mark.parametrize("estimator", TRANSFORMERS)
+def test_without_holes_nothing_changes(estimator):
+    X = numbers()
+    model = estimator(2, **QUICK).fit(X)
+    assert not model.module_.has_missing
+    assert model._kinds is None
+
+
+def test_projection_of_a_row_with_holes_is_least_squares_on_its_cells():
+    X = numbers()
+    model = AutoencoderTransformer(2, **LINEAR).fit(X)
+    row = with_holes(X[:1], 0.4)
+    known = ~np.isnan(row[0])
+    axes = model.inverse_transform(np.eye(2)) - model.inverse_transform(np.zeros((1, 2)))
+    centre = model.inverse_transform(np.zeros((1, 2)))[0]
+    z = np.linalg.lstsq(axes[:, known].T, (row[0] - centre)[known], rcond=None)[0]
+    np.testing.assert_allclose(model.transform(row)[0], z, rtol=1e-6)
+
+
+def test_density_of_a_row_with_holes_is_the_marginal_one():
+    X = numbers()
+    model = VAETransformer(2, **LINEAR).fit(X)
+    decode = model.inverse_transform
+    centre = decode(np.zeros((1, 2)))[0]
+    loadings = (decode(np.eye(2)) - centre).T
+    covariance = loadings @ loadings.T + model.noise_variance_ * np.eye(X.shape[1])
+    rows = with_holes(X[:5], 0.4)
+    expected = []
+    for row in rows:
+        known = ~np.isnan(row)
+        of_known = covariance[np.ix_(known, known)]
+        expected.append(multivariate_normal(centre[known], of_known).logpdf(row[known]))
+    np.testing.assert_allclose(model.score_samples(rows, n_samples=3), expected, rtol=1e-6)
+
+
+def test_score_is_of_the_cells_that_are_there():
+    X = numbers()
+    model = AutoencoderTransformer(2, **QUICK).fit(X)
+    rows = with_holes(X)
+    error = (rows - model.reconstruct(rows)) ** 2
+    np.testing.assert_allclose(
+        model.score_samples(rows), -np.nanmean(error, axis=1), rtol=1e-5, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "log_loss"])
+@pytest.mark.parametrize("inference", ["refined", "encoder"])
+def test_what_stands_in_a_missing_cell_does_not_matter(loss, inference):
+    X = np.clip(0.5 + 0.2 * numbers(), 0, 1)
+    model = AutoencoderTransformer(2, loss=loss, inference=inference, **QUICK)
+    Z = model.fit(with_holes(X)).transform(with_holes(X))
+    assert np.isfinite(Z).all()
+    assert np.isfinite(model.reconstruction_err_)
+
+
+@pytest.mark.parametrize("estimator", TRANSFORMERS)
+def test_fit_with_holes_learns_the_plane(estimator):
+    X = numbers(300)
+    model = estimator(2, max_iter=10, random_state=0).fit(with_holes(X))
+    linear = PCA(2).fit(X)
+    error = np.mean((X - model.reconstruct(X)) ** 2)
+    best = np.mean((X - linear.inverse_transform(linear.transform(X))) ** 2)
+    assert error < 1.5 * best
+
+
+# Contract -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", TRANSFORMERS)
+def test_refits_and_copies_are_the_same(estimator):
+    X = shop()
+    model = estimator(2, **QUICK)
+    first, second = (clone(model).fit(X) for _ in range(2))
+    np.testing.assert_array_equal(first.transform(X), second.transform(X))
+
+
+def test_rows_with_holes_do_not_depend_on_others():
+    X = with_holes(numbers())
+    model = AutoencoderTransformer(2, **QUICK).fit(X)
+    one_by_one = np.vstack([model.transform(row[None]) for row in X])
+    np.testing.assert_allclose(model.transform(X), one_by_one, rtol=1e-9, atol=1e-9)
+
+
+def test_partial_fit_takes_the_kinds_of_its_first_rows():
+    X = shop()
+    model = AutoencoderTransformer(2, **QUICK)
+    for part in (X[:30], X[30:]):
+        model.partial_fit(part)
+    assert model.reconstruct(X).dtypes.equals(X.dtypes)
+
+
+def test_holes_may_come_with_later_rows():
+    X = numbers()
+    model = AutoencoderTransformer(2, **QUICK).partial_fit(X[:40])
+    model.partial_fit(with_holes(X[40:]))
+    assert np.isfinite(model.transform(X)).all()
+
+
+def test_missing_cells_of_new_rows_alone():
+    X = numbers()
+    model = AutoencoderTransformer(2, **QUICK).fit(X)
+    assert np.isfinite(model.reconstruct(with_holes(X))).all()
+
+
+def test_row_without_a_known_cell_is_reconstructed(fitted):
+    nothing = pd.DataFrame([[None] * 6], columns=shop().columns, dtype=object)
+    back = fitted.reconstruct(nothing)
+    assert back.notna().all(axis=None)
+
+
+def test_regressor_takes_mixed_tables():
+    X = shop()
+    y = np.linspace(0, 1, len(X))
+    model = EncoderDecoderRegressor(2, **QUICK).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_latents_stand_in_a_pipeline():
+    X = shop()
+    pipeline = make_pipeline(AutoencoderTransformer(2, **QUICK), StandardScaler())
+    assert pipeline.fit_transform(X).shape == (60, 2)
+
+
+def test_set_output_rules_transform_alone():
+    X = shop()
+    model = AutoencoderTransformer(2, **QUICK).set_output(transform="pandas").fit(X)
+    assert list(model.transform(X).columns) == [
+        "autoencodertransformer0",
+        "autoencodertransformer1",
+    ]
+
+
+# Bad input ----------------------------------------------------------------------------
+
+
+def test_other_columns_are_named(fitted):
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.transform(shop().rename(columns={"price": "cost"}))
+
+
+def test_other_types_are_named(fitted):
+    other = shop()
+    other["price"] = "dear"
+    with pytest.raises(ValueError, match="Column 'price' holds text; in fit it held"):
+        fitted.transform(other)
+
+
+def test_kinds_take_no_row_of_one_dimension(fitted):
+    with pytest.raises(ValueError, match="Expected a table with 6 columns"):
+        fitted.transform([1, 2, 3])
