@@ -285,6 +285,7 @@ class BaseEncoderDecoder(
         moments = state.moments
         self._moments = None if moments is None else (moments, order)
         self._inference = rows.inference
+        rows = replace(rows, order=order)
         with steady_convolutions(rows.x.device):
             with enough_threads(module, block_rows(module.row_size)):
                 error = rows.errors(module).double().mean() * module.loss_scale

@@ -584,6 +584,7 @@ class VAETransformer(FittedVAE):
         self.kl_per_component_ = mean_kl(module, rows.x, rows.inference).cpu().numpy()
         self.n_active_components_ = len(active_latents(self.kl_per_component_))
         self.reconstruction_err_ = error
+        self._set_imputer(module, rows)
         self._set_latent_density(module, rows, random_state)
         self._warn_if_collapsed(module, rows.x)
 

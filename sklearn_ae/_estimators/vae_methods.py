@@ -4,6 +4,7 @@ from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
+import torch
 from sklearn.utils import Bunch, check_consistent_length, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,6 +13,7 @@ from .._inference.posterior import (
     Draws,
     bound_and_kl,
     draw_latents,
+    draw_missing,
     log_density,
     mean_and_factor,
     moments,
@@ -108,6 +110,55 @@ class FittedVAE(BaseAutoencoder):
         """
         numbers = self._infer("reconstruct", self._validate_new_rows(X, y))
         return self._as_given(numbers, like=X)
+
+    def impute(self, X, y=None, *, n_draws=None, random_state=None):
+        """Fill the missing cells of X, once or several times.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
+            The rows' conditions, where the model is conditional; ignored otherwise.
+
+        n_draws : int, default=None
+            None fills each cell with one value, the best guess. A number gives as many
+            tables, in each of which missing cells are drawn from the model given the
+            others: how far they differ says how much is not known (multiple
+            imputation [1]_).
+
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws; None takes the estimator's own ``random_state``.
+
+        Returns
+        -------
+        X_imputed : array-like of shape (n_samples, n_features) or list of these
+            X, a table of the same kind, with what was missing filled and nothing else
+            changed. A cell of a column that was all missing in `fit` stays so.
+
+        References
+        ----------
+        .. [1] D. B. Rubin, "Multiple imputation for nonresponse in surveys", Wiley,
+           1987.
+        """
+        rows = self._validate_new_rows(X, y)
+        if n_draws is None:
+            return self._filled(X, self._impute(rows))
+        check_scalar(n_draws, "n_draws", Integral, min_val=1)
+        random_state = self._generator(random_state)
+        d = len(self.module_.center)
+        given = rows[:, :d]
+        missing = np.isnan(given)
+        tables = []
+        for _ in range(n_draws):
+            seed = int(random_state.randint(SEED_LIMIT))
+            generator = torch.Generator().manual_seed(seed)
+            means = self._compute(draw_missing, rows, self._inference, generator)
+            drawn = self._add_noise(means, random_state)
+            numbers = np.where(missing, drawn, given).astype(given.dtype)
+            tables.append(self._filled(X, numbers, random_state))
+        return tables
 
     def posterior(self, X, y=None, *, return_cov=False):
         """Return mean and standard deviation of each row's posterior.

@@ -20,6 +20,7 @@ class DescribedRows:
     z: Tensor  # (n, k)
     inference: Inference
     n_samples: int  # that they stand for
+    order: Tensor | None = None  # (d + m,), of the columns of X as they are in x
 
     @torch.no_grad()
     def turned(

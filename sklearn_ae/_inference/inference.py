@@ -182,9 +182,9 @@ class Refined(Inference):
         has_conditions = x.shape[1] > len(module.center)
         if self.n_components > FEW_LATENTS or has_conditions:
             return self
-        z = replace(self, remembered=None).latents(module, _some(x, N_REMEMBERED)).cpu()
+        z = replace(self, remembered=None).latents(module, some(x, N_REMEMBERED)).cpu()
         if self.remembered is not None:
-            z = _some(torch.cat([self.remembered, z]), N_REMEMBERED)
+            z = some(torch.cat([self.remembered, z]), N_REMEMBERED)
         return replace(self, remembered=z)
 
     def after(self, known: Inference) -> Inference:
@@ -207,10 +207,10 @@ class Refined(Inference):
     def compared(self, x: Tensor, n_train: int) -> Tensor:
         # A step takes a decoder's pass for each latent, and a training step about six
         # passes in all: on long tables a quarter of these.
-        return _some(x, max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2))))
+        return some(x, max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2))))
 
     def described(self, x: Tensor) -> Tensor:
-        return _some(x, _MOST_DESCRIBED)
+        return some(x, _MOST_DESCRIBED)
 
     def losses(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
@@ -275,8 +275,7 @@ class Refined(Inference):
         )
 
     def _starts(self, module: Autoencoder, x: Tensor) -> list[Tensor]:
-        x = module.filled(x)
-        encoded = module.encode(x)
+        encoded = module.encode(module.filled(x))
         if self.remembered is None:
             return [encoded]
         known = self.remembered.to(x)  # (a, k)
@@ -284,7 +283,7 @@ class Refined(Inference):
         return [encoded, known[_nearest(x, decoded)]]
 
 
-def _some(rows: Tensor, most: int) -> Tensor:
+def some(rows: Tensor, most: int) -> Tensor:
     """At most so many of the rows, by chance: their order may mean something."""
     if len(rows) <= most:
         return rows
@@ -296,6 +295,10 @@ def _some(rows: Tensor, most: int) -> Tensor:
 def _nearest(x: Tensor, decoded: Tensor) -> Tensor:
     """Number of the point (a, d) that is nearest to each row (n, d): (n,)."""
     # Of the squared distance, what differs between points.
+    missing = x.isnan()
+    if missing.any():
+        known, x = (~missing).to(x), torch.nan_to_num(x)
+        return (known @ decoded.square().mT - 2.0 * x @ decoded.mT).argmin(dim=1)
     return (decoded.square().sum(dim=1) - 2.0 * x @ decoded.mT).argmin(dim=1)
 
 

@@ -86,11 +86,12 @@ class Filling(nn.Module):
 def find_filling(
     x: Tensor, n_components: int, random_state: np.random.RandomState
 ) -> Filling:
-    """The model of standardised rows (n, d) by regularised iterative PCA.
+    """The model of standardised rows (n, d), of which cells may be missing.
 
-    Cells that are missing and the axes are found in turn, the cells as the axes expect
-    them (J. Josse and F. Husson, "Handling missing values in exploratory multivariate
-    data analysis methods", Journal de la SFdS 153, 79-99, 2012).
+    Probabilistic PCA by the EM algorithm, from the cells that are there alone, with a
+    prior on each axis that lets go of those which few cells would hold (A. Ilin and
+    T. Raiko, "Practical approaches to principal component analysis in the presence of
+    missing values", JMLR 11, 1957-2000, 2010).
     """
     n, d = x.shape
     n_rows = max(2, _MOST_NUMBERS // d)
@@ -98,19 +99,55 @@ def find_filling(
         chosen = random_state.choice(n, n_rows, replace=False)
         x = x[torch.from_numpy(chosen).to(x.device)]
     x = x.cpu().double()
-    missing = x.isnan()
     mean = torch.nan_to_num(x.nanmean(dim=0))
-    filling = Filling.by_mean(mean)
     k = min(n_components, d - 1, len(x) - 1)
     if k < 1:
-        return filling
-    filled = torch.where(missing, mean, x)
-    spread = filled.std(correction=0).clamp(min=torch.finfo(x.dtype).tiny)
-    for _ in range(_MOST_ROUNDS):
-        filling = Filling.of(LinearStart.from_rows(filled, k, random_state)).double()
-        new = filling(x)
-        change = (new - filled)[missing].square().mean().sqrt()
-        filled = new
-        if change <= _LEAST_CHANGE * spread:
-            break
+        return Filling.by_mean(mean)
+    filled = torch.where(x.isnan(), mean, x)
+    filling = Filling.of(LinearStart.from_rows(filled, k, random_state)).double()
+    if x.isnan().any():
+        steps = _Estimation(x)
+        for _ in range(_MOST_ROUNDS):
+            before = filling(x)
+            filling = steps.better(filling)
+            change = (filling(x) - before)[steps.missing].square().mean().sqrt()
+            if change <= _LEAST_CHANGE * steps.spread:
+                break
     return filling.float()
+
+
+class _Estimation:
+    """Steps of the EM algorithm for rows (n, d) with missing cells."""
+
+    def __init__(self, x: Tensor):
+        self.missing = x.isnan()
+        self.known = (~self.missing).double()  # (n, d)
+        self.x = torch.nan_to_num(x)
+        self.n_known = self.known.sum(dim=0).clamp(min=1)  # (d,)
+        variance = (self.known * self.x.square()).sum() / self.known.sum()
+        self.spread = variance.sqrt().clamp(min=torch.finfo(x.dtype).tiny)
+
+    def better(self, filling: Filling) -> Filling:
+        loadings, mean = filling.loadings, filling.mean
+        noise, q = filling.noise_variance, loadings.shape[1]
+        # Latents of each row, given its cells: means and covariances.
+        rest = self.known * (self.x - mean)
+        squares = (loadings[:, :, None] * loadings[:, None, :]).flatten(1)  # (d, q * q)
+        matrix = (self.known @ squares).unflatten(1, (q, q))
+        matrix.diagonal(dim1=1, dim2=2).add_(noise)
+        covariance = noise * torch.linalg.inv(matrix)  # (n, q, q)
+        z = torch.einsum("nij,nj->ni", covariance, rest @ loadings) / noise  # (n, q)
+        # Loadings of each column, given the latents of the rows that know it.
+        spreads = (self.known.T @ covariance.flatten(1)).unflatten(1, (q, q))
+        outer = (z[:, :, None] * z[:, None, :]).flatten(1)
+        moments = spreads + (self.known.T @ outer).unflatten(1, (q, q))  # (d, q, q)
+        of_axes = loadings.square().mean(dim=0)  # (q,)
+        held = moments.clone()
+        held.diagonal(dim1=1, dim2=2).add_(noise / of_axes.clamp(min=_LEAST_NOISE))
+        loadings = torch.linalg.solve(held, (rest.T @ z)[..., None])[..., 0]  # (d, q)
+        made = z @ loadings.T
+        mean = (self.known * (self.x - made)).sum(dim=0) / self.n_known
+        left = self.known * (self.x - mean - made)
+        unsure = torch.einsum("di,dij,dj->", loadings, spreads, loadings)
+        noise = (left.square().sum() + unsure) / self.known.sum()
+        return Filling(mean, loadings, float(noise)).double()

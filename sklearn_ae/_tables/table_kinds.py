@@ -1,6 +1,7 @@
 """A table whose columns are of several kinds: its cells as numbers, and back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,15 @@ class TableKinds:
             kind.decode(part, random_state)
             for kind, part in zip(self.kinds, parts, strict=True)
         ]
+
+
+def fill_numbers(X: Any, numbers: np.ndarray) -> Any:
+    """A frame of numbers with its missing cells, and no others, as in an array (n, d)."""
+    columns = [
+        replace(column, values=np.where(column.is_missing, made, column.values))
+        for column, made in zip(read_columns(X), numbers.T, strict=True)
+    ]
+    return Frame(X).restore(columns, rows_of(X))
 
 
 def needs_kinds(X: Any) -> bool:

@@ -326,3 +326,82 @@ def test_other_types_are_named(fitted):
 def test_kinds_take_no_row_of_one_dimension(fitted):
     with pytest.raises(ValueError, match="Expected a table with 6 columns"):
         fitted.transform([1, 2, 3])
+
+
+# Imputation ---------------------------------------------------------------------------
+
+
+def test_impute_fills_missing_cells_and_nothing_else(fitted):
+    X = shop()
+    full = fitted.impute(X)
+    known = X.notna()
+    pd.testing.assert_frame_equal(full.where(known), X.where(known))
+    assert full.notna().all(axis=None)
+    assert full.dtypes.equals(X.dtypes)
+
+
+@pytest.mark.parametrize("make", [np.asarray, pd.DataFrame, pl.DataFrame])
+def test_impute_gives_numbers_in_what_they_came_in(make):
+    X = with_holes(numbers())
+    named = make is not np.asarray
+    table = make(dict(zip("abcdef", X.T, strict=True))) if named else X
+    model = AutoencoderTransformer(2, **QUICK).fit(table)
+    full = model.impute(table)
+    assert type(full) is type(table)
+    known = ~np.isnan(X)
+    np.testing.assert_array_equal(np.asarray(full)[known], X[known])
+    assert np.isfinite(np.asarray(full)).all()
+
+
+@pytest.mark.parametrize("estimator", TRANSFORMERS)
+def test_imputation_of_a_plane_is_that_of_its_model(estimator):
+    X = numbers(300)
+    holes = with_holes(X, 0.1)
+    missing = np.isnan(holes)
+    filled = estimator(2, **LINEAR).fit(holes).impute(holes)
+    covariance, mean = np.cov(X.T), X.mean(axis=0)
+    best = X.copy()
+    for row, gone in zip(best, missing, strict=True):
+        gain = covariance[np.ix_(gone, ~gone)] @ np.linalg.pinv(
+            covariance[np.ix_(~gone, ~gone)]
+        )
+        row[gone] = mean[gone] + gain @ (row - mean)[~gone]
+    errors = [np.mean((made - X)[missing] ** 2) for made in (filled, best)]
+    assert errors[0] < 1.1 * errors[1]
+
+
+def test_latents_help_where_columns_bend():
+    t = np.linspace(-2, 2, 300)
+    X = np.column_stack([t, t**2, np.sin(2 * t), np.cos(2 * t)])
+    holes = with_holes(X, 0.15)
+    missing = np.isnan(holes)
+    filled = AutoencoderTransformer(1, early_stopping=False).fit(holes).impute(holes)
+    linear = AutoencoderTransformer(1, **LINEAR).fit(holes).impute(holes)
+    errors = [np.mean((made - X)[missing] ** 2) for made in (filled, linear)]
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_drawn_cells_vary_as_the_model_says():
+    X = numbers(200)
+    model = VAETransformer(2, **LINEAR).fit(X)
+    rows = X[:3].copy()
+    rows[:, 0] = np.nan
+    drawn = np.stack(model.impute(rows, n_draws=400, random_state=0))
+    decode = model.inverse_transform
+    centre = decode(np.zeros((1, 2)))[0]
+    loadings = (decode(np.eye(2)) - centre).T
+    covariance = loadings @ loadings.T + model.noise_variance_ * np.eye(6)
+    gain = covariance[0, 1:] @ np.linalg.inv(covariance[1:, 1:])
+    expected = centre[0] + (rows[:, 1:] - centre[1:]) @ gain
+    spread = np.sqrt(covariance[0, 0] - gain @ covariance[1:, 0])
+    np.testing.assert_allclose(drawn[:, :, 0].mean(axis=0), expected, atol=0.2 * spread)
+    np.testing.assert_allclose(drawn[:, :, 0].std(axis=0), spread, rtol=0.12)
+    np.testing.assert_array_equal(drawn[0, :, 1:], rows[:, 1:])
+
+
+def test_drawn_tables_repeat_by_their_seed():
+    model = VAETransformer(2, **QUICK).fit(shop())
+    first, second = (model.impute(shop(), n_draws=2, random_state=3) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert not first[0].equals(first[1])
