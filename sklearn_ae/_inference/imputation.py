@@ -19,9 +19,11 @@ from .._networks.modules import Autoencoder, beside, over_blocks
 from .described import DescribedRows
 from .inference import Inference, some
 
-# Axes of what goes together, and rows that tell it.
+# Axes of what goes together, and numbers of the rows that tell it: a fit should hardly
+# take longer by it.
 _N_AXES = 16
-_MOST_ROWS = 2000
+_MOST_NUMBERS = 2**17
+_LEAST_ROWS, _MOST_ROWS = 256, 1000
 # Wider rows are filled as the encoder sees them: axes would take longer than the fit.
 _MOST_COLUMNS = 2000
 # Share of the known cells that are hidden to try the models out.
@@ -56,7 +58,9 @@ class Imputer:
     @classmethod
     def of(cls, module: Autoencoder, described: DescribedRows) -> "Imputer":
         """Of training rows, in the networks' units."""
-        x, d = some(described.x, _MOST_ROWS), len(module.center)
+        d = len(module.center)
+        n_rows = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_NUMBERS // d))
+        x = some(described.x, n_rows)
         if d > _MOST_COLUMNS:
             assert module.filling is not None
             rows = copy.deepcopy(module.filling)
