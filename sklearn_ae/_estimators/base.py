@@ -112,7 +112,8 @@ class BaseEncoderDecoder(
     loss_curve_: list[float]
     validation_loss_curve_: list[float] | None
     _inference: Inference
-    _kinds: TableKinds | None  # of the columns, where they hold more than numbers
+    # Of the columns, where they hold more than numbers.
+    _kinds: TableKinds | None = None
     _spec: NetworkSpec  # that the networks were made for
     _moments: tuple[dict[str, Any], Tensor] | None  # and the order of their columns
 
@@ -417,6 +418,7 @@ class BaseEncoderDecoder(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags

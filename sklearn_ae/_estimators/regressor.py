@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
@@ -358,7 +359,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         is_block_wise = is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X))
-        if is_block_wise or read_kinds(self, X, reset) is not None:
+        if is_block_wise or issparse(X) or read_kinds(self, X, reset) is not None:
             X = validate_rows(self, X, reset, needs_unit_interval=False)
             y = self._check_lone_targets(X, y)
         else:

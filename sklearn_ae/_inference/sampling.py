@@ -55,7 +55,12 @@ class Sampler:
 
 def _in_memory(like: np.ndarray | Table) -> np.ndarray:
     """The rows, or of a table as many as are enough, evenly from start to end."""
-    if not isinstance(like, Table):
-        return like
-    n_rows = sample_size(*like.shape)
-    return like.take(np.linspace(0, len(like) - 1, n_rows).astype(np.intp))
+    if isinstance(like, Table):
+        n_rows = sample_size(*like.shape)
+        like = like.take(np.linspace(0, len(like) - 1, n_rows).astype(np.intp))
+    if np.isnan(like).any():
+        raise ValueError(
+            "like has missing values (NaN), which no new value can be like; drop or "
+            "impute them."
+        )
+    return like

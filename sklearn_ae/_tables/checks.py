@@ -1,13 +1,15 @@
 """Checks of X on its way in: an array, or a table whose blocks are checked as read."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
-from .rows import Table, is_lazy, is_long
+from .rows import SparseTable, Table, is_lazy, is_long
 from .table_kinds import TableKinds, needs_kinds
 
 
@@ -37,6 +39,8 @@ def validate_rows(
         if needs_unit_interval:
             check_unit_interval(rows)
 
+    if issparse(X):
+        return _validate_sparse(estimator, X, reset, check)
     if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
         table = Table(X, check)
         _check_columns(estimator, X, table[:1], reset)
@@ -53,12 +57,32 @@ def validate_rows(
     return X
 
 
+def _validate_sparse(
+    estimator: BaseEstimator, X: Any, reset: bool, check: Callable[[np.ndarray], None]
+) -> np.ndarray | Table:
+    """Sparse rows as an array where it is short, else dense in blocks alone."""
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+        reset=reset,
+    )
+    if is_long(X):
+        return SparseTable(X, check)
+    rows = X.toarray()
+    check(rows)
+    return rows
+
+
 def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | None:
     """The kinds of the columns of X, or None where these are numbers and no more."""
     if reset:
         asked = getattr(estimator, "categorical_features", "from_dtype")
         by_type = asked is None or isinstance(asked, str)
-        has_kinds = not is_lazy(X) and (needs_kinds(X) or not by_type)
+        is_matrix = is_lazy(X) or issparse(X)
+        has_kinds = not is_matrix and (needs_kinds(X) or not by_type)
         estimator._kinds = TableKinds(X, asked) if has_kinds else None
     elif estimator._kinds is not None and np.ndim(X) != 2:
         raise ValueError(

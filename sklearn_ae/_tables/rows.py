@@ -131,17 +131,38 @@ class Table:
         return getattr(self.X, "chunk_rows", None) or max(1, _CHUNK_BYTES // row_bytes)
 
 
+class SparseTable(Table):
+    """A table of sparse rows (CSR), dense where they are read."""
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        block = self.X[rows].toarray()
+        self.check(block)
+        self.has_missing |= bool(np.isnan(block).any())
+        return block
+
+    @property
+    def is_near(self) -> bool:
+        return True
+
+
 class WiderTable(Table):
     """A table whose rows have other numbers, conditions or targets, behind them."""
 
     def __init__(self, table: Table, numbers: np.ndarray):
         super().__init__(table.X, table.check)
+        self.table = table
         self.numbers = numbers  # (n, m)
         self.dtype = np.result_type(table.dtype, numbers.dtype)
         self.shape = len(table), table.shape[1] + numbers.shape[1]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return np.hstack([super().__getitem__(rows), self.numbers[rows]])
+        block = self.table[rows]
+        self.has_missing = self.table.has_missing
+        return np.hstack([block, self.numbers[rows]])
+
+    @property
+    def is_near(self) -> bool:
+        return self.table.is_near
 
 
 def beside(X: np.ndarray | Table, numbers: np.ndarray) -> np.ndarray | Table:
