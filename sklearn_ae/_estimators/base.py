@@ -382,7 +382,7 @@ class BaseEncoderDecoder(
         random_state: np.random.RandomState | None = None,
         like: Any = None,
     ) -> Any:
-        """Rows (n, d) as a table such as that of `fit`, where it was more than numbers."""
+        """Rows (n, d) as a table like that of `fit`, where it was more than numbers."""
         if self._kinds is None:
             return numbers
         return self._kinds.decode(numbers, random_state, like)

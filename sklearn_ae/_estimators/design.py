@@ -111,7 +111,7 @@ class Design:
     def find_filling(
         self, x: Tensor, random_state: np.random.RandomState
     ) -> Filling | None:
-        """What missing cells of standardised rows (n, d) are filled with, if any are."""
+        """What missing cells of rows (n, d) are filled with, if any are missing."""
         own = x[:, : self.columns.n_own]
         if not own.isnan().any():
             return None

@@ -147,8 +147,12 @@ class FittedVAE(BaseAutoencoder):
             return self._filled(X, self._impute(rows))
         check_scalar(n_draws, "n_draws", Integral, min_val=1)
         random_state = self._generator(random_state)
-        d = len(self.module_.center)
-        given = rows[:, :d]
+        if isinstance(rows, Table):
+            raise TypeError(
+                "n_draws is for rows in memory; X is read in blocks. Give some of its "
+                "rows at a time."
+            )
+        given = rows[:, : len(self.module_.center)]
         missing = np.isnan(given)
         tables = []
         for _ in range(n_draws):

@@ -116,7 +116,7 @@ class Imputer:
     def _expected(
         self, module: Autoencoder, x: Tensor, inference: Inference
     ) -> tuple[Tensor, Tensor]:
-        """What the model of rows expects (n, d), and how the two others differ (2, n, d)."""
+        """What the model of rows expects (n, d); how the others differ (2, n, d)."""
         own = module.parts(x)[0]
         rows, rests = self.rows.to(x.device), self.rests.to(x.device)
         filled = rows(x)

@@ -50,11 +50,13 @@ class Filling(nn.Module):
     def of(cls, start: LinearStart) -> "Filling":
         """The model that principal components and what they leave stand for."""
         signal = (start.variances - start.noise_variance).clamp(min=0.0).sqrt()  # (k,)
-        return cls(start.mean, (signal[:, None] * start.components).T, start.noise_variance)
+        return cls(
+            start.mean, (signal[:, None] * start.components).T, start.noise_variance
+        )
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """Rows (..., d), with conditions (..., d + m) or without, none of them missing."""
+        """Rows (..., d), or (..., d + m) with conditions, none of which are missing."""
         d = len(self.mean)
         missing = x[..., :d].isnan()
         if not missing.any():
@@ -74,7 +76,9 @@ class Filling(nn.Module):
         matrix = known.unflatten(-1, (q, q))
         matrix.diagonal(dim1=-2, dim2=-1).add_(self.noise_variance)
         factor, _ = torch.linalg.cholesky_ex(matrix)
-        z = torch.cholesky_solve((rest @ loadings)[..., None], factor)[..., 0]  # (..., q)
+        z = torch.cholesky_solve((rest @ loadings)[..., None], factor)[
+            ..., 0
+        ]  # (..., q)
         return self.mean + z @ loadings.T
 
     @torch.no_grad()

@@ -286,7 +286,9 @@ class ObservedCells(SquaredError):
 
     def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         missing = x.isnan()
-        slope, curvature = self.loss.derivatives(output, torch.where(missing, output, x))
+        slope, curvature = self.loss.derivatives(
+            output, torch.where(missing, output, x)
+        )
         return (
             torch.where(missing, 0.0, slope),
             torch.where(missing, 0.0, curvature.expand_as(output)),

@@ -106,7 +106,9 @@ class VariationalAutoencoder(Autoencoder):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x)."""
-        mean, log_var = self.encoder(self.filled(x)).chunk(2, dim=-1)  # (n, 2k) -> 2 of (n, k)
+        mean, log_var = self.encoder(self.filled(x)).chunk(
+            2, dim=-1
+        )  # (n, 2k) -> 2 of (n, k)
         return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
 
     def encode(self, x: Tensor) -> Tensor:

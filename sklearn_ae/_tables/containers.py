@@ -7,7 +7,7 @@ given. Times are microseconds since 1970 here.
 import datetime as dt
 import decimal
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
@@ -30,8 +30,8 @@ class RawColumn:
         What it is called; "column 3" in an array.
 
     type : str
-        "float", "decimal", "integer", "boolean", "datetime", "date", "duration", "time",
-        "text" or "category".
+        "float", "decimal", "integer", "boolean", "datetime", "date", "duration",
+        "time", "text" or "category".
 
     values : ndarray of shape (n_samples,)
         Numbers, times and truths in double precision, with NaN where they are missing;
@@ -75,7 +75,9 @@ def is_frame(X: Any) -> bool:
         import narwhals as nw
     except ImportError:
         return False
-    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+    return isinstance(
+        nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame
+    )
 
 
 def has_only_floats(X: Any) -> bool:
@@ -134,8 +136,8 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
         return RawColumn(name, "duration", values, unit=_UNITS[dtype.time_unit])
     if isinstance(dtype, nw.List | nw.Array | nw.Struct):
         raise ValueError(
-            f"Column {name!r} holds {dtype}, and every cell must be one value. Give the "
-            "parts columns of their own."
+            f"Column {name!r} holds {dtype}, and every cell must be one value. Give "
+            "the parts columns of their own."
         )
     is_category = dtype in (nw.Categorical, nw.Enum)
     column = _of_objects(name, series.to_list())
@@ -216,14 +218,18 @@ def _kind_of(value: Any) -> str:
         return "duration"
     if isinstance(value, dt.time):
         return "time"
-    return "cells" if isinstance(value, list | tuple | dict | set | np.ndarray) else "other"
+    return (
+        "cells"
+        if isinstance(value, list | tuple | dict | set | np.ndarray)
+        else "other"
+    )
 
 
 def _moment(value: Any) -> float:
     if isinstance(value, np.datetime64):
         return float(value.astype("datetime64[us]").astype(np.int64))
     if value.tzinfo is not None:
-        value = value.astimezone(dt.timezone.utc).replace(tzinfo=None)
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
     return _length(value - _EPOCH)
 
 
@@ -247,7 +253,7 @@ _TO_NUMBERS = {
 
 # Giving back --------------------------------------------------------------------------
 
-_FROM_NUMBERS = {
+_FROM_NUMBERS: dict[str, Callable[[float], Any]] = {
     "integer": int,
     "boolean": bool,
     "datetime": lambda us: _EPOCH + dt.timedelta(microseconds=int(us)),
@@ -259,7 +265,7 @@ _FROM_NUMBERS = {
 
 def to_objects(column: RawColumn) -> list[Any]:
     """The cells of a column as Python has them, with None for those missing."""
-    of_number = _FROM_NUMBERS.get(column.type)
+    of_number: Callable[[float], Any] | None = _FROM_NUMBERS.get(column.type)
     if column.type == "decimal":
         of_number = partial(_as_decimal, column.unit)
     if of_number is None:
@@ -313,7 +319,8 @@ class Frame:
         ]
         if self.backend == "pandas":
             return self._of_pandas([s.to_native() for s in series], index)
-        frame = nw.from_dict({s.name: s for s in series}, backend=self.backend)
+        backend: Any = self.backend
+        frame = nw.from_dict({s.name: s for s in series}, backend=backend)
         native = frame.to_native()
         if self.backend == "polars":
             return native.cast(dict(self.empty.schema))
@@ -321,7 +328,9 @@ class Frame:
 
     def _of_pandas(self, series: list[Any], index: Any) -> Any:
         result = self.empty.reindex(range(len(series[0])))
-        for i, (column, dtype) in enumerate(zip(series, self.empty.dtypes, strict=True)):
+        for i, (column, dtype) in enumerate(
+            zip(series, self.empty.dtypes, strict=True)
+        ):
             result.isetitem(i, column.astype(dtype))
         if index is not None:
             result.index = index

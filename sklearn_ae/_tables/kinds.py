@@ -1,8 +1,8 @@
 """Kinds of columns: how the cells of each become numbers, and numbers become cells.
 
-A kind is made from a column of `fit`, and says of how many numbers a cell consists, what
-these are for given cells, and which cells numbers stand for. A cell that is missing is
-NaN in all its numbers.
+A kind is made from a column of `fit`, and says of how many numbers a cell consists,
+what these are for given cells, and which cells numbers stand for. A cell that is missing
+is NaN in all its numbers.
 """
 
 from abc import ABC, abstractmethod
@@ -13,8 +13,8 @@ import numpy as np
 
 from .containers import RawColumn
 
-# Levels of a category that are held by a smaller share of the rows are one together, and
-# so are those beyond this number: their indicators would be nothing but rare.
+# Levels of a category that are held by a smaller share of the rows are one together,
+# and so are those beyond this number: their indicators would be nothing but rare.
 LEAST_SHARE = 0.002
 MOST_LEVELS = 50
 # Text with more levels than half its rows, and than this, names rows.
@@ -168,8 +168,10 @@ class Categories(Kind):
         counts: dict[Any, int] = {}
         for value in known:
             counts[value] = counts.get(value, 0) + 1
-        if column.type == "text" and not is_asked_for and _names_rows(
-            len(counts), len(known)
+        if (
+            column.type == "text"
+            and not is_asked_for
+            and _names_rows(len(counts), len(known))
         ):
             raise ValueError(
                 f"{_quoted(column.name)} holds {len(counts)} different texts in "

@@ -65,7 +65,9 @@ class TableKinds:
 
     @property
     def number_names(self) -> list[str]:
-        return [name for kind in self.kinds for name in kind.number_names[: kind.n_numbers]]
+        return [
+            name for kind in self.kinds for name in kind.number_names[: kind.n_numbers]
+        ]
 
     @property
     def columns(self) -> ColumnKinds:
@@ -130,9 +132,7 @@ class TableKinds:
             values = given.values.copy()
             missing = given.is_missing
             values[missing] = made.values[missing].astype(values.dtype)
-            filled.append(
-                RawColumn(given.name, made.type, values, unit=made.unit)
-            )
+            filled.append(RawColumn(given.name, made.type, values, unit=made.unit))
         container = Frame(X) if is_frame(X) else self.container
         return container.restore(filled, rows_of(X))
 
@@ -146,7 +146,7 @@ class TableKinds:
 
 
 def fill_numbers(X: Any, numbers: np.ndarray) -> Any:
-    """A frame of numbers with its missing cells, and no others, as in an array (n, d)."""
+    """A frame of numbers whose missing cells, and no others, are as in (n, d)."""
     columns = [
         replace(column, values=np.where(column.is_missing, made, column.values))
         for column, made in zip(read_columns(X), numbers.T, strict=True)
@@ -155,7 +155,7 @@ def fill_numbers(X: Any, numbers: np.ndarray) -> Any:
 
 
 def needs_kinds(X: Any) -> bool:
-    """Whether X holds more than numbers: text, categories, dates, whole numbers' types."""
+    """Whether X holds more than numbers: text, categories, dates, types of integers."""
     if is_frame(X):
         return not has_only_floats(X)
     X = _as_objects(X)
@@ -205,8 +205,8 @@ def _chosen(categorical_features: Any, names: Sequence[str]) -> list[bool]:
         wrong = chosen[(chosen < 0) | (chosen >= len(names))]
         if len(wrong):
             raise ValueError(
-                f"categorical_features has the index {wrong[0]}, and X has columns 0 to "
-                f"{len(names) - 1}."
+                f"categorical_features has the index {wrong[0]}, and X has columns "
+                f"0 to {len(names) - 1}."
             )
         return [i in chosen for i in range(len(names))]
     unknown = [str(name) for name in chosen.tolist() if str(name) not in names]

@@ -3,13 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import (
     AutoencoderTransformer,
@@ -39,11 +37,15 @@ def shop(n=60, seed=0):
         {
             "price": 10 + 2 * size + rng.normal(scale=0.1, size=n),
             "pieces": rng.poisson(5, n),
-            "color": np.where(size > 0.5, "red", np.where(size < -0.5, "blue", "green")),
+            "color": np.where(
+                size > 0.5, "red", np.where(size < -0.5, "blue", "green")
+            ),
             "sold": size > 0,
             "day": pd.Timestamp("2020-01-01")
             + pd.to_timedelta(np.round(30 * size).astype(int), unit="D"),
-            "grade": pd.Categorical(rng.choice(list("abc"), n), list("cba"), ordered=True),
+            "grade": pd.Categorical(
+                rng.choice(list("abc"), n), list("cba"), ordered=True
+            ),
         }
     )
     holes = pd.DataFrame(rng.uniform(size=frame.shape) < 0.1, columns=frame.columns)
@@ -189,7 +191,9 @@ def test_projection_of_a_row_with_holes_is_least_squares_on_its_cells():
     model = AutoencoderTransformer(2, **LINEAR).fit(X)
     row = with_holes(X[:1], 0.4)
     known = ~np.isnan(row[0])
-    axes = model.inverse_transform(np.eye(2)) - model.inverse_transform(np.zeros((1, 2)))
+    axes = model.inverse_transform(np.eye(2)) - model.inverse_transform(
+        np.zeros((1, 2))
+    )
     centre = model.inverse_transform(np.zeros((1, 2)))[0]
     z = np.linalg.lstsq(axes[:, known].T, (row[0] - centre)[known], rcond=None)[0]
     np.testing.assert_allclose(model.transform(row)[0], z, rtol=1e-6)
@@ -208,7 +212,9 @@ def test_density_of_a_row_with_holes_is_the_marginal_one():
         known = ~np.isnan(row)
         of_known = covariance[np.ix_(known, known)]
         expected.append(multivariate_normal(centre[known], of_known).logpdf(row[known]))
-    np.testing.assert_allclose(model.score_samples(rows, n_samples=3), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        model.score_samples(rows, n_samples=3), expected, rtol=1e-6
+    )
 
 
 def test_score_is_of_the_cells_that_are_there():

@@ -18,7 +18,9 @@ def linear_rows(n=400, noise=0.0, seed=0):
 
 def with_holes(x, share=0.2, seed=1):
     rng = np.random.RandomState(seed)
-    return torch.where(torch.from_numpy(rng.uniform(size=x.shape) < share), torch.nan, x)
+    return torch.where(
+        torch.from_numpy(rng.uniform(size=x.shape) < share), torch.nan, x
+    )
 
 
 def test_missing_cells_are_the_conditional_mean():

@@ -21,7 +21,9 @@ def counts(n=60, d=12, seed=0):
     return np.random.RandomState(seed).poisson(0.4, (n, d)).astype(float)
 
 
-@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array])
+@pytest.mark.parametrize(
+    "make", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array]
+)
 def test_sparse_rows_are_as_dense_ones(make):
     X = counts()
     model = AutoencoderTransformer(2, **QUICK)
