@@ -119,6 +119,8 @@ class Autoencoder(nn.Module):
             default=0,
         )
         self.row_size = max(len(center), *(0, *(m.row_size for m in images)))
+        layers = (m for m in decoder.modules() if isinstance(m, nn.Linear))
+        self.decoder_width = max(self.row_size, *(m.out_features for m in layers), 1)
 
     @property
     def center(self) -> Tensor:
@@ -257,6 +259,18 @@ def draws_globally(module: Autoencoder) -> bool:
     corruption = module.corruption
     has_own = corruption is None or isinstance(corruption, Corruption)
     return not (module.is_own and has_own)
+
+
+def set_mode(module: Autoencoder, training: bool) -> None:
+    """Let losses be those of training, or of evaluation, for a while.
+
+    Of the package's own parts only the module itself asks for its mode, and a walk
+    through all of them takes as long as a pass over a few rows.
+    """
+    if draws_globally(module):
+        module.train(training)
+    else:
+        module.training = training
 
 
 class EncoderDecoder(Autoencoder):
