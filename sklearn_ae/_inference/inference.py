@@ -312,7 +312,12 @@ def log_mean_weight(
     eps: Tensor,
     prior: Prior | None = None,
 ) -> Tensor:
-    """Importance-weighted estimate of log p(x), from noise (S, 1, k): (n,) in nats."""
+    """Importance-weighted estimate of log p(x), from noise (S, 1, k): (n,) in nats.
+
+    log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound in
+    expectation that rises to log p(x) with S, and that is exact for any S where q is
+    the true posterior.
+    """
     z = posterior.draw(eps)  # (S, n, k)
     log_weights = module.log_likelihood(z, x) + posterior.log_ratio(z, eps)  # (S, n)
     if prior is not None:

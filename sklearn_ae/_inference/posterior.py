@@ -55,12 +55,7 @@ def log_density(
     draws: Draws,
     prior: Prior,
 ) -> Tensor:
-    """Importance-weighted estimate of each row's log-density: (n,) in nats.
-
-    log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound in
-    expectation that rises to log p(x) with S, and that is exact for any S where q is
-    the true posterior.
-    """
+    """Importance-weighted estimate of each row's log-density: (n,) in nats."""
     x = module.standardize(X)
     posterior = inference.proposal(module, x)
     total = torch.full_like(x[:, 0], -math.inf, dtype=torch.float64)
