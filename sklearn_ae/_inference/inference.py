@@ -49,14 +49,20 @@ class Inference(ABC):
         """Of standardised rows (n, d + m): (n, k)."""
 
     @abstractmethod
-    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
-        """Of each row's latents, where they have a prior."""
+    def posterior(
+        self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
+    ) -> Gaussians:
+        """Of each row's latents, where they have a prior; z are these, if known."""
 
     def draw(
-        self, module: VariationalAutoencoder, x: Tensor, generator: torch.Generator
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        generator: torch.Generator,
+        z: Tensor | None = None,
     ) -> Tensor:
         """A draw of each row's posterior: (n, k)."""
-        posterior = self.posterior(module, x)
+        posterior = self.posterior(module, x, z)
         eps = torch.randn(
             (1, *posterior.mean.shape),
             dtype=x.dtype,
@@ -152,11 +158,17 @@ class Encoded(Inference):
     def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
         return module.score_samples(X)
 
-    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+    def posterior(
+        self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
+    ) -> Gaussians:
         return DiagonalGaussians(*module.posterior(x))
 
     def draw(
-        self, module: VariationalAutoencoder, x: Tensor, generator: torch.Generator
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        generator: torch.Generator,
+        z: Tensor | None = None,
     ) -> Tensor:
         return module.draw_posterior(x, generator)
 
@@ -244,8 +256,11 @@ class Refined(Inference):
             ]
         )
 
-    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
-        z, encoded = self.latents(module, x), Encoded().posterior(module, x)
+    def posterior(
+        self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
+    ) -> Gaussians:
+        z = self.latents(module, x) if z is None else z
+        encoded = Encoded().posterior(module, x)
         return FullGaussians.of_information(z, information(module, x, z), encoded)
 
     def proposal(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:

@@ -366,10 +366,11 @@ def beside(rows: Tensor, conditions: Tensor) -> Tensor:
 @torch.no_grad()
 def over_blocks(
     module: Autoencoder,
-    function: Callable[[Tensor], Tensor],
-    x: Tensor,
+    function: Callable[..., Tensor],
+    *rows: Tensor,
     n_block: int | None = None,
 ) -> Tensor:
-    """A function of rows, which goes through the module, in bounded memory."""
+    """A function of rows, which go through the module, in bounded memory."""
     n_block = n_block or block_rows(module.row_size)
-    return torch.cat([function(part) for part in x.split(n_block)])
+    blocks = zip(*(part.split(n_block) for part in rows), strict=True)
+    return torch.cat([function(*block) for block in blocks])
