@@ -347,7 +347,13 @@ def grey(n=400):
 
 def test_binarized_training_learns_the_density_of_binary_rows():
     X = grey()
-    params = {"loss": "log_loss", "max_iter": 60, "learning_rate_init": 1e-2}
+    params = {
+        "loss": "log_loss",
+        "hidden_layer_sizes": (16,),
+        "max_iter": 60,
+        "learning_rate_init": 3e-2,
+        "early_stopping": False,
+    }
     estimator = VAETransformer(1, binarize=True, **params).fit(X)
     B = (np.random.default_rng(0).random(X.shape) < X).astype(float)
     # All 16 binary rows, by the mixture of two groups that they come from.
