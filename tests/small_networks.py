@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from sklearn_ae._inference.inference import Encoded, log_mean_weight
 from sklearn_ae._networks.modules import MLP, Anchored
 
 D, K = 5, 2  # columns and latents
@@ -36,3 +37,8 @@ def loss_with_fixed_noise(module, x, seed=1):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return module.loss(x)
+
+
+def log_prob(module, x, eps, prior=None):
+    """The estimate of log p(x) by draws of the encoder's posterior: (n,)."""
+    return log_mean_weight(module, x, Encoded().posterior(module, x), eps, prior)

@@ -568,7 +568,7 @@ class VAETransformer(FittedVAE):
 
     def _find_axes(self, module: Autoencoder, rows: DescribedRows) -> Axes:
         module = cast(VariationalAutoencoder, module)
-        kl = mean_kl(module, rows.x, rows.inference)
+        kl = mean_kl(module, rows.x, rows.inference, _known_latents(module, rows))
         # The encoder's covariance is diagonal in these axes and in no others.
         rotation = signed_order(rows.z, kl, module.parts(module.filled(rows.x))[0])
         return rotation, torch.zeros_like(rotation[0])
@@ -581,7 +581,8 @@ class VAETransformer(FittedVAE):
         random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
-        self.kl_per_component_ = mean_kl(module, rows.x, rows.inference).cpu().numpy()
+        kl = mean_kl(module, rows.x, rows.inference, _known_latents(module, rows))
+        self.kl_per_component_ = kl.cpu().numpy()
         self.n_active_components_ = len(active_latents(self.kl_per_component_))
         self.reconstruction_err_ = error
         self._set_imputer(module, rows)
@@ -633,7 +634,8 @@ class VAETransformer(FittedVAE):
         generator = torch.Generator(x.device).manual_seed(seed)
         with enough_threads(module, block_rows(module.loss_size)):
             Z = training_draws(
-                module, x, _AGGREGATED_ROWS, random_state, generator, inference
+                *(module, x, _AGGREGATED_ROWS, random_state, generator, inference),
+                _known_latents(module, rows),
             )
         self._latent_density = self._density_of(
             Z,
@@ -657,7 +659,7 @@ class VAETransformer(FittedVAE):
             return None
         mean, std = training_moments(
             *(module, rows.x, self.n_exemplars, random_state, generator),
-            rows.inference,
+            *(rows.inference, _known_latents(module, rows)),
         )
         exemplars = Exemplars(rows.n_samples, mean, std)
         known: Exemplars | None = self._of_earlier_rows("_exemplars")
@@ -669,3 +671,10 @@ class VAETransformer(FittedVAE):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = bool(self.conditional)
         return tags
+
+
+def _known_latents(
+    module: VariationalAutoencoder, rows: DescribedRows
+) -> torch.Tensor | None:
+    """The latents of training rows, unless posteriors are of rows that are drawn."""
+    return None if module.binarize else rows.z

@@ -17,14 +17,23 @@ ACTIVE_KL = 0.01
 _COLLAPSE_ROWS = 2000
 
 
-def mean_kl(module: VariationalAutoencoder, x: Tensor, inference: Inference) -> Tensor:
-    """Mean KL divergence of each latent's posterior from the prior: (k,)."""
+def mean_kl(
+    module: VariationalAutoencoder,
+    x: Tensor,
+    inference: Inference,
+    z: Tensor | None = None,
+) -> Tensor:
+    """Mean KL divergence of each latent's posterior from the prior: (k,).
+
+    z are the rows' latents (n, k), where they are known: of rows that are not drawn.
+    """
     generator = _generator(x)
 
-    def kl_of_rows(rows: Tensor) -> Tensor:
-        return inference.posterior(module, module.drawn(rows, generator)).marginal_kl
+    def kl_of_rows(x: Tensor, *z: Tensor) -> Tensor:
+        return inference.posterior(module, module.drawn(x, generator), *z).marginal_kl
 
-    return over_blocks(module, kl_of_rows, x).double().mean(dim=0)
+    known = () if z is None else (z,)
+    return over_blocks(module, kl_of_rows, x, *known).double().mean(dim=0)
 
 
 def active_latents(kl: np.ndarray) -> np.ndarray:

@@ -49,14 +49,20 @@ class Inference(ABC):
         """Of standardised rows (n, d + m): (n, k)."""
 
     @abstractmethod
-    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
-        """Of each row's latents, where they have a prior."""
+    def posterior(
+        self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
+    ) -> Gaussians:
+        """Of each row's latents, where they have a prior; z are these, if known."""
 
     def draw(
-        self, module: VariationalAutoencoder, x: Tensor, generator: torch.Generator
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        generator: torch.Generator,
+        z: Tensor | None = None,
     ) -> Tensor:
         """A draw of each row's posterior: (n, k)."""
-        posterior = self.posterior(module, x)
+        posterior = self.posterior(module, x, z)
         eps = torch.randn(
             (1, *posterior.mean.shape),
             dtype=x.dtype,
@@ -143,11 +149,17 @@ class Encoded(Inference):
     def errors(self, module: Autoencoder, x: Tensor, z: Tensor | None = None) -> Tensor:
         return module.reconstruction_error(x)
 
-    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+    def posterior(
+        self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
+    ) -> Gaussians:
         return DiagonalGaussians(*module.posterior(x))
 
     def draw(
-        self, module: VariationalAutoencoder, x: Tensor, generator: torch.Generator
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        generator: torch.Generator,
+        z: Tensor | None = None,
     ) -> Tensor:
         return module.draw_posterior(x, generator)
 
@@ -235,8 +247,11 @@ class Refined(Inference):
             ]
         )
 
-    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
-        z, encoded = self.latents(module, x), Encoded().posterior(module, x)
+    def posterior(
+        self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
+    ) -> Gaussians:
+        z = self.latents(module, x) if z is None else z
+        encoded = Encoded().posterior(module, x)
         return FullGaussians.of_information(z, information(module, x, z), encoded)
 
     def proposal(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
@@ -309,7 +324,12 @@ def log_mean_weight(
     eps: Tensor,
     prior: Prior | None = None,
 ) -> Tensor:
-    """Importance-weighted estimate of log p(x), from noise (S, 1, k): (n,) in nats."""
+    """Importance-weighted estimate of log p(x), from noise (S, 1, k): (n,) in nats.
+
+    log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound in
+    expectation that rises to log p(x) with S, and that is exact for any S where q is
+    the true posterior.
+    """
     z = posterior.draw(eps)  # (S, n, k)
     log_weights = module.log_likelihood(z, x) + posterior.log_ratio(z, eps)  # (S, n)
     if prior is not None:

@@ -55,12 +55,7 @@ def log_density(
     draws: Draws,
     prior: Prior,
 ) -> Tensor:
-    """Importance-weighted estimate of each row's log-density: (n,) in nats.
-
-    log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound in
-    expectation that rises to log p(x) with S, and that is exact for any S where q is
-    the true posterior.
-    """
+    """Importance-weighted estimate of each row's log-density: (n,) in nats."""
     x = module.standardize(X)
     posterior = inference.proposal(module, x)
     total = torch.full_like(x[:, 0], -math.inf, dtype=torch.float64)
@@ -141,14 +136,18 @@ def training_draws(
     random_state: np.random.RandomState,
     generator: torch.Generator,
     inference: Inference,
+    z: Tensor | None = None,
 ) -> np.ndarray:
-    """A draw of the latents of each of at most n_rows of the rows x: (n_rows, k)."""
+    """A draw of the latents of each of at most n_rows of the rows x: (n_rows, k).
 
-    def draw(rows: Tensor) -> Tensor:
-        return inference.draw(module, module.drawn(rows, generator), generator)
+    z are the rows' latents (n, k), where they are known: of rows that are not drawn.
+    """
 
-    rows = _some_rows(x, n_rows, random_state)
-    Z = over_blocks(module, draw, rows, block_rows(module.loss_size))
+    def draw(x: Tensor, *z: Tensor) -> Tensor:
+        return inference.draw(module, module.drawn(x, generator), generator, *z)
+
+    rows = _some_rows(x, z, n_rows, random_state)
+    Z = over_blocks(module, draw, *rows, n_block=block_rows(module.loss_size))
     return Z.cpu().numpy().astype(np.float64)
 
 
@@ -159,20 +158,24 @@ def training_moments(
     random_state: np.random.RandomState,
     generator: torch.Generator,
     inference: Inference,
+    z: Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of at most n_rows posteriors: 2 of (n_rows, k)."""
 
-    def of_rows(rows: Tensor) -> Tensor:
-        return inference.posterior(module, module.drawn(rows, generator)).moments
+    def of_rows(x: Tensor, *z: Tensor) -> Tensor:
+        return inference.posterior(module, module.drawn(x, generator), *z).moments
 
-    both = over_blocks(module, of_rows, _some_rows(x, n_rows, random_state))
+    both = over_blocks(module, of_rows, *_some_rows(x, z, n_rows, random_state))
     mean, std = np.split(both.cpu().numpy(), 2, axis=1)
     return mean, std
 
 
-def _some_rows(x: Tensor, n_rows: int, random_state: np.random.RandomState) -> Tensor:
-    """At most n_rows of the rows of x, by chance."""
+def _some_rows(
+    x: Tensor, z: Tensor | None, n_rows: int, random_state: np.random.RandomState
+) -> list[Tensor]:
+    """At most n_rows of the rows of x, by chance, and their latents where known."""
+    rows = [x] if z is None else [x, z]
     if len(x) <= n_rows:
-        return x
-    chosen = random_state.choice(len(x), n_rows, replace=False)
-    return x[torch.from_numpy(chosen).to(x.device)]
+        return rows
+    chosen = torch.from_numpy(random_state.choice(len(x), n_rows, replace=False))
+    return [part[chosen.to(x.device)] for part in rows]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._networks.losses import SquaredError, of_observed
 from .._networks.modules import Autoencoder, beside
@@ -292,6 +292,4 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
 
 def _rows_at_once(module: Autoencoder, n_latents: int) -> int:
     """Rows whose tangents are held at a time, so that they stay in the caches."""
-    layers = (m for m in module.decoder.modules() if isinstance(m, nn.Linear))
-    width = max(module.row_size, *(layer.out_features for layer in layers), 1)
-    return max(1, _JACOBIAN_SIZE // (n_latents * width))
+    return max(1, _JACOBIAN_SIZE // (n_latents * module.decoder_width))

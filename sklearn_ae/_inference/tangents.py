@@ -10,7 +10,6 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,43 +25,49 @@ TangentMap = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def tangent_map(decoder: nn.Module, n_latents: int) -> TangentMap:
-    """The decoder with its derivatives with respect to its first inputs."""
+    """The decoder, as it is now, with derivatives by its first inputs."""
     dense = decoder.network if isinstance(decoder, Anchored) else decoder
     if isinstance(dense, MLP):
-        return partial(_of_dense, decoder, n_latents)
+        return _of_dense(decoder, dense, n_latents)
     return partial(_by_forward_mode, decoder, n_latents)
 
 
-def _of_dense(decoder: nn.Module, n_latents: int, z: Tensor) -> tuple[Tensor, Tensor]:
+def _of_dense(decoder: nn.Module, network: MLP, n_latents: int) -> TangentMap:
     """An MLP, or one beside a linear path: products of its layers' derivatives."""
-    is_anchored = isinstance(decoder, Anchored)
-    network = cast(MLP, decoder.network if is_anchored else decoder)
     layers = [layer for layer in network if isinstance(layer, nn.Linear)]
     weights = [layer.weight.t() for layer in layers]  # (n_inputs, n_outputs) each
-    if is_anchored:
-        weights[0] = weights[0] / cast(Tensor, decoder.input_spread)[:, None]
+    biases = [layer.bias for layer in layers]
+    first = weights[0]
+    linear: nn.Linear | None = None
+    if isinstance(decoder, Anchored):
+        linear = decoder.linear
+        first = weights[0] = first / decoder.input_spread[:, None]
+        straight, straight_bias = linear.weight.t(), linear.bias
     activate, activate_backward = DERIVATIVES[
         type(network[1]) if len(network) > 1 else nn.Identity
     ]
-    h, tangents = z, None  # tangents: (n, k, h)
-    for i, layer in enumerate(layers[:-1]):
-        a = torch.addmm(layer.bias, h, weights[i])
-        h = activate(a)
-        slopes = activate_backward(torch.ones_like(a), a, h)[:, None]  # (n, 1, h)
+
+    def expand(z: Tensor) -> tuple[Tensor, Tensor]:
+        h, tangents = z, None  # tangents: (n, k, h)
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            a = torch.addmm(bias, h, weight)
+            h = activate(a)
+            slopes = activate_backward(torch.ones_like(a), a, h)[:, None]  # (n, 1, h)
+            if tangents is None:
+                tangents = first[:n_latents] * slopes
+            else:
+                tangents = torch.matmul(tangents, weight).mul_(slopes)
+        output = torch.addmm(biases[-1], h, weights[-1])
         if tangents is None:
-            tangents = weights[0][:n_latents] * slopes
+            jacobian = first[:n_latents].expand(len(z), -1, -1)
         else:
-            tangents = torch.matmul(tangents, weights[i]).mul_(slopes)
-    output = torch.addmm(layers[-1].bias, h, weights[-1])
-    if tangents is None:
-        jacobian = weights[0][:n_latents].expand(len(z), -1, -1)
-    else:
-        jacobian = torch.matmul(tangents, weights[-1])  # (n, k, d)
-    if is_anchored:
-        linear = cast(nn.Linear, decoder.linear)
-        output = output.add_(linear.bias).addmm_(z, linear.weight.t())
-        jacobian = jacobian + linear.weight.t()[:n_latents]
-    return output, jacobian
+            jacobian = torch.matmul(tangents, weights[-1])  # (n, k, d)
+        if linear is not None:
+            output = output.add_(straight_bias).addmm_(z, straight)
+            jacobian = jacobian + straight[:n_latents]
+        return output, jacobian
+
+    return expand
 
 
 @cache

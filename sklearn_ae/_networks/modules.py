@@ -123,6 +123,8 @@ class Autoencoder(nn.Module):
             default=0,
         )
         self.row_size = max(len(center), *(0, *(m.row_size for m in images)))
+        layers = (m for m in decoder.modules() if isinstance(m, nn.Linear))
+        self.decoder_width = max(self.row_size, *(m.out_features for m in layers), 1)
 
     @property
     def center(self) -> Tensor:
@@ -278,6 +280,18 @@ def draws_globally(module: Autoencoder) -> bool:
     return not (module.is_own and has_own)
 
 
+def set_mode(module: Autoencoder, training: bool) -> None:
+    """Let losses be those of training, or of evaluation, for a while.
+
+    Of the package's own parts only the module itself asks for its mode, and a walk
+    through all of them takes as long as a pass over a few rows.
+    """
+    if draws_globally(module):
+        module.train(training)
+    else:
+        module.training = training
+
+
 class EncoderDecoder(Autoencoder):
     """Encoder of rows x, decoder of their targets y: hetero-associative networks.
 
@@ -371,10 +385,11 @@ def beside(rows: Tensor, conditions: Tensor) -> Tensor:
 @torch.no_grad()
 def over_blocks(
     module: Autoencoder,
-    function: Callable[[Tensor], Tensor],
-    x: Tensor,
+    function: Callable[..., Tensor],
+    *rows: Tensor,
     n_block: int | None = None,
 ) -> Tensor:
-    """A function of rows, which goes through the module, in bounded memory."""
+    """A function of rows, which go through the module, in bounded memory."""
     n_block = n_block or block_rows(module.row_size)
-    return torch.cat([function(part) for part in x.split(n_block)])
+    blocks = zip(*(part.split(n_block) for part in rows), strict=True)
+    return torch.cat([function(*block) for block in blocks])

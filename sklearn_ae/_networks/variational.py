@@ -6,15 +6,12 @@ features, and a latent vector behind its k latents: the engine sees rows of d + 
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from .losses import SquaredError, of_observed
 from .modules import Autoencoder, beside, map_inputs, map_outputs
-
-LogRatio = Callable[[Tensor], Tensor]  # (..., k) -> (...)
 
 
 def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -194,23 +191,6 @@ class VariationalAutoencoder(Autoencoder):
         shares = torch.softmax(log_weights, dim=0)
         chosen = torch.multinomial(shares.T, 1, generator=generator)[:, 0]  # (n,)
         return z[chosen, torch.arange(len(x), device=x.device)]
-
-    def log_prob(
-        self, x: Tensor, eps: Tensor, log_ratio: LogRatio | None = None
-    ) -> Tensor:
-        """Importance-weighted estimate of log p(x), with eps (S, 1, k) for all rows.
-
-        log (1/S) sum_s p(x | z_s) p(z_s) / q(z_s | x), z_s ~ q(z | x): a lower bound
-        in expectation that rises to log p(x) with S, and that is exact for any S
-        where q is the true posterior. The prior p(z) is N(0, I), or one of which
-        log_ratio gives the log-density less that of N(0, I).
-        """
-        mean, log_var = self.posterior(x)
-        log_weights = self._log_weights(x, mean, log_var, eps)  # (S, n)
-        if log_ratio is not None:
-            z = mean + torch.exp(0.5 * log_var) * eps  # (S, n, k)
-            log_weights = log_weights + log_ratio(z)
-        return _log_mean_exp(log_weights)  # (n,)
 
     def _log_weights(
         self,

@@ -1,8 +1,8 @@
 """Kinds of columns: how the cells of each become numbers, and numbers become cells.
 
 A kind is made from a column of `fit`, and says of how many numbers a cell consists,
-what these are for given cells, and which cells numbers stand for. A cell that is missing
-is NaN in all its numbers.
+what these are for given cells, and which cells numbers stand for. A cell that is
+missing is NaN in all its numbers.
 """
 
 from abc import ABC, abstractmethod

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._inference.inference import Encoded, Inference
-from .._networks.modules import Autoencoder, draws_globally
+from .._networks.modules import Autoencoder, draws_globally, set_mode
 from .._tables.rows import block_rows
 from .._utils.device import as_global, seeded_generator
 
@@ -64,7 +64,7 @@ def row_losses(
     """Loss of each row (n,) in evaluation mode, with the same noise on every call."""
     objective = Objective() if objective is None else objective
     was_training = module.training
-    module.eval()
+    set_mode(module, training=False)
     block_size = block_size or block_rows(module.loss_size)
     generator = seeded_generator(seed, x.device)
     blocks = x.split(block_size)
@@ -73,5 +73,5 @@ def row_losses(
     else:  # the user's networks may draw too, from where torch draws by default
         with as_global(seeded_generator(seed, torch.device("cpu"))):
             losses = [objective.judge(module, block, generator) for block in blocks]
-    module.train(was_training)
+    set_mode(module, was_training)
     return torch.cat(losses).double()

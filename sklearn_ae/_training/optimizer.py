@@ -64,6 +64,11 @@ class FlatAdam(torch.optim.Adam):
         self._shrink()
         return super().step(closure)
 
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Every gradient is a view of one buffer, and stays that."""
+        if self.flat.grad is not None:
+            self.flat.grad.zero_()
+
     def _shrink(self) -> None:
         if self.decay:
             self.decayed_part.mul_(1.0 - self.param_groups[0]["lr"] * self.decay)

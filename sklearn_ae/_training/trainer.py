@@ -9,6 +9,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -126,7 +127,8 @@ class Trainer(Generic[Batch]):
         """Train for one epoch and return the mean loss of its rows."""
         self.begin_epoch(epoch)
         total = torch.zeros((), device=batches.device)
-        self.module.train()
+        if not self.module.training:  # setting the mode walks through all parts
+            self.module.train()
         for batch in batches:
             if schedule is not None:
                 self.follow(schedule.progress)
@@ -135,11 +137,14 @@ class Trainer(Generic[Batch]):
             total = torch.add(total, loss, alpha=len(batch))
         # Fused optimizers do not note that they change weights, by which copies of
         # these know that they are old.
-        for parameter in self.module.parameters():
-            torch.autograd.graph.increment_version(parameter)
+        torch.autograd.graph.increment_version(self._parameters)
         if total.ndim == 0:
             return total.item() / batches.n_rows
         return [part / batches.n_rows for part in total.tolist()]
+
+    @cached_property
+    def _parameters(self) -> list[nn.Parameter]:
+        return list(self.module.parameters())
 
 
 @dataclass

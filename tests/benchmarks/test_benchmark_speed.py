@@ -252,19 +252,26 @@ def test_the_grid_search_runs_in_one_process_and_in_two():
     assert target.at_least
 
 
+cut_short = pytest.mark.filterwarnings(
+    "ignore:Training ended at max_iter:sklearn.exceptions.ConvergenceWarning"
+)
+
+
 @pytest.fixture
 def short_model():
     return AutoencoderTransformer(
-        2, hidden_layer_sizes=(4,), early_stopping=False, max_iter=75, device="cpu"
+        2, hidden_layer_sizes=(4,), early_stopping=False, max_iter=5, device="cpu"
     )
 
 
+@cut_short
 def test_fits_in_threads_and_alone_are_timed(short_model, table):
     seconds = parallel.time_in_threads(short_model, table, repeats=2)
     assert list(seconds) == [1, parallel.N_FITS]
     assert len(seconds) == 2
 
 
+@cut_short
 def test_fits_in_threads_that_are_not_the_same_are_noticed(
     short_model, table, monkeypatch
 ):
@@ -281,6 +288,7 @@ def test_fits_in_threads_that_are_not_the_same_are_noticed(
         parallel.time_in_threads(short_model, table, repeats=1)
 
 
+@cut_short
 def test_four_fits_have_four_seeds(short_model, table):
     weights = [
         parallel.fitted_weights(clone(short_model).set_params(random_state=seed), table)

@@ -1,6 +1,7 @@
 """The benchmark of densities, samples and anomalies: what it measures, and how."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,12 @@ from sklearn.mixture import GaussianMixture
 from benchmarks import vae
 from benchmarks.datasets import ENVIRONMENT_VARIABLE, Table
 from benchmarks.vae import anomalies, digits, samples
-from sklearn_ae import VAETransformer
+from sklearn_ae import AutoencoderTransformer, VAETransformer
+
+# The models are trained shortly.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Training ended at max_iter:sklearn.exceptions.ConvergenceWarning"
+)
 
 GREY = np.tile(np.array([[0.0, 0.3, 0.5, 1.0]], dtype=np.float32), (4000, 1))
 
@@ -20,6 +26,17 @@ GREY = np.tile(np.array([[0.0, 0.3, 0.5, 1.0]], dtype=np.float32), (4000, 1))
 @pytest.fixture(autouse=True)
 def no_folder(monkeypatch):
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def short_trainings(monkeypatch):
+    """What is measured of tables, of models that have not learned all they could."""
+    short = {"hidden_layer_sizes": (8,), "max_iter": 10, "early_stopping": False}
+    monkeypatch.setattr(
+        anomalies, "AutoencoderTransformer", partial(AutoencoderTransformer, **short)
+    )
+    for module in (anomalies, samples):
+        monkeypatch.setattr(module, "VAETransformer", partial(VAETransformer, **short))
 
 
 def binary(binarisation):

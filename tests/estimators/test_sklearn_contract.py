@@ -94,97 +94,113 @@ class Halve:
         return "Halve()"
 
 
-def settings(Estimator, OfAnyRows, *own):
-    """One estimator, set in every way that leads through other lines of code."""
-    small = {"max_iter": 2, "hidden_layer_sizes": (8,)}
-    return [
-        Estimator(max_iter=2),
-        Estimator(loss="absolute_error", early_stopping=False, **small),
-        Estimator(init="random", activation="relu", alpha=0.01, **small),
-        Estimator(warm_start=True, **small),
-        Estimator(3, max_iter=2, hidden_layer_sizes=(1,)),
-        Estimator(max_iter=2, hidden_layer_sizes=(512,)),
-        Estimator(1, max_iter=2, hidden_layer_sizes=()),
-        Estimator(encoder=nn.Linear, decoder=nn.Linear, max_iter=2),
-        OfAnyRows(loss="log_loss", **small),
-        OfAnyRows(image_shape=(1, 1), **small),
-        OfAnyRows(image_shape=(1, 1), loss="log_loss", early_stopping=False, **small),
-        # What "auto" is not.
-        Estimator(
-            inference="refined" if "Denoising" in Estimator.__name__ else "encoder",
-            **small,
-        ),
-        *(Estimator(**params, **small) for params in own),
-    ]
+# Each setting leads through lines of code of its own, which stand beside it, on an
+# estimator that has them; what estimators share, one of them shows for all. Rows are
+# held out where that is what is meant: without, a fit is one training, not six.
+SMALL = {"max_iter": 2, "hidden_layer_sizes": (8,)}
+TWO_FOLDS = {"max_iter": 2, "validation_fraction": 0.25}
+FOLDED = {**SMALL, **TWO_FOLDS}
+WHOLE = {**SMALL, "early_stopping": False}
+OWN = {"encoder": nn.Linear, "decoder": nn.Linear}
+
+AUTOENCODERS = [
+    # Sizes, inference and everything else are "auto": folds, judged by projections.
+    sklearn_ae.AutoencoderTransformer(max_iter=2),
+    # Projections by reweighted squares; training rows decide about the epoch.
+    sklearn_ae.AutoencoderTransformer(loss="absolute_error", **WHOLE),
+    # No linear path; latents that get their axes after training; the encoder's.
+    sklearn_ae.AutoencoderTransformer(
+        init="random", activation="relu", alpha=0.01, inference="encoder", **FOLDED
+    ),
+    # Training goes on from what there is, with rows held out, not folds.
+    sklearn_ae.AutoencoderTransformer(warm_start=True, **FOLDED),
+    # More latents than the hidden layer has units, and than some tables have columns.
+    sklearn_ae.AutoencoderTransformer(3, **{**WHOLE, "hidden_layer_sizes": (1,)}),
+    # Wide layers learn at a lower rate.
+    sklearn_ae.AutoencoderTransformer(**{**WHOLE, "hidden_layer_sizes": (512,)}),
+    # No hidden layer, and one latent.
+    sklearn_ae.AutoencoderTransformer(1, **{**FOLDED, "hidden_layer_sizes": ()}),
+    # The user's networks: autograd, and the global generator.
+    sklearn_ae.AutoencoderTransformer(**TWO_FOLDS, **OWN),
+    sklearn_ae.AutoencoderTransformer(
+        max_iter=2, early_stopping=False, inference="refined", **OWN
+    ),
+    # A link, a start at the mean, columns that stay as they are.
+    AutoencoderTransformer(loss="log_loss", **WHOLE),
+    # Convolutions; their projections are by derivatives in forward mode.
+    AutoencoderTransformer(
+        image_shape=(1, 1), **{**FOLDED, "hidden_layer_sizes": (4,)}
+    ),
+    AutoencoderTransformer(
+        image_shape=(1, 1),
+        inference="refined",
+        **{**WHOLE, "hidden_layer_sizes": (2,)},
+    ),
+    AutoencoderTransformer(image_shape=(1, 1), loss="log_loss", **WHOLE),
+]
+
+DENOISERS = [
+    sklearn_ae.DenoisingAutoencoderTransformer(**TWO_FOLDS),
+    # What "auto" is not; entries become their column's mean, or its ends.
+    sklearn_ae.DenoisingAutoencoderTransformer(
+        inference="refined", corruption="masking", **FOLDED
+    ),
+    sklearn_ae.DenoisingAutoencoderTransformer(corruption="salt_and_pepper", **WHOLE),
+    # Entries of other rows of the batch.
+    sklearn_ae.DenoisingAutoencoderTransformer(corruption="swap", **WHOLE),
+    # The user's corruption, which may draw globally.
+    sklearn_ae.DenoisingAutoencoderTransformer(corruption=Halve(), **FOLDED),
+    # A corruption of images.
+    DenoisingAutoencoderTransformer(
+        corruption="block",
+        image_shape=(1, 1),
+        **{**WHOLE, "hidden_layer_sizes": (4,)},
+    ),
+]
+
+# What is trained from noise, or on few of these rows, has not learned enough after two
+# epochs for what the checks ask of predictions.
+FROM_NOISE = {"max_iter": 20, "learning_rate_init": 0.05}
+
+REGRESSORS = [
+    sklearn_ae.EncoderDecoderRegressor(**TWO_FOLDS),
+    sklearn_ae.EncoderDecoderRegressor(loss="absolute_error", **WHOLE),
+    sklearn_ae.EncoderDecoderRegressor(
+        init="random", activation="relu", alpha=0.01, **{**WHOLE, **FROM_NOISE}
+    ),
+    sklearn_ae.EncoderDecoderRegressor(warm_start=True, **FOLDED),
+    sklearn_ae.EncoderDecoderRegressor(1, **{**WHOLE, "hidden_layer_sizes": ()}),
+    sklearn_ae.EncoderDecoderRegressor(early_stopping=False, **OWN, **FROM_NOISE),
+    EncoderDecoderRegressor(loss="log_loss", **{**WHOLE, **FROM_NOISE}),
+    # Targets that are images, where they fit, and that are none.
+    EncoderDecoderRegressor(image_shape=(1, 1), **FOLDED),
+    EncoderDecoderRegressor(image_shape=(1, 1), target_shape=None, **WHOLE),
+]
+
+VARIATIONAL = [
+    # Folds, judged by the density; the mode of the posterior and its curvature.
+    sklearn_ae.VAETransformer(**TWO_FOLDS),
+    sklearn_ae.VAETransformer(loss="absolute_error", **WHOLE),
+    # Noise of each column, the whole posterior by the encoder.
+    sklearn_ae.VAETransformer(noise="per_column", inference="encoder", **FOLDED),
+    # All that eases a training from noise.
+    sklearn_ae.VAETransformer(
+        kl_warmup=5, free_bits=0.1, init="random", activation="relu", **FOLDED
+    ),
+    # Judged by the bound that is asked for; another bound when training goes on.
+    sklearn_ae.VAETransformer(beta=0.0, warm_start=True, **FOLDED),
+    sklearn_ae.VAETransformer(n_importance_samples=3, **WHOLE),
+    sklearn_ae.VAETransformer(path_gradient=True, **WHOLE),
+    # Two outputs for each latent are asked of the user's networks and of images'.
+    sklearn_ae.VAETransformer(max_iter=2, early_stopping=False, **OWN),
+    VAETransformer(image_shape=(1, 1), **WHOLE),
+    # Rows that are drawn, and posteriors that are kept.
+    VAETransformer(loss="log_loss", binarize=True, n_exemplars=5, **WHOLE),
+    # Columns of conditions beside those of the rows.
+    VAETransformer(conditional=True, **WHOLE),
+]
 
 
-def regressors(Estimator, OfAnyRows):
-    """The same for the one that learns targets, and must learn some of them."""
-    small = {"max_iter": 2, "hidden_layer_sizes": (8,)}
-    from_nothing = {"max_iter": 20, "learning_rate_init": 0.05}
-    small_from_nothing = {**small, **from_nothing}
-    return [
-        Estimator(max_iter=2),
-        Estimator(loss="absolute_error", early_stopping=False, **small),
-        Estimator(init="random", activation="relu", alpha=0.01, **small_from_nothing),
-        Estimator(warm_start=True, **small),
-        Estimator(1, max_iter=2, hidden_layer_sizes=()),
-        Estimator(encoder=nn.Linear, decoder=nn.Linear, **from_nothing),
-        OfAnyRows(loss="log_loss", **small_from_nothing),
-        OfAnyRows(image_shape=(1, 1), **small),
-        OfAnyRows(image_shape=(1, 1), target_shape=None, **small),
-        OfAnyRows(
-            image_shape=(1, 1),
-            loss="log_loss",
-            early_stopping=False,
-            **small_from_nothing,
-        ),
-    ]
-
-
-@parametrize_with_checks(
-    [
-        *settings(sklearn_ae.AutoencoderTransformer, AutoencoderTransformer),
-        AutoencoderTransformer(
-            image_shape=(1, 1),
-            inference="refined",
-            max_iter=2,
-            hidden_layer_sizes=(4,),
-        ),
-        *settings(
-            sklearn_ae.DenoisingAutoencoderTransformer,
-            DenoisingAutoencoderTransformer,
-            {"corruption": "masking"},
-            {"corruption": "salt_and_pepper"},
-            {"corruption": "swap"},
-            {"corruption": Halve()},
-        ),
-        DenoisingAutoencoderTransformer(
-            corruption="block",
-            image_shape=(1, 1),
-            max_iter=2,
-            hidden_layer_sizes=(4,),
-        ),
-        *regressors(sklearn_ae.EncoderDecoderRegressor, EncoderDecoderRegressor),
-        *settings(
-            sklearn_ae.VAETransformer,
-            VAETransformer,
-            {"beta": 4.0},
-            {"beta": 0.0},
-            {"noise": "per_column"},
-            {"kl_warmup": 5, "free_bits": 0.1, "init": "random"},
-            {"n_importance_samples": 3},
-            {"path_gradient": True},
-        ),
-        VAETransformer(
-            loss="log_loss",
-            binarize=True,
-            n_exemplars=5,
-            max_iter=2,
-            hidden_layer_sizes=(8,),
-        ),
-        VAETransformer(conditional=True, max_iter=2, hidden_layer_sizes=(8,)),
-    ]
-)
+@parametrize_with_checks([*AUTOENCODERS, *DENOISERS, *REGRESSORS, *VARIATIONAL])
 def test_scikit_learn_check(estimator, check):
     check(estimator)

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ae import VAETransformer
-from sklearn_ae._inference import diagnostics, posterior
+from sklearn_ae._inference import diagnostics, posterior, sampling
 from sklearn_ae._inference.inference import Encoded
 from sklearn_ae._networks.variational import VariationalAutoencoder
 
@@ -137,7 +137,7 @@ def test_density_integrates_to_1(loss, init, vae):
     rng = np.random.default_rng(0)
     X = 50.0 * np.abs(rng.standard_normal((200, 1))) + 1000.0
     estimator = vae(loss=loss, init=init, n_components=1).fit(X)
-    grid = np.linspace(0.0, 2000.0, 4001)[:, None]
+    grid = np.linspace(0.0, 2000.0, 2001)[:, None]
     density = np.exp(estimator.score_samples(grid, n_samples=400))
     # Draws of the posterior estimate each value without bias, but not without error:
     # most where the posterior is far from Gaussian, as with the absolute error.
@@ -347,7 +347,13 @@ def grey(n=400):
 
 def test_binarized_training_learns_the_density_of_binary_rows():
     X = grey()
-    params = {"loss": "log_loss", "max_iter": 60, "learning_rate_init": 1e-2}
+    params = {
+        "loss": "log_loss",
+        "hidden_layer_sizes": (16,),
+        "max_iter": 60,
+        "learning_rate_init": 3e-2,
+        "early_stopping": False,
+    }
     estimator = VAETransformer(1, binarize=True, **params).fit(X)
     B = (np.random.default_rng(0).random(X.shape) < X).astype(float)
     # All 16 binary rows, by the mixture of two groups that they come from.
@@ -1002,7 +1008,9 @@ def test_samples_like_rows_follow_their_seed(of_counts, counts):
     assert not np.array_equal(first, other)
 
 
-def test_a_few_samples_like_rows_are_as_many_are(of_counts, counts):
+def test_a_few_samples_like_rows_are_as_many_are(of_counts, counts, monkeypatch):
+    # Ranks among fewer draws are as coarse as a mean of so few samples.
+    monkeypatch.setattr(sampling, "_N_RANKED", 1000)
     few = [of_counts.sample(1, s, noise=True, like=counts)[0] for s in range(200)]
     many = of_counts.sample(4000, 0, noise=True, like=counts)
     assert_allclose(np.mean(few, axis=0), many.mean(axis=0), rtol=0.25)

@@ -33,13 +33,19 @@ class FaceSwapper(sklearn_ae.FaceSwapper):
 SMALL = {"width": 1, "max_iter": 2}
 
 
+# Each setting leads through lines of code of its own.
 @parametrize_with_checks(
     [
+        # Everything else is the default: both parts of the loss, all of augmentation.
         FaceSwapper(**SMALL),
-        FaceSwapper(3, ssim_weight=0.0, **SMALL),
-        FaceSwapper(ssim_weight=1.0, early_stopping=True, **SMALL),
-        FaceSwapper(warm_start=True, precision="bfloat16", **SMALL),
-        FaceSwapper(random_state=0, color_jitter=0.0, warp=0.0, **SMALL),
+        # Faces held out; one part of the loss alone, and the precision of the steps.
+        FaceSwapper(
+            ssim_weight=1.0, early_stopping=True, precision="bfloat16", **SMALL
+        ),
+        # Training goes on; the other part alone, other latents, no augmentation.
+        FaceSwapper(
+            3, ssim_weight=0.0, warm_start=True, color_jitter=0.0, warp=0.0, **SMALL
+        ),
     ]
 )
 def test_scikit_learn_check(estimator, check):

@@ -140,7 +140,7 @@ def test_from_pictures_to_a_swapped_photo():
     crops = np.stack(crops)
     blue = (crops * [0.3, 0.5, 1.0]).astype(np.uint8)
     swapper = FaceSwapper(
-        width=8, max_iter=30, color_jitter=0.0, random_state=0, learning_rate_init=3e-3
+        width=4, max_iter=15, color_jitter=0.0, random_state=0, learning_rate_init=5e-3
     )
     swapper.fit(np.concatenate([crops, blue]), np.repeat(["plain", "blue"], 30))
     result = swapper.swap_photo(image, "blue", color=None)

@@ -14,7 +14,7 @@ from sklearn_ae._inference.diagnostics import (
     n_latents_missed,
     n_principal_components,
 )
-from sklearn_ae._inference.inference import Encoded
+from sklearn_ae._inference.inference import Encoded, Refined
 from sklearn_ae._networks.losses import LogLoss, SquaredError
 from sklearn_ae._networks.variational import VariationalAutoencoder
 
@@ -45,6 +45,15 @@ def test_mean_divergences_are_those_of_torch_distributions():
     mean, log_var = module.posterior(x)
     expected = kl_divergence(Normal(mean, (0.5 * log_var).exp()), Normal(0.0, 1.0))
     torch.testing.assert_close(mean_kl(module, x, Encoded()), expected.mean(dim=0))
+
+
+def test_divergences_of_rows_whose_latents_are_known_are_the_same():
+    module, x = vae(), rows(50)
+    refined = Refined(K)
+    z = refined.latents(module, x)
+    expected = mean_kl(module, x, refined)
+    torch.testing.assert_close(mean_kl(module, x, refined, z), expected)
+    assert not torch.allclose(mean_kl(module, x, refined, z + 1.0), expected)
 
 
 def test_divergences_of_drawn_rows_are_the_same_on_every_call():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import logsumexp
-from small_networks import D, K, network, rows
+from small_networks import D, K, log_prob, network, rows
 
 from sklearn_ae._inference import posterior
-from sklearn_ae._inference.inference import Encoded
+from sklearn_ae._inference.inference import Encoded, Refined
 from sklearn_ae._inference.posterior import (
     Draws,
     bound_and_kl,
@@ -91,7 +91,7 @@ def test_density_of_parts_is_that_of_all_draws(module, monkeypatch):
     eps = torch.cat([eps for eps, _ in draws])
     x = module.standardize(X)
     with torch.no_grad():
-        of_each = torch.stack([module.log_prob(x, e[None]) for e in eps])
+        of_each = torch.stack([log_prob(module, x, e[None]) for e in eps])
         scores = log_density(module, X, Encoded(), draws, StandardNormal(K))
     wanted = logsumexp(of_each.numpy(), axis=0) - np.log(10)
     wanted = wanted + module.log_volume.item()
@@ -143,3 +143,23 @@ def test_training_moments_are_those_of_some_rows(module):
     assert kept.shape == (20, 2 * K)
     gaps = abs(kept[:, None] - of_all).max(axis=2).min(axis=1)
     np.testing.assert_allclose(gaps, 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_rows", [20, 50])
+def test_rows_whose_latents_are_known_have_the_same_draws_and_moments(module, n_rows):
+    x, refined = rows(50), Refined(K)
+    z = refined.latents(module, x)
+
+    def results(*known):
+        draws = training_draws(
+            *(module, x, n_rows, np.random.RandomState(0)),
+            *(torch.Generator().manual_seed(0), refined, *known),
+        )
+        moments = training_moments(
+            *(module, x, n_rows, np.random.RandomState(0), torch.Generator()),
+            *(refined, *known),
+        )
+        return np.hstack([draws, *moments])
+
+    np.testing.assert_allclose(results(z), results(), rtol=1e-9)
+    assert not np.allclose(results(z + 1.0), results())

@@ -47,7 +47,13 @@ QUICK = {
 }
 
 
-@parametrize_with_checks([ContractiveAutoencoder(1, max_iter=2)])
+@parametrize_with_checks(
+    [
+        ContractiveAutoencoder(
+            1, max_iter=2, hidden_layer_sizes=(8,), validation_fraction=0.25
+        )
+    ]
+)
 def test_scikit_learn_check(estimator, check):
     check(estimator)
 

@@ -401,6 +401,14 @@ def test_row_losses_leave_the_mode_as_it_was(is_training):
     assert module.training == is_training
 
 
+def test_the_users_networks_are_told_the_mode():
+    module, x = own(), rows()
+    module.encoder.append(nn.Dropout(0.5))
+    expected = module.eval().loss(x).detach()
+    torch.testing.assert_close(row_losses(module.train(), x, seed=0), expected)
+    assert all(part.training for part in module.modules())
+
+
 # Convolutions -------------------------------------------------------------------------
 
 
