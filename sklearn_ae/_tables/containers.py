@@ -71,10 +71,8 @@ def is_frame(X: Any) -> bool:
     is_named = hasattr(X, "columns") or hasattr(X, "column_names")
     if not (is_named and len(getattr(X, "shape", ())) == 2):
         return False
-    try:
-        import narwhals as nw
-    except ImportError:
-        return False
+    import narwhals as nw
+
     return isinstance(
         nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame
     )
