@@ -1,5 +1,6 @@
 """What a conditional model is told beside each row: labels or a table, as numbers."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,7 @@ def _columns(y: Any) -> tuple[list[Column], list | None]:
                 f"got an array of shape {table.shape}."
             )
         columns, names = list(table.reshape(len(table), -1).T), None
+    columns = [_typed(column) for column in columns]
     for column in columns:
         # Whatever does not equal itself is missing, as None is.
         if any(value is None or value != value for value in column.tolist()):
@@ -109,6 +111,24 @@ def _columns(y: Any) -> tuple[list[Column], list | None]:
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             raise ValueError("y has infinite values.")
     return columns, names
+
+
+def _typed(column: Column) -> Column:
+    """The column in a type of its own, whatever its table holds besides."""
+    if column.dtype.kind in "mM":
+        return np.where(np.isnat(column), np.nan, column.astype("i8").astype("f8"))
+    values = column.tolist()
+    is_number = [isinstance(v, Real) and not isinstance(v, bool) for v in values]
+    if column.dtype == object and all(is_number):
+        return np.array(values)
+    if (
+        column.dtype == object
+        and values
+        and all(hasattr(v, "isoformat") for v in values)
+    ):
+        moments = np.array(values, dtype="datetime64[us]")
+        return moments.astype(np.int64).astype(np.float64)
+    return column
 
 
 def _encoder(column: Column, is_of_table: bool) -> _Labels | _Numbers:

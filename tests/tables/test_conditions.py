@@ -119,3 +119,21 @@ def test_infinite_conditions_are_told():
 def test_what_is_no_list_of_conditions(y):
     with pytest.raises(ValueError, match="y must hold one condition or a row"):
         Conditions(y)
+
+
+def test_numbers_stay_numbers_in_a_table_of_other_things():
+    ages = [31, 47, 52, 31]
+    alone = np.array([[age] for age in ages])
+    mixed = np.array([[age, sex] for age, sex in zip(ages, "fmfm")], dtype=object)
+    numbers = Conditions(mixed).encode(mixed, 4, np.dtype(float))
+    assert numbers.shape == (4, 3)
+    np.testing.assert_allclose(
+        numbers[:, :1], Conditions(alone).encode(alone, 4, np.dtype(float))
+    )
+
+
+def test_dates_are_numbers():
+    days = np.array([["2020-01-01"], ["2020-01-03"], ["2020-01-02"]], "datetime64[D]")
+    for y in (days, days.astype(object)):
+        numbers = Conditions(y).encode(y, 3, np.dtype(float))[:, 0]
+        np.testing.assert_allclose(numbers, [-(1.5**0.5), 1.5**0.5, 0], atol=1e-9)
