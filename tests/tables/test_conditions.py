@@ -124,7 +124,9 @@ def test_what_is_no_list_of_conditions(y):
 def test_numbers_stay_numbers_in_a_table_of_other_things():
     ages = [31, 47, 52, 31]
     alone = np.array([[age] for age in ages])
-    mixed = np.array([[age, sex] for age, sex in zip(ages, "fmfm")], dtype=object)
+    mixed = np.array(
+        [[age, sex] for age, sex in zip(ages, "fmfm", strict=True)], dtype=object
+    )
     numbers = Conditions(mixed).encode(mixed, 4, np.dtype(float))
     assert numbers.shape == (4, 3)
     np.testing.assert_allclose(
