@@ -153,22 +153,33 @@ class BaseEncoderDecoder(
             goes_on = self.warm_start and hasattr(self, "module_")
             table = self._make_table(X, y, reset=not goes_on)
             design = self._designed(table, goes_on)
-            for slowdown in (1.0, 10.0, 100.0):
-                slower = replace(design.recipe, slowdown=slowdown)
-                try:
-                    self._train(table.X, replace(design, recipe=slower), goes_on)
-                    break
-                except DivergenceError:
-                    # A rate of our own choice is ours to lower: heavy tails need it.
-                    if not slower.can_slow_down or slowdown == 100.0:
-                        raise
+            self._at_lower_rates(
+                design, lambda design: self._train(table.X, design, goes_on)
+            )
 
     def _partial_fit(self, X: Any, y: Any) -> None:
         with self._unchanged_on_failure():
             self._validate_params()
             goes_on = hasattr(self, "module_")
             table = self._make_table(X, y, reset=not goes_on)
-            self._train_one_pass(table.X, self._designed(table, goes_on), goes_on)
+            design = self._designed(table, goes_on)
+            self._at_lower_rates(
+                design, lambda design: self._train_one_pass(table.X, design, goes_on)
+            )
+
+    def _at_lower_rates(self, design: Design, train: Callable[[Design], None]) -> None:
+        """Train as designed; where that diverges anew, at a tenth and a hundredth.
+
+        A rate of our own choice is ours to lower: heavy tails need it.
+        """
+        for slowdown in (1.0, 10.0, 100.0):
+            slower = replace(design, recipe=replace(design.recipe, slowdown=slowdown))
+            try:
+                train(slower)
+                return
+            except DivergenceError:
+                if not slower.recipe.can_slow_down or slowdown == 100.0:
+                    raise
 
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
         if not goes_on:
@@ -189,7 +200,11 @@ class BaseEncoderDecoder(
                 )
                 state.history = self.history_
             else:
-                state, rows = design.begin(X, random_state, device, seed, plan.n_valid)
+                state, rows = design.begin(
+                    *(X, random_state, device, seed),
+                    n_valid=plan.n_valid,
+                    may_narrow=True,
+                )
             inference = usable(design.inference, state.module, rows.x)
             objective = design.objective.judging_by(inference)
             with self._generators(state.module, seed, device):

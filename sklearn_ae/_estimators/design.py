@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -15,15 +15,17 @@ from .._inference.inference import Encoded, Inference
 from .._inference.latents import principal_axes
 from .._networks.architecture import Architecture
 from .._networks.filling import Filling, find_filling
-from .._networks.losses import SquaredError
+from .._networks.losses import SpanSquaredError, SquaredError
 from .._networks.modules import Autoencoder
-from .._networks.starts import LinearPaths, Start
+from .._networks.starts import LinearPaths, SpanStart, Start
 from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows
 from .._tables.rows import Table, as_tensor, block_rows
+from .._tables.span import Span, is_wide
 from .._training.objectives import Objective
 from .._training.plans import TrainingState
 from .._training.recipe import Recipe
+from .._training.view import SpanView, View
 from .._utils.device import as_global, seeded_generator
 from .._utils.random import SEED_LIMIT
 
@@ -94,6 +96,31 @@ class Design:
     find_axes: Callable[[Autoencoder, DescribedRows], Axes] = to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
 
+    def viewed(self, rows: Rows) -> tuple[View, "Design"]:
+        """What a training sees of the rows, and the design for that.
+
+        Of rows with many more columns than there are rows that is their coordinates in
+        their span, where these will do.
+        """
+        n_own = self.architecture.n_own_inputs
+        may_narrow = self.architecture.may_turn_columns and not self.recipe.callbacks
+        has_steps = self.recipe.max_iter != 0 and not rows.is_streamed
+        is_wanted = may_narrow and has_steps and is_wide(len(rows.x), n_own)
+        if not is_wanted or rows.x.isnan().any():
+            return View(), self
+        span = Span.of(rows.x[:, :n_own])
+        if span is None:
+            return View(), self
+        is_of_pairs = self.architecture.is_of_pairs
+        design = replace(
+            self,
+            columns=span.columns(self.columns),
+            architecture=self.architecture.in_span(span),
+            loss=self.loss if is_of_pairs else SpanSquaredError(span.scale**2),
+            start=SpanStart(self.start, span),
+        )
+        return SpanView(span, self.columns, self.loss), design
+
     def find_paths(
         self, X: np.ndarray | Table, rows: Rows, filling: Filling | None
     ) -> LinearPaths | None:
@@ -152,8 +179,13 @@ class Design:
         device: torch.device,
         seed: int,
         n_valid: int = 0,
+        may_narrow: bool = False,
     ) -> tuple[TrainingState, Rows]:
-        """The state before the first step, and the rows."""
+        """The state before the first step, and the rows.
+
+        It may be for networks that take less than whole rows: what the state's view
+        makes of them.
+        """
         load = partial(
             load_rows,
             *(X, self.columns, device),
@@ -163,19 +195,21 @@ class Design:
         in_place = torch.arange(X.shape[1])
         rows = load(order=None if self.architecture.sorts_columns else in_place)
         generator = torch.Generator().manual_seed(seed)
-        make = partial(self.build, random_state=random_state, generator=generator)
+        view, design = self.viewed(rows) if may_narrow else (View(), self)
+        make = partial(design.build, random_state=random_state, generator=generator)
         filling = None
         if rows.is_streamed:
             filling = self.find_filling(rows.x, random_state)
             if filling is None and isinstance(X, Table) and X.has_missing:
                 filling = Filling.by_mean(rows.x[:, : self.columns.n_own].mean(dim=0))
         paths = self.find_paths(X, rows, filling)
-        module = make(rows.x, paths=paths, filling=filling)
+        module = make(view.rows(rows).x, paths=paths, filling=filling)
         if self.recipe.callbacks:
             # They may look at rows and networks: all in the columns' own order.
             module.put_columns_back(rows.order)
             rows = load(order=in_place)
-        return TrainingState(module.to(device), make, _on(device, generator)), rows
+        generator = _on(device, generator)
+        return TrainingState(module.to(device), make, generator, view=view), rows
 
     def resume(
         self,

@@ -20,6 +20,7 @@ from torch import Tensor
 from .._networks.losses import SquaredError, of_observed
 from .._networks.modules import Autoencoder, beside
 from .._networks.variational import VariationalAutoencoder
+from .narrow import Outputs
 from .tangents import TangentMap, tangent_map
 
 # Damping of the first step, in units of the mean curvature, and what changes it: a step
@@ -245,14 +246,17 @@ def project(
     """The best latents found from each of the starts (n, k) for rows x (n, d + m)."""
     precision, prior_precision = row_weights(module)
     target, conditions = module.parts(x)
+    loss = of_observed(module.loss_function, target)
+    outputs = Outputs.of(module.decoder, loss, precision)
     row_loss = RowLoss(
-        module.decode,
-        tangent_map(module.decoder, starts[0].shape[1]),
-        of_observed(module.loss_function, target),
+        outputs.decoder,
+        tangent_map(outputs.decoder, starts[0].shape[1]),
+        loss,
         precision.to(x.dtype),
         prior_precision,
     )
-    n_block = _rows_at_once(module, starts[0].shape[1])
+    target = outputs.rows(target)
+    n_block = _rows_at_once(module, outputs, starts[0].shape[1])
     parts = []
     for first in range(0, len(x), n_block):
         block = slice(first, first + n_block)
@@ -274,9 +278,13 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
 
     The inverse covariance of the posterior around its mode.
     """
-    decode = tangent_map(module.decoder, z.shape[1])
+    precision, prior_precision = row_weights(module)
     target, conditions = module.parts(x)
-    n_block = _rows_at_once(module, z.shape[1])
+    loss = of_observed(module.loss_function, target)
+    outputs = Outputs.of(module.decoder, loss, precision)
+    target = outputs.rows(target)
+    decode = tangent_map(outputs.decoder, z.shape[1])
+    n_block = _rows_at_once(module, outputs, z.shape[1])
     parts = []
     for z_block, x_block, of_block in zip(
         *(rows.split(n_block) for rows in (z, target, conditions)), strict=True
@@ -286,10 +294,11 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
         weights = torch.where(x_block.isnan(), 0.0, weights)[:, None]  # (n, 1, d)
         parts.append(torch.matmul(jacobian * weights, jacobian.mT))
     total = torch.cat(parts)
-    total.diagonal(dim1=-2, dim2=-1).add_(row_weights(module)[1])
+    total.diagonal(dim1=-2, dim2=-1).add_(prior_precision)
     return total
 
 
-def _rows_at_once(module: Autoencoder, n_latents: int) -> int:
+def _rows_at_once(module: Autoencoder, outputs: Outputs, n_latents: int) -> int:
     """Rows whose tangents are held at a time, so that they stay in the caches."""
-    return max(1, _JACOBIAN_SIZE // (n_latents * module.decoder_width))
+    width = outputs.width or module.decoder_width
+    return max(1, _JACOBIAN_SIZE // (n_latents * width))

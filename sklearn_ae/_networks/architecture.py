@@ -3,13 +3,14 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .._tables.span import Span
 from .activations import ACTIVATIONS
 from .build import Network, anchor, check_own_network, make_own_network, start_at
 from .images import (
@@ -22,7 +23,12 @@ from .images import (
 )
 from .losses import SquaredError
 from .modules import MLP, OwnNetwork
-from .sizes import channels, channels_with_skips, hidden_layer_sizes
+from .sizes import (
+    channels,
+    channels_with_skips,
+    hidden_layer_sizes,
+    narrow_outputs,
+)
 from .starts import LinearPaths
 
 
@@ -144,6 +150,9 @@ class Architecture:
     n_conditions : int
         Numbers that the decoder sees behind the latents.
 
+    n_coordinates : int
+        Inputs, the first ones, that are coordinates in a span and not columns.
+
     is_of_pairs : bool
         Whether what is given is something else than what is seen.
 
@@ -158,9 +167,15 @@ class Architecture:
     target_shape: ImageShape | None = None
     outputs_per_latent: int = 1
     n_conditions: int = 0
+    n_coordinates: int = 0
     is_of_pairs: bool = False
     encoded_as: str = "(n_samples, n_components)"
     decoded_as: str = "(n_samples, n_features)"
+
+    @property
+    def n_own_inputs(self) -> int:
+        """Numbers that the encoder sees of a row itself, without its conditions."""
+        return self.n_inputs - self.n_conditions
 
     @property
     def has_skips(self) -> bool:
@@ -192,10 +207,14 @@ class Architecture:
 
     @property
     def n_products(self) -> int:
-        """Multiplications of a pass through a dense decoder."""
-        n_latents = self.spec.n_components + self.n_conditions
+        """Multiplications of a pass through a dense decoder, of which few are wide."""
+        spec = self.spec
+        n_latents = spec.n_components + self.n_conditions
         sizes = self._sizes(self.n_outputs, self.target_shape)
         widths = [n_latents, *sizes[::-1], self.n_outputs]
+        if spec.loss == "squared_error" and spec.noise == "shared":
+            n_directions = widths[-2] + (n_latents if spec.starts_linear else 0)
+            widths[-1] = narrow_outputs(self.n_outputs, n_directions)
         return sum(n * m for n, m in itertools.pairwise(widths))
 
     @property
@@ -214,6 +233,29 @@ class Architecture:
         has_own = self.spec.has_own or callable(self.spec.corruption)
         is_alone = not self.is_of_pairs and not self.n_conditions
         return is_alone and not has_own and self.spec.image_shape is None
+
+    @property
+    def may_turn_columns(self) -> bool:
+        """Whether columns are what their span makes of them: none is one by itself.
+
+        A squared error and one scale do not tell rotated columns from others. Noise or
+        corruption of each column does, and so do networks that know their places.
+        """
+        spec = self.spec
+        reconstructs_squares = spec.loss == "squared_error" and spec.noise == "shared"
+        is_of_squares = self.is_of_pairs or reconstructs_squares
+        has_own = spec.has_own or spec.corruption is not None
+        return is_of_squares and not has_own and self.image_shape is None
+
+    def in_span(self, span: Span) -> "Architecture":
+        """The same for coordinates of rows."""
+        n_fewer = span.n_columns - span.n_coordinates
+        return replace(
+            self,
+            n_inputs=self.n_inputs - n_fewer,
+            n_outputs=self.n_outputs - (0 if self.is_of_pairs else n_fewer),
+            n_coordinates=span.n_coordinates,
+        )
 
     def build(
         self,
@@ -257,6 +299,10 @@ class Architecture:
 
     def _input_variances(self, seen: Tensor) -> Tensor:
         variances = seen.var(dim=0, correction=0).cpu()  # (d,)
+        if self.n_coordinates:
+            # Their axes are arbitrary.
+            own, behind = variances.tensor_split([self.n_coordinates])
+            return torch.cat([own.mean().expand_as(own), behind])
         if self.image_shape is None:
             return variances
         # Neighbours share their weights, so they must share their spread.

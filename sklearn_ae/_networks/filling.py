@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._tables.span import Span
 from .linear import LinearStart
 
 # Noise below this share of the mean column's variance would leave the axes' places to
@@ -80,6 +81,16 @@ class Filling(nn.Module):
             ..., 0
         ]  # (..., q)
         return self.mean + z @ loadings.T
+
+    def times(self, factor: float) -> "Filling":
+        """In other units of the columns; noise is as it was."""
+        noise = self.noise_variance.item()
+        return Filling(self.mean * factor, self.loadings * factor, noise)
+
+    def out_of(self, span: Span) -> "Filling":
+        """Of columns, where this is of coordinates in a span."""
+        mean, loadings = span.to_outputs(self.mean), span.to_outputs(self.loadings)
+        return Filling(mean, loadings, self.noise_variance.item())
 
     @torch.no_grad()
     def put_columns_back(self, back: Tensor) -> None:

@@ -27,6 +27,8 @@ class SquaredError:
     scale_power = 2
     has_noise = True
     needs_unit_interval = False
+    # Whether entries are squares of differences, to which rotations do nothing.
+    is_square = True
 
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         return (output - x).square().mean(dim=-1)  # (..., d) -> (...)
@@ -102,10 +104,33 @@ class SquaredError:
         return x
 
 
+class SpanSquaredError(SquaredError):
+    """Squared error of coordinates in a span, of which each is as good as some columns.
+
+    Their mean is that of the columns; the likelihood is of all columns.
+    """
+
+    def __init__(self, n_columns_each: float):
+        self.n_columns_each = n_columns_each
+
+    def precision(self, log_sigma: Tensor) -> Tensor:
+        return super().precision(log_sigma) * self.n_columns_each
+
+    def log_normaliser(self, log_sigma: Tensor) -> Tensor:
+        return super().log_normaliser(log_sigma) * self.n_columns_each
+
+    def information(self, output: Tensor, log_sigma: Tensor) -> Tensor:
+        return super().information(output, log_sigma) * self.n_columns_each
+
+    def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
+        return super().log_likelihood(output, x, log_sigma) * self.n_columns_each
+
+
 class AbsoluteError(SquaredError):
     """Absolute error, that is a Laplace likelihood with scale b."""
 
     scale_power = 1
+    is_square = False
     # Distances shorter than this share of the row's mean count as if they were it.
     LEAST_SHARE = 1e-2
 
@@ -199,6 +224,7 @@ class LogLoss(SquaredError):
     scale_power = 0
     has_noise = False
     needs_unit_interval = True
+    is_square = False
 
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         losses = F.binary_cross_entropy_with_logits(output, x, reduction="none")
@@ -255,6 +281,8 @@ class ObservedCells(SquaredError):
     The error of a row is the mean over the cells that are there; of a row without any
     it is zero.
     """
+
+    is_square = False  # rotations would mix missing cells with others
 
     def __init__(self, loss: SquaredError):
         self.loss = loss

@@ -5,6 +5,7 @@ scale; both are buffers of the module, so that an exported module takes and give
 rows in the data's own units. Shapes: n rows, d features, k latents, S samples.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from .._tables.columns import Columns
 from .._tables.rows import block_rows
+from .._tables.span import Span
 from .activations import ACTIVATIONS
 from .corruptions import Corruption
 from .filling import Filling
@@ -71,6 +73,23 @@ class Anchored(nn.Module):
             for parameter in list(network.parameters())[-2:]:  # the output layer's
                 parameter.zero_()
 
+    @classmethod
+    def around(
+        cls, network: OwnNetwork, linear: nn.Linear, input_spread: Tensor
+    ) -> "Anchored":
+        """Of a network and a linear path that are something already."""
+        anchored = cls.__new__(cls)
+        nn.Module.__init__(anchored)
+        anchored.linear, anchored.network = linear, network
+        anchored.register_buffer("input_spread", input_spread)
+        return anchored
+
+    def forget_spread(self, n_more_inputs: int = 0) -> None:
+        """Make spreads part of the weights, where there may be more inputs soon."""
+        _linear(self.network, 0).weight.div_(self.input_spread)
+        n_inputs = len(self.input_spread) + n_more_inputs
+        self.input_spread = self.input_spread.new_ones(n_inputs)
+
     def forward(self, x: Tensor, *maps: list[Tensor]) -> Tensor:
         """The sum of both paths; maps to fill or to see are the network's affair."""
         if torch.is_autocast_enabled(x.device.type):
@@ -112,6 +131,10 @@ class Autoencoder(nn.Module):
         # Epochs of the training that its weights come from: an objective may follow a
         # schedule, and a warm start goes on from there.
         self.epoch = 0
+        self._measure()
+
+    def _measure(self) -> None:
+        """Take the sizes that say what a row costs."""
         images = [m for m in self.modules() if isinstance(m, ConvolutionalNetwork)]
         # Multiplications per row say how much work a layer is, and numbers per row how
         # much memory; asked for on every call, so kept.
@@ -122,8 +145,8 @@ class Autoencoder(nn.Module):
             ),
             default=0,
         )
-        self.row_size = max(len(center), *(0, *(m.row_size for m in images)))
-        layers = (m for m in decoder.modules() if isinstance(m, nn.Linear))
+        self.row_size = max(len(self.center), *(0, *(m.row_size for m in images)))
+        layers = (m for m in self.decoder.modules() if isinstance(m, nn.Linear))
         self.decoder_width = max(self.row_size, *(m.out_features for m in layers), 1)
 
     @property
@@ -254,6 +277,28 @@ class Autoencoder(nn.Module):
         map_inputs(self.decoder, rotation, shift)
 
     @torch.no_grad()
+    def leave_span(self, span: Span, columns: Columns, loss: SquaredError) -> None:
+        """Let the networks take and give columns where they had coordinates of rows.
+
+        The axes are folded into the layers at both ends.
+        """
+        if isinstance(self.encoder, Anchored):
+            self.encoder.forget_spread(span.n_columns - span.n_coordinates)
+        for layer in _outer_layers(self.encoder, 0):
+            layer.weight = nn.Parameter(span.to_inputs(layer.weight))
+            layer.in_features = layer.weight.shape[1]
+        if columns.n_seen is None:
+            for layer in _outer_layers(self.decoder, -1):
+                layer.weight = nn.Parameter(span.to_outputs(layer.weight))
+                layer.bias = nn.Parameter(span.to_outputs(layer.bias))
+                layer.out_features = len(layer.bias)
+        if self.filling is not None:
+            self.filling = self.filling.out_of(span)
+        self.columns = copy.deepcopy(columns).to(self.center.device)
+        self.loss_function = loss
+        self._measure()
+
+    @torch.no_grad()
     def put_columns_back(self, order: Tensor) -> None:
         """Let the networks take X where they took X[:, order]."""
         if torch.equal(order, torch.arange(len(order))):
@@ -366,9 +411,7 @@ def map_outputs(network: nn.Module, matrix: Tensor, shift: Tensor) -> None:
 def map_inputs(network: nn.Module, rotation: Tensor, shift: Tensor) -> None:
     """Let the network take (z - shift) @ rotation where it took z."""
     if isinstance(network, Anchored):
-        # Spreads belong to the old axes: from here on they are part of the weights.
-        _linear(network.network, 0).weight.div_(network.input_spread)
-        network.input_spread.fill_(1.0)
+        network.forget_spread()  # it belongs to the old axes
     for layer in _outer_layers(network, 0):
         layer.bias.add_(layer.weight @ shift)
         layer.weight.copy_(layer.weight @ rotation)

@@ -28,3 +28,12 @@ def channels_with_skips(height: int, width: int) -> tuple[int, ...]:
     """The same where the first stage has maps as large as the image."""
     n_stages = 1 + len(channels(height, width))
     return tuple(min(8 * 2**i, 64) for i in range(n_stages))
+
+
+def narrow_outputs(n_outputs: int, n_directions: int) -> int:
+    """Numbers in which outputs are compared with rows in squares.
+
+    Where a decoder gives many more columns than its last layer has directions, it pays
+    to find the span of these first.
+    """
+    return n_directions if n_outputs >= 4 * n_directions else n_outputs

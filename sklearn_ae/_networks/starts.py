@@ -6,13 +6,15 @@ gain should replace it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .._tables.columns import Columns
+from .._tables.span import Span
 from .filling import Filling
 from .linear import EXACT_PCA_SIZE, Layer, LinearStart, RegressionStart
 
@@ -31,8 +33,6 @@ class LinearPaths:
 class Start(Protocol):
     """Finds the linear paths for standardised rows, if the networks have any."""
 
-    is_linear: bool
-
     def find(
         self, x: Tensor, columns: Columns, random_state: np.random.RandomState
     ) -> LinearPaths | None: ...
@@ -46,8 +46,6 @@ class Start(Protocol):
 
 class RandomStart:
     """Plain networks, as torch draws their weights."""
-
-    is_linear = False
 
     def find(
         self, x: Tensor, columns: Columns, random_state: np.random.RandomState
@@ -66,7 +64,6 @@ class PCAStart:
     """Principal component analysis."""
 
     n_components: int
-    is_linear = True
 
     def find(
         self, x: Tensor, columns: Columns, random_state: np.random.RandomState
@@ -116,7 +113,6 @@ class ReducedRankStart:
     """Reduced-rank ridge regression of what is wanted on what is seen."""
 
     n_components: int
-    is_linear = True
 
     def find(
         self, x: Tensor, columns: Columns, random_state: np.random.RandomState
@@ -128,6 +124,42 @@ class ReducedRankStart:
 
     def can_stream(self, n_features: int) -> bool:
         return False  # a sample of a long table is enough for a regression
+
+    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SpanStart:
+    """Another start for rows in coordinates of their span: the same layers, narrower.
+
+    It is found in the units of the columns, in which latents are as on all of them.
+    """
+
+    start: Start
+    span: Span
+
+    def find(
+        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+    ) -> LinearPaths | None:
+        r, scale = self.span.n_coordinates, self.span.scale
+        units = torch.ones_like(x[0])
+        units[:r] = scale
+        paths = self.start.find(x * units, columns, random_state)
+        if paths is None:
+            return None
+        if paths.filling is not None:
+            paths = replace(paths, filling=paths.filling.times(1.0 / scale))
+        weight, bias = paths.encoder
+        n_inputs = weight.shape[1]
+        encoder = weight * units[:n_inputs].to(weight), bias
+        if columns.n_seen is not None:
+            return replace(paths, encoder=encoder)
+        weight, bias = paths.decoder
+        return replace(paths, encoder=encoder, decoder=(weight / scale, bias / scale))
+
+    def can_stream(self, n_features: int) -> bool:
+        return False
 
     def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """How long to train, and what tells: rows held out, cross-validation, or neither."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from .options import TrainingResult
 from .recipe import Recipe
 from .selection import train_on_all_rows, train_on_small_table
 from .skorch_net import make_net
+from .view import View
 
 MakeModule = Callable[[Tensor], Autoencoder]
 
@@ -68,6 +69,7 @@ class TrainingState:
     generator: torch.Generator  # what its steps draw from
     moments: dict[str, Any] | None = None
     history: Any = None
+    view: View = field(default_factory=View)
 
 
 def find_weights(
@@ -79,6 +81,7 @@ def find_weights(
     seed: int,
 ) -> TrainingResult:
     """Train the module as long as the plan says; it may become another."""
+    rows = state.view.rows(rows)
     n_samples, n_done = len(rows.train), state.module.epoch
     if rows.valid is not None:
         n_samples += len(rows.valid)
@@ -102,6 +105,7 @@ def find_weights(
                 *(state.make, rows.x, options_for_all, seed, best),
                 *(objective, state.generator),
             )
+    state.view.finish(state.module)
     return result
 
 

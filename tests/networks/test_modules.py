@@ -1,11 +1,12 @@
 """The torch modules: networks, losses per row, units, rotations of the latents."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from small_networks import D, K, network, rows, unit_rows
+from small_networks import D, K, loss_with_fixed_noise, network, rows, unit_rows
 from torch import nn
 
 from sklearn_ae._networks.corruptions import (
@@ -13,7 +14,13 @@ from sklearn_ae._networks.corruptions import (
     MaskingCorruption,
     SaltAndPepperCorruption,
 )
-from sklearn_ae._networks.losses import LOSSES, AbsoluteError, LogLoss, SquaredError
+from sklearn_ae._networks.losses import (
+    LOSSES,
+    AbsoluteError,
+    LogLoss,
+    SpanSquaredError,
+    SquaredError,
+)
 from sklearn_ae._networks.modules import (
     ACTIVATIONS,
     MLP,
@@ -22,6 +29,8 @@ from sklearn_ae._networks.modules import (
     over_blocks,
 )
 from sklearn_ae._networks.variational import VariationalAutoencoder
+from sklearn_ae._tables.columns import Columns
+from sklearn_ae._tables.span import Span
 
 each_loss = pytest.mark.parametrize("loss", [loss() for loss in LOSSES.values()])
 
@@ -389,3 +398,33 @@ def test_a_function_over_blocks_is_that_of_all_rows():
     assert sizes == [4, 4, 2]
     torch.testing.assert_close(z, module.encode(x).detach())
     assert not z.requires_grad
+
+
+# Rows in their span -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["mlp", "anchored"])
+@pytest.mark.parametrize("is_variational", [False, True])
+@torch.no_grad()
+def test_losses_stay_where_a_module_leaves_the_span(kind, is_variational):
+    x = rows(n=4, d=20)
+    span = Span.of(x)
+    make = (
+        partial(VariationalAutoencoder, noise_scale=0.3)
+        if is_variational
+        else Autoencoder
+    )
+    r, n_encoded = span.n_coordinates, K * (1 + is_variational)
+    columns = Columns(torch.zeros(20), torch.tensor(1.0))
+    narrow = span.columns(columns)
+    module = make(
+        network(r, n_encoded, kind),
+        network(K, r, kind),
+        SpanSquaredError(span.scale**2),
+        center=narrow.center,
+        scale=narrow.scale,
+    ).double()
+    before = loss_with_fixed_noise(module, span.coordinates(x))
+    module.leave_span(span, columns, SquaredError())
+    torch.testing.assert_close(loss_with_fixed_noise(module, x), before)
+    assert module.row_size == module.n_inputs == 20

@@ -1,0 +1,78 @@
+"""A wide decoder in the span of what it can give.
+
+The last layer of a dense decoder has as many directions as it has inputs, however many
+columns it gives. In squares of one weight, what a row has beside these directions is
+the same for all latents: in coordinates of the span every step towards a projection is
+the same step, and its Jacobian a fraction as wide.
+
+Shapes: n rows, d outputs, p directions.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .._networks.losses import SquaredError
+from .._networks.modules import MLP, Anchored
+from .._networks.sizes import narrow_outputs
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A decoder with what it is compared with: as it is, or in coordinates."""
+
+    decoder: nn.Module
+    axes: Tensor | None = None  # (d, p), orthonormal
+    bias: Tensor | None = None  # (d,), where the coordinates are zero
+
+    @classmethod
+    def of(cls, decoder: nn.Module, loss: SquaredError, precision: Tensor) -> "Outputs":
+        """In coordinates where these are far fewer, and losses are the same in them."""
+        is_anchored = isinstance(decoder, Anchored)
+        network = decoder.network if is_anchored else decoder
+        if not (loss.is_square and precision.ndim == 0 and isinstance(network, MLP)):
+            return cls(decoder)
+        last = cast(nn.Linear, network[-1])
+        layers = [last, cast(nn.Linear, decoder.linear)] if is_anchored else [last]
+        weight = torch.cat([layer.weight for layer in layers], dim=1)  # (d, p)
+        bias = torch.stack([layer.bias for layer in layers]).sum(dim=0)
+        if narrow_outputs(*weight.shape) == len(weight):
+            return cls(decoder)
+        axes, triangle = torch.linalg.qr(weight)  # (d, p), (p, p)
+        # One coordinate more is nothing that latents could change.
+        triangle = nn.functional.pad(triangle, (0, 0, 0, 1))  # (p + 1, p)
+        bent, straight = triangle.tensor_split([last.in_features], dim=1)
+        narrow = MLP(*list(network)[:-1], _linear_layer(bent))
+        if not is_anchored:
+            return cls(narrow, axes, bias)
+        spread = cast(Tensor, decoder.input_spread)
+        anchored = Anchored.around(narrow, _linear_layer(straight), spread)
+        return cls(anchored, axes, bias)
+
+    @property
+    def width(self) -> int:
+        """Of the widest layer in coordinates; 0 where the decoder is as it was."""
+        layers = (m for m in self.decoder.modules() if isinstance(m, nn.Linear))
+        return 0 if self.axes is None else max(m.out_features for m in layers)
+
+    def rows(self, target: Tensor) -> Tensor:
+        """Standardised rows (n, d) as the decoder's outputs are compared with them.
+
+        The last coordinate is the length of what no latents reach.
+        """
+        if self.axes is None or self.bias is None:
+            return target
+        rest = target - self.bias
+        inside = rest @ self.axes  # (n, p)
+        outside = torch.linalg.vector_norm(rest - inside @ self.axes.mT, dim=1)
+        return torch.cat([inside, outside[:, None]], dim=1)
+
+
+def _linear_layer(weight: Tensor) -> nn.Linear:
+    n_outputs, n_inputs = weight.shape
+    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, dtype=weight.dtype)
+    layer.weight = nn.Parameter(weight)
+    layer.bias = nn.Parameter(weight.new_zeros(n_outputs))
+    return layer
