@@ -124,6 +124,9 @@ class BaseEncoderDecoder(
         X = self._validate_rows(X, reset)
         return FitTable(X, X.shape[1], self._kinds)
 
+    def _check_table(self, table: FitTable) -> None:
+        """Warn where the rows of a whole fit do not go with the parameters."""
+
     def _validate_rows(
         self, X: Any, reset: bool, loss: SquaredError | None = None
     ) -> np.ndarray | Table:
@@ -152,6 +155,7 @@ class BaseEncoderDecoder(
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             table = self._make_table(X, y, reset=not goes_on)
+            self._check_table(table)
             design = self._designed(table, goes_on)
             self._at_lower_rates(
                 design, lambda design: self._train(table.X, design, goes_on)

@@ -249,7 +249,10 @@ class FittedVAE(BaseAutoencoder):
             Number of rows.
 
         random_state : int, RandomState instance or None, default=None
-            Seed of the draw; None takes the estimator's own ``random_state``.
+            Seed of the draw; None takes the estimator's own ``random_state``: with an
+            integer there, every call gives the same rows, as with scikit-learn's
+            `GaussianMixture`. Give another integer for others, or a RandomState
+            instance, which goes on from call to call.
 
         prior : {"standard", "aggregated", "exemplars"}, default="standard"
             Where latents come from: "standard" is N(0, I), the prior that the model

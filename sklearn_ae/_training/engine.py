@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -70,8 +71,9 @@ def train(
 ) -> TrainingResult:
     """Train the net's module in place and leave the best weights in it.
 
-    Without validation rows the training loss in evaluation mode decides. The state
-    before the first step is the first candidate. What steps draw comes from the
+    Without validation rows the loss of the steps says which epoch was best; at the end
+    all training rows choose between it, the last one and the start. The state before
+    the first step is the first candidate. What steps draw comes from the
     generator; the order of the rows, and what they are judged with, from the seed.
     """
     module = net.module_
@@ -88,30 +90,28 @@ def train(
         else Schedule(options.learning_rate, options.n_epochs * len(batches))
     )
 
-    def judge(x: Tensor = x_compared) -> Tensor:
+    def judge(x: Tensor) -> Tensor:
         return row_losses(module, x, seed, objective=net.objective)  # (n,)
 
-    first = best = _Candidate.of(module, judge(), epoch=0)
+    judge_some, judge_all = partial(judge, x_compared), partial(judge, x_watch)
+
+    first = _Candidate.of(module, judge_some(), epoch=0)
     nonsense = module.loss_of_nonsense
     check_loss(first.loss, first.loss, 0, options.advice, nonsense)
-    patience = Patience(
-        options.n_iter_no_change, options.tol, options.n_iter_eased, best=first.loss
+    watch = (
+        _WatchedSteps(module, judge_some, first, options)
+        if x_valid is None
+        else _WatchedRows(module, judge_some, first, options)
     )
     curve: list[float] = []
-    watched_curve: list[float] = []
-    validation_curve = None if x_valid is None else watched_curve
 
     def after_epoch(epoch: int, loss: float) -> bool:
-        nonlocal best
         curve.append(loss)
-        losses = judge()
-        watched_curve.append(losses.mean().item())
         check_loss(loss, first.loss, epoch, options.advice, nonsense)
-        if watched_curve[-1] < best.loss:
-            best = _Candidate.of(module, losses, epoch)
-        record_losses(net.history, curve, validation_curve)
-        bar.update(loss, validation_curve)
-        return patience.is_exhausted(epoch, watched_curve[-1])
+        is_last = watch.is_last(epoch, loss)
+        record_losses(net.history, curve, watch.curve)
+        bar.update(loss, watch.curve)
+        return is_last
 
     observer = SkorchObserver(net, x_train, x_valid)
     with (
@@ -119,11 +119,10 @@ def train(
         trainer_of(net, options, generator, observer) as trainer,
     ):
         trainer.run(batches, options.n_epochs, after_epoch, schedule)
+        best = watch.best()
         if x_valid is not None and options.starts_at_optimum:
             if len(x_compared) < len(x_watch):
-                first, best = (
-                    c.judged_anew(module, judge, x_watch) for c in (first, best)
-                )
+                first, best = (c.judged_anew(module, judge_all) for c in (first, best))
             best = best if is_clear_gain(first.losses - best.losses) else first
         module.load_state_dict(best.state)
         module.epoch = n_before + (len(curve) if best.epoch > 0 else 0)
@@ -133,7 +132,7 @@ def train(
         best_epoch=best.epoch,
         n_epochs=len(curve),
         loss_curve=curve,
-        validation_loss_curve=validation_curve,
+        validation_loss_curve=watch.curve,
         history=net.history,
     )
 
@@ -152,15 +151,80 @@ class _Candidate:
         return cls(epoch, losses, state)
 
     def judged_anew(
-        self, module: Autoencoder, judge: Callable[[Tensor], Tensor], x: Tensor
+        self, module: Autoencoder, judge: Callable[[], Tensor]
     ) -> "_Candidate":
         """The weights, which become the module's, with the losses of other rows."""
         module.load_state_dict(self.state)
-        return replace(self, losses=judge(x))
+        return replace(self, losses=judge())
 
     @property
     def loss(self) -> float:
         return self.losses.mean().item()
+
+
+class _WatchedRows:
+    """Which epoch is best for rows held out, and when to stop looking for a better."""
+
+    def __init__(
+        self,
+        module: Autoencoder,
+        judge: Callable[[], Tensor],
+        first: _Candidate,
+        options: TrainingOptions,
+    ):
+        self.module, self.judge = module, judge
+        self.candidate = first
+        self.patience = Patience(
+            options.n_iter_no_change, options.tol, options.n_iter_eased, best=first.loss
+        )
+        self.curve: list[float] | None = []
+
+    def is_last(self, epoch: int, loss: float) -> bool:
+        """Whether the training should end with this epoch, of this loss."""
+        assert self.curve is not None
+        losses = self.judge()
+        self.curve.append(losses.mean().item())
+        if self.curve[-1] < self.candidate.loss:
+            self.candidate = _Candidate.of(self.module, losses, epoch)
+        return self.patience.is_exhausted(epoch, self.curve[-1])
+
+    def best(self) -> _Candidate:
+        return self.candidate
+
+
+class _WatchedSteps(_WatchedRows):
+    """The same without such rows, by the loss of the steps.
+
+    To look at all training rows after every epoch would take a third of its time. At
+    the end they choose between the start, the best epoch and the last: steps may be
+    judged by another loss (of corrupted rows, or of a bound that is eased at first).
+    """
+
+    def __init__(
+        self,
+        module: Autoencoder,
+        judge: Callable[[], Tensor],
+        first: _Candidate,
+        options: TrainingOptions,
+    ):
+        super().__init__(module, judge, first, options)
+        self.curve = None
+        self.patience.best = math.inf
+        self.first = self.last = first
+        self.lowest = math.inf
+
+    def is_last(self, epoch: int, loss: float) -> bool:
+        self.last = _Candidate.of(self.module, self.first.losses, epoch)
+        if epoch <= self.patience.first_epoch:
+            return False
+        if loss < self.lowest:
+            self.lowest, self.candidate = loss, self.last
+        return self.patience.is_exhausted(epoch, loss)
+
+    def best(self) -> _Candidate:
+        later = {c.epoch: c for c in (self.candidate, self.last) if c.epoch > 0}
+        judged = [c.judged_anew(self.module, self.judge) for c in later.values()]
+        return min([self.first, *judged], key=lambda candidate: candidate.loss)
 
 
 def is_clear_gain(gains: Tensor) -> bool:

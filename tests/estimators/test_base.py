@@ -1326,3 +1326,42 @@ def test_after_training_everything_is_in_float32(precision):
 def test_a_precision_that_is_unknown_is_refused():
     with pytest.raises(ValueError, match="'precision' parameter"):
         AutoencoderTransformer(2, precision="float16").fit(np.eye(4))
+
+
+# Rates of passes, and numbers of latents ----------------------------------------------
+
+
+def test_a_pass_that_diverges_is_taken_at_a_lower_rate(Estimator, monkeypatch):
+    # At 5 these steps leave the range, at a tenth or a hundredth of it they do not.
+    monkeypatch.setattr(_recipe, "learning_rate", lambda *_: 5.0)
+    chunks = np.random.default_rng(0).standard_cauchy(size=(2, 300, 2))
+    estimator = Estimator(hidden_layer_sizes=(16,), batch_size=16)
+    for chunk in chunks:
+        estimator.partial_fit(chunk)
+    assert estimator.n_iter_ == 2
+    assert np.isfinite(estimator.transform(chunks[0])).all()
+    with pytest.raises(ValueError, match="diverged"):
+        Estimator(
+            hidden_layer_sizes=(16,), batch_size=16, learning_rate_init=5.0
+        ).partial_fit(chunks[0]).partial_fit(chunks[1])
+
+
+def test_passes_over_a_few_rows_of_low_rank_do_not_diverge():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2)) @ rng.normal(size=(2, 7))
+    vae = VAETransformer(7)
+    for chunk in np.split(X, 10):
+        vae.partial_fit(chunk)
+    assert np.isfinite(vae.score(X))
+
+
+@pytest.mark.parametrize("shape", [(20, 2), (3, 5)])
+def test_more_latents_than_a_table_can_use_are_warned_of(Estimator, shape):
+    X = np.random.default_rng(0).normal(size=shape)
+    with pytest.warns(UserWarning, match=r"2 latents give.*All 3 were fitted"):
+        Z = Estimator(3, max_iter=0).fit_transform(X)
+    assert Z.shape == (shape[0], 3)
+
+
+def test_a_first_pass_does_not_tell_how_many_rows_will_come(Estimator):
+    Estimator(3).partial_fit(np.random.default_rng(0).normal(size=(2, 5)))
