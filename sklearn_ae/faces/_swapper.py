@@ -6,10 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval
@@ -54,9 +51,7 @@ _AS_FOR_TABLES = (
 )
 
 
-class FaceSwapper(
-    FaceSwaps, ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedState
-):
+class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     """Autoencoder of faces with one encoder for all and one decoder per identity.
 
     The encoder learns what a face does (pose, expression, light), for it has to serve

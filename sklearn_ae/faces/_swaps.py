@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import TransformerMixin
 from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,8 +21,11 @@ from ._photos import PhotoOptions, swap_photo, swap_video
 from ._training import BLOCK, to_unit_interval
 
 
-class FaceSwaps(FaceInput):
-    """The methods of `FaceSwapper` that need a fitted one, and change nothing."""
+class FaceSwaps(FaceInput, TransformerMixin):
+    """The methods of `FaceSwapper` that need a fitted one, and change nothing.
+
+    A transformer itself, as `set_output` rules only methods of classes that are one.
+    """
 
     random_state: Any
     module_: FaceNetwork

@@ -1,5 +1,7 @@
 """Inside scikit-learn: pipelines, searches, column transformers."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from sklearn_ae import AutoencoderTransformer, VAETransformer
+from sklearn_ae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoderTransformer,
+    EncoderDecoderRegressor,
+    VAETransformer,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -138,6 +145,26 @@ def test_set_output_of_the_estimator_itself(Estimator, quick, frame):
     table = estimator.fit(X).transform(X)
     assert list(table.columns) == list(estimator.get_feature_names_out())
     assert list(table.index) == list(X.index)
+
+
+@pytest.mark.parametrize("method", ["transform", "fit_transform"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        AutoencoderTransformer,
+        DenoisingAutoencoderTransformer,
+        VAETransformer,
+        partial(VAETransformer, conditional=True),
+        EncoderDecoderRegressor,
+    ],
+)
+def test_set_output_rules_every_method_that_gives_latents(make, method, frame):
+    X, y = frame[["a", "b", "c", "d"]], (frame["kind"] == "large").astype(float)
+    model = make(2, max_iter=0).set_output(transform="pandas").fit(X, y)
+    wants_y = method == "fit_transform" or getattr(model, "conditional", False)
+    Z = getattr(model, method)(X, *([y] if wants_y else []))
+    assert list(Z.columns) == list(model.get_feature_names_out())
+    assert list(Z.index) == list(X.index)
 
 
 def test_latents_in_a_frame_go_back(Estimator, quick, frame):

@@ -530,3 +530,12 @@ def test_nothing_warns_where_all_is_well():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FaceSwapper(**{**BRIEF, "max_iter": 1}).fit(X, y)
+
+
+@pytest.mark.parametrize("method", ["transform", "fit_transform"])
+def test_set_output_rules_every_method_that_gives_latents(method):
+    X, y = people("ann", "bob")
+    swapper = FaceSwapper(**{**BRIEF, "max_iter": 1}).set_output(transform="pandas")
+    swapper.fit(X, y)
+    Z = getattr(swapper, method)(*((X, y) if method == "fit_transform" else (X,)))
+    assert list(Z.columns) == list(swapper.get_feature_names_out())
