@@ -27,6 +27,9 @@ from .._utils.warnings import warn
 from .base import BaseEncoderDecoder, FitTable
 from .design import Design, MakeModule
 
+# Units of a loss beyond which single precision may not hold its values.
+_LEAST_UNIT, _LARGEST_UNIT = 1e-24, 1e24
+
 
 class BaseAutoencoder(BaseEncoderDecoder):
     """Common part of the estimators that reconstruct the rows they are given."""
@@ -323,9 +326,14 @@ class BaseAutoencoder(BaseEncoderDecoder):
         scores : ndarray of shape (n_samples,)
             Minus the ``loss`` between the row and its reconstruction, averaged over
             the features: in squared units of X for "squared_error", in units of X
-            for "absolute_error", in nats for "log_loss".
+            for "absolute_error", in nats for "log_loss". Of the dtype of X; float64
+            where float32 could not hold such units.
         """
-        return self._infer("score_samples", self._validate_new_rows(X))
+        X = self._validate_new_rows(X)
+        size = self.module_.loss_scale.item()
+        if not _LEAST_UNIT < size < _LARGEST_UNIT:
+            X = X.astype(np.float64)
+        return self._infer("score_samples", X)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`: higher is better, for model selection.

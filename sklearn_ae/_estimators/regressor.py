@@ -15,7 +15,12 @@ from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder, EncoderDecoder
 from .._networks.starts import LinearPaths, RandomStart, ReducedRankStart
-from .._tables.checks import check_unit_interval, read_kinds, validate_rows
+from .._tables.checks import (
+    check_unit_interval,
+    read_kinds,
+    validate_rows,
+    without_wrapping,
+)
 from .._tables.columns import Columns
 from .._tables.rows import Table, beside, is_lazy, is_long
 from .._training import recipe
@@ -358,6 +363,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         return self
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
+        X = without_wrapping(X)
         is_block_wise = is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X))
         if is_block_wise or issparse(X) or read_kinds(self, X, reset) is not None:
             X = validate_rows(self, X, reset, needs_unit_interval=False)

@@ -132,7 +132,9 @@ class Inference(ABC):
 
     def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
         """Minus the loss of each row, in the data's units: (n,)."""
-        return -self.errors(module, module.standardize(X)) * module.loss_scale
+        # Squared units may be beyond single precision.
+        errors = self.errors(module, module.standardize(X)).double()
+        return -errors * module.loss_scale
 
 
 class Encoded(Inference):

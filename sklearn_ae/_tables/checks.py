@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
+from torch import Tensor
 
 from .rows import SparseTable, Table, is_lazy, is_long
 from .table_kinds import TableKinds, needs_kinds
@@ -21,6 +22,7 @@ def validate_rows(
     Missing cells are NaN. Of a table that holds more than numbers, `_kinds` of the
     estimator says how its cells are numbers; in fit it is made.
     """
+    X = without_wrapping(X)
     kinds = read_kinds(estimator, X, reset)
     if kinds is not None:
         validate_data(estimator, X, skip_check_array=True, reset=reset)
@@ -90,6 +92,17 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
             f"got {type(X).__name__} with {np.ndim(X)} dimensions."
         )
     return estimator._kinds
+
+
+def without_wrapping(X: Any) -> Any:
+    """X without what numpy would drop in silence, or cannot take: masks, gradients."""
+    if isinstance(X, np.ma.MaskedArray):
+        if not np.ma.is_masked(X):
+            return X.data
+        numbers = np.asarray(X.data, dtype=np.result_type(X.dtype, np.float32))
+        return np.where(np.ma.getmaskarray(X), np.nan, numbers)
+    # Nothing flows back from here.
+    return X.detach() if isinstance(X, Tensor) and X.requires_grad else X
 
 
 def check_unit_interval(X: np.ndarray, name: str = "X") -> None:

@@ -145,9 +145,10 @@ def column_moments(X: np.ndarray | Table) -> tuple[np.ndarray, np.ndarray]:
             moments.partial_fit(X[rows])
         # The scaler gives constant columns, rounding errors aside, scale 1.
         is_constant = (moments.scale_ == 1.0) & (np.sqrt(moments.var_) != 1.0)
-    # A column that is all missing has neither.
-    means, variances = np.nan_to_num(moments.mean_), np.nan_to_num(moments.var_)
-    return means, np.where(is_constant, 0.0, variances)
+    # A column that is all missing has neither; what else is not finite is too large.
+    is_constant &= np.isfinite(moments.var_)
+    is_constant |= np.equal(moments.n_samples_seen_, 0)
+    return np.nan_to_num(moments.mean_), np.where(is_constant, 0.0, moments.var_)
 
 
 def global_scale(variances: np.ndarray, name: str) -> float:

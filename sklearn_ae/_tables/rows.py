@@ -5,6 +5,7 @@ in blocks. What a fit needs besides batches (moments, held-out rows, latents) it
 from the blocks as they pass, or from a sample of rows.
 """
 
+import copy
 import math
 import mmap
 from collections.abc import Callable, Iterator
@@ -67,6 +68,11 @@ class Table:
     """
 
     def __init__(self, X: Any, check: Callable[[np.ndarray], None]):
+        if X.dtype.kind not in "fiubO":
+            raise ValueError(
+                f"X must hold real numbers; its dtype is {X.dtype}, which is not "
+                "supported."
+            )
         self.X = X
         self.check = check
         self.shape: tuple[int, int] = tuple(X.shape)
@@ -87,6 +93,12 @@ class Table:
         self.check(block)
         self.has_missing |= bool(np.isnan(block).any())
         return block
+
+    def astype(self, dtype: Any) -> "Table":
+        """The same rows as numbers of another type."""
+        table = copy.copy(self)
+        table.dtype = np.dtype(dtype)
+        return table
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """The rows of these numbers, in their order."""

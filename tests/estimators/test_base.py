@@ -33,6 +33,7 @@ from sklearn_ae import (
     VAETransformer,
 )
 from sklearn_ae._estimators.base import BaseEncoderDecoder
+from sklearn_ae._tables import rows as _rows
 from sklearn_ae._training import recipe as _recipe
 
 # Most fits here are short on purpose, and the estimators say so.
@@ -173,6 +174,7 @@ def test_no_hook_of_the_common_base_is_for_one_class_alone():
 
 
 @hypothesis_settings(max_examples=25)
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 @given(
     Estimator=st.sampled_from(
         [
@@ -1365,3 +1367,55 @@ def test_more_latents_than_a_table_can_use_are_warned_of(Estimator, shape):
 
 def test_a_first_pass_does_not_tell_how_many_rows_will_come(Estimator):
     Estimator(3).partial_fit(np.random.default_rng(0).normal(size=(2, 5)))
+
+
+# Extreme units, and what X may be wrapped in ------------------------------------------
+
+
+class Lazy:
+    """Rows that are no array, but read in slices."""
+
+    def __init__(self, X):
+        self.X, self.shape, self.dtype = X, X.shape, X.dtype
+
+    def __getitem__(self, rows):
+        return self.X[rows]
+
+
+@pytest.mark.parametrize("unit", [1e-22, 1e20])
+def test_scores_of_single_precision_hold_extreme_units(unit, X):
+    rows = (X * unit).astype(np.float32)
+    estimator = AutoencoderTransformer(max_iter=0).fit(rows)
+    assert estimator.score(rows) == pytest.approx(-estimator.reconstruction_err_, 1e-4)
+    assert estimator.score_samples(rows).dtype == np.float64
+    assert estimator.transform(rows).dtype == np.float32
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, Lazy])
+@pytest.mark.parametrize("unit", [1e155, 1e200])
+def test_units_whose_squares_are_not_finite_are_refused(unit, as_table, X, monkeypatch):
+    monkeypatch.setattr(_rows, "RESIDENT_SIZE", 10)
+    with pytest.raises(ValueError, match="X is too large"):
+        AutoencoderTransformer(max_iter=0).fit(as_table(X * unit))
+
+
+def test_lazy_complex_rows_are_refused(Estimator, X):
+    with pytest.raises(ValueError, match="real numbers; its dtype is complex128"):
+        Estimator(max_iter=0).fit(Lazy(X + 1j))
+
+
+def test_masked_cells_are_missing_ones(fitted, X):
+    mask = X > np.sort(X.ravel())[-3]
+    masked = np.ma.masked_array(X, mask)
+    assert_array_equal(
+        fitted.transform(masked), fitted.transform(np.where(mask, np.nan, X))
+    )
+
+
+def test_a_mask_of_nothing_makes_no_difference(fitted, X):
+    assert_array_equal(fitted.transform(np.ma.masked_array(X)), fitted.transform(X))
+
+
+def test_tensors_with_gradients_are_their_values(fitted, X):
+    tensor = torch.tensor(X, requires_grad=True)
+    assert_array_equal(fitted.transform(tensor), fitted.transform(X))
