@@ -55,6 +55,10 @@ def trainer_of(
         )
 
 
+# How far the loss of a row may stand out, in units of the root of their number.
+_MOST_EXCESS = 5.0
+
+
 def end_training(module: Autoencoder) -> None:
     """Leave the module in evaluation mode, with memory of its own again."""
     module.eval()
@@ -123,7 +127,8 @@ def train(
         if x_valid is not None and options.starts_at_optimum:
             if len(x_compared) < len(x_watch):
                 first, best = (c.judged_anew(module, judge_all) for c in (first, best))
-            best = best if is_clear_gain(first.losses - best.losses) else first
+            losses = tamed(best.losses, first.losses)
+            best = best if is_clear_gain(first.losses - losses) else first
         module.load_state_dict(best.state)
         module.epoch = n_before + (len(curve) if best.epoch > 0 else 0)
         observer.train_end()
@@ -173,7 +178,8 @@ class _WatchedRows:
         options: TrainingOptions,
     ):
         self.module, self.judge = module, judge
-        self.candidate = first
+        self.first = self.candidate = first
+        self.lowest = first.loss
         self.patience = Patience(
             options.n_iter_no_change, options.tol, options.n_iter_eased, best=first.loss
         )
@@ -184,9 +190,11 @@ class _WatchedRows:
         assert self.curve is not None
         losses = self.judge()
         self.curve.append(losses.mean().item())
-        if self.curve[-1] < self.candidate.loss:
+        compared = tamed(losses, self.first.losses).mean().item()
+        if compared < self.lowest:
+            self.lowest = compared
             self.candidate = _Candidate.of(self.module, losses, epoch)
-        return self.patience.is_exhausted(epoch, self.curve[-1])
+        return self.patience.is_exhausted(epoch, compared)
 
     def best(self) -> _Candidate:
         return self.candidate
@@ -210,7 +218,7 @@ class _WatchedSteps(_WatchedRows):
         super().__init__(module, judge, first, options)
         self.curve = None
         self.patience.best = math.inf
-        self.first = self.last = first
+        self.last = first
         self.lowest = math.inf
 
     def is_last(self, epoch: int, loss: float) -> bool:
@@ -225,6 +233,23 @@ class _WatchedSteps(_WatchedRows):
         later = {c.epoch: c for c in (self.candidate, self.last) if c.epoch > 0}
         judged = [c.judged_anew(self.module, self.judge) for c in later.values()]
         return min([self.first, *judged], key=lambda candidate: candidate.loss)
+
+
+def tamed(losses: Tensor, first: Tensor) -> Tensor:
+    """Losses (..., n) whose change from those of the start (n,) no row rules alone.
+
+    What a row gains or loses counts by its share where its loss at the start stands out
+    of the others' by more than five root n times what these differ by: squares of a row
+    that is far enough would decide for all of them, by chance.
+    """
+    excess = first - first.median()
+    typical = excess.abs().median().item()
+    most = _MOST_EXCESS * math.sqrt(len(first)) * typical
+    stands_out = excess > most
+    if typical == 0 or not stands_out.any() or not first.isfinite().all():
+        return losses
+    shares = torch.where(stands_out, most / excess, 1.0)
+    return first + shares * (losses - first)
 
 
 def is_clear_gain(gains: Tensor) -> bool:

@@ -17,7 +17,7 @@ from .._networks.modules import Autoencoder
 from .._tables.rows import Batches
 from .._utils.device import seeded_generator
 from . import recipe
-from .engine import end_training, is_clear_gain, trainer_of
+from .engine import end_training, is_clear_gain, tamed, trainer_of
 from .objectives import Objective, row_losses
 from .optimizer import Schedule
 from .options import TrainingOptions, TrainingResult
@@ -71,12 +71,13 @@ def train_on_small_table(
             losses = torch.cat([fold.losses() for fold in folds], dim=1)
             # A far row, held out, may overflow: no epoch is best that lets it.
             losses = losses.nan_to_num(torch.inf)  # (n_epochs + 1, n)
-            mean_losses = losses.mean(dim=1)  # (n_epochs + 1,)
+            compared = tamed(losses, losses[0])
+            mean_losses = compared.mean(dim=1)  # (n_epochs + 1,)
             if _is_patience_exhausted(mean_losses.tolist(), options):
                 break
 
     best_epoch = int(mean_losses.argmin())
-    gains = losses[0] - losses[best_epoch]  # (n,)
+    gains = compared[0] - compared[best_epoch]  # (n,)
     if options.starts_at_optimum and (diverged or not is_clear_gain(gains)):
         best_epoch = 0
 
@@ -86,7 +87,7 @@ def train_on_small_table(
     n_rows = sum(len(fold.x) for fold in folds)
     curves = [torch.tensor(fold.curve) * len(fold.x) for fold in folds]
     loss_curve = (torch.stack(curves).sum(dim=0) / n_rows).tolist()
-    validation_curve = mean_losses[1:].tolist()
+    validation_curve = losses.mean(dim=1)[1:].tolist()
     result = TrainingResult(
         best_epoch=best_epoch,
         n_epochs=len(loss_curve),

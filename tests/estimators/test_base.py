@@ -1419,3 +1419,15 @@ def test_a_mask_of_nothing_makes_no_difference(fitted, X):
 def test_tensors_with_gradients_are_their_values(fitted, X):
     tensor = torch.tensor(X, requires_grad=True)
     assert_array_equal(fitted.transform(tensor), fitted.transform(X))
+
+
+def test_a_far_row_does_not_decide_whether_pca_stays(more_rows):
+    X = more_rows(150)
+    rest = ((X - X.mean(axis=0)) ** 2).sum()
+    X[0] = X.mean(axis=0) + np.sqrt(99 * rest / 5) * np.array([1, -1, 1, 1, -1])
+    model = AutoencoderTransformer(hidden_layer_sizes=(32,)).fit(X)
+    pca = PCA(2).fit(X)
+    missed = X - pca.inverse_transform(pca.transform(X))
+    errors = -model.score_samples(X)[1:]
+    assert model.best_iter_ > 0
+    assert errors.mean() < 0.9 * (missed[1:] ** 2).mean()

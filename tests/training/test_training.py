@@ -27,7 +27,7 @@ from sklearn_ae._networks.modules import MLP, Anchored, Autoencoder
 from sklearn_ae._networks.variational import VariationalAutoencoder
 from sklearn_ae._tables.rows import Batches
 from sklearn_ae._training import engine as _training
-from sklearn_ae._training.engine import is_clear_gain, train, train_one_pass
+from sklearn_ae._training.engine import is_clear_gain, tamed, train, train_one_pass
 from sklearn_ae._training.objectives import row_losses
 from sklearn_ae._training.optimizer import decayed_parameters, load_moments
 from sklearn_ae._training.options import TrainingOptions
@@ -1209,3 +1209,33 @@ def test_a_verbose_training_shows_one_bar_with_the_losses(capsys):
 def test_training_is_silent_by_default(capsys, run):
     run(autoencoder())
     assert capsys.readouterr() == ("", "")
+
+
+# Far rows -----------------------------------------------------------------------------
+
+
+def test_losses_of_ordinary_rows_are_compared_as_they_are():
+    first, losses = torch.rand(50), torch.rand(3, 50)
+    assert tamed(losses, first) is losses
+
+
+def test_no_far_row_decides_alone():
+    first = torch.rand(100, dtype=torch.float64)
+    losses = 0.5 * first
+    first[0], losses[0] = 1e6, 2e6
+    assert losses.mean() > first.mean()
+    assert tamed(losses, first).mean() < first.mean()
+    assert is_clear_gain(first - tamed(losses, first))
+
+
+def test_a_far_row_still_counts():
+    first = torch.rand(100, dtype=torch.float64)
+    losses = first.clone()
+    first[0], losses[0] = 1e6, 2e6
+    assert tamed(losses, first).mean() > first.mean()
+
+
+@pytest.mark.parametrize("first", [torch.zeros(5), torch.tensor([0.1, 0.2, torch.inf])])
+def test_losses_without_a_measure_stay_as_they_are(first):
+    losses = torch.ones_like(first)
+    assert tamed(losses, first) is losses
