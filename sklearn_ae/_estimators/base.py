@@ -220,7 +220,9 @@ class BaseEncoderDecoder(
             is_trained = not goes_on or result.n_epochs > 0
             if not is_trained:
                 inference = inference.after(self._inference)
-            described = describe(module, rows.x, inference, is_trained)
+            described = describe(
+                *(module, rows.x, inference, rows.n_samples), is_trained=is_trained
+            )
             if module.is_own and not has_axes:
                 axes = design.find_axes(module, described)
                 described = described.turned(module, *axes)
@@ -251,7 +253,7 @@ class BaseEncoderDecoder(
                 loss = pass_over(state, rows, design.recipe, objective, seed)
             if goes_on:
                 inference = inference.after(self._inference)
-            described = describe(state.module, rows.x, inference)
+            described = describe(state.module, rows.x, inference, rows.n_samples)
         self.history_ = state.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]

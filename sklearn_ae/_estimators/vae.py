@@ -253,7 +253,8 @@ class VAETransformer(FittedVAE):
     reconstruction_err_ : float
         Mean ``loss`` between the training rows and what the kept weights reconstruct of
         them, per feature and in the units of X. It is no log-likelihood, and neither
-        minus the `score` of these rows nor a value of ``loss_curve_``.
+        minus the `score` of these rows nor a value of ``loss_curve_``. With
+        ``binarize`` it is of binary draws of the rows, as all of the training.
 
     noise_variance_ : float or ndarray of shape (`n_features_in_`,)
         Learned variance of the likelihood around the decoder's output, in squared units

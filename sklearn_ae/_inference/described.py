@@ -41,14 +41,20 @@ class DescribedRows:
 
 
 def describe(
-    module: Autoencoder, x: Tensor, inference: Inference, is_trained: bool = True
+    module: Autoencoder,
+    x: Tensor,
+    inference: Inference,
+    n_samples: int,
+    is_trained: bool = True,
 ) -> DescribedRows:
-    """The rows of a fit, or some of them, as the inference sees them afterwards.
+    """Rows that stand for all of a fit, as the inference sees them afterwards.
 
-    It remembers some of them where the module was trained on them.
+    It remembers some of them where the module was trained on them. Where it learns from
+    draws of rows, these are draws.
     """
     module.eval()
-    n_samples, x = len(x), inference.described(x)
+    generator = torch.Generator(x.device).manual_seed(0)
+    x = module.drawn(inference.described(x), generator)
     with (
         steady_convolutions(x.device),
         enough_threads(module, block_rows(module.row_size)),

@@ -16,6 +16,9 @@ _MIXTURE_SIZES = (1, 2, 4, 8, 16)
 # Beyond those, for as long as rows that were held out gain by it.
 _LARGE_MIXTURE_SIZES = (*_MIXTURE_SIZES, 32, 64, 128)
 _HELD_OUT = 0.1
+# Multiplications of a step of the mixture's fit: rows times components times squares of
+# latents. A hundred steps then take seconds.
+_MOST_PRODUCTS = 2**29
 
 
 def principal_axes(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,6 +93,8 @@ class LatentDensity:
             self.axes = axes
         if not self.covariance[np.ix_(axes, axes)].any():
             return
+        at_most = _MOST_PRODUCTS // (max(_MIXTURE_SIZES) * len(axes) ** 2)
+        max_rows = min(max_rows, max(_MIXTURE_ROWS, at_most))
         if len(Z) > max_rows:
             Z = Z[random_state.choice(len(Z), max_rows, replace=False)]
         Z = ((Z - self.mean) / self.scale)[:, axes]
@@ -172,7 +177,8 @@ def _best_mixture(
     best, best_score = None, -np.inf
     for size in sizes:
         # Twice the rows of a full covariance, or the components are guesses.
-        if size > 1 and len(Z) < 2 * size * Z.shape[1]:
+        n_products = size * len(Z) * Z.shape[1] ** 2
+        if size > 1 and (len(Z) < 2 * size * Z.shape[1] or n_products > _MOST_PRODUCTS):
             break
         mixture = GaussianMixture(size, random_state=random_state, reg_covar=1e-5)
         with warnings.catch_warnings():

@@ -212,6 +212,10 @@ class Autoencoder(nn.Module):
             return self.error(self.decode(self.encode(seen)), x)  # (n,)
         return self.reconstruction_error(x)
 
+    def drawn(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The rows that the module learns from, where those given are probabilities."""
+        return x
+
     def corrupted(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """What the encoder sees of the rows in training: (n, d)."""
         if isinstance(self.corruption, Corruption):

@@ -22,6 +22,10 @@ class Rows:
     order: Tensor  # (d,)
 
     @property
+    def n_samples(self) -> int:
+        return len(self.train) + (0 if self.valid is None else len(self.valid))
+
+    @property
     def is_streamed(self) -> bool:
         return isinstance(self.train, StreamedRows)
 

@@ -82,9 +82,7 @@ def find_weights(
 ) -> TrainingResult:
     """Train the module as long as the plan says; it may become another."""
     rows = state.view.rows(rows)
-    n_samples, n_done = len(rows.train), state.module.epoch
-    if rows.valid is not None:
-        n_samples += len(rows.valid)
+    n_samples, n_done = rows.n_samples, state.module.epoch
     is_whole = plan.ends_on_all and not rows.is_streamed
     n_folds = plan.n_folds if is_whole else 0
     options_for_all = recipe.options(n_samples, state.module, n_done, n_folds)

@@ -481,6 +481,7 @@ TABLES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 @pytest.mark.parametrize("n_components", [2, 9])
 @pytest.mark.parametrize("table", TABLES)
 def test_table_at_the_edge(Estimator, table, n_components):

@@ -19,6 +19,7 @@ from sklearn_ae import VAETransformer
 from sklearn_ae._inference import diagnostics, posterior, sampling
 from sklearn_ae._inference.inference import Encoded
 from sklearn_ae._networks.variational import VariationalAutoencoder
+from sklearn_ae._tables import rows as _rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -389,6 +390,19 @@ def test_divergence_of_drawn_rows_is_the_same_on_every_look(vae):
     assert_array_equal(*looks)
 
 
+def test_error_of_binarized_training_is_of_binary_rows(quick):
+    # Of one latent's rows that say nothing of each other no more is known than a share.
+    X = np.full((2000, 4), 0.1)
+    estimator = quick(
+        VAETransformer, loss="log_loss", binarize=True, max_iter=1, inference="encoder"
+    ).fit(X)
+    B = np.random.default_rng(0).random(X.shape) < X
+    P = estimator.reconstruct(B.astype(float))
+    error = -np.mean(np.where(B, np.log(P), np.log1p(-P)))
+    assert estimator.reconstruction_err_ == pytest.approx(error, rel=0.05)
+    assert estimator.module_.drawn(torch.tensor(X)).unique().tolist() == [0.0, 1.0]
+
+
 def test_binarized_training_gives_the_same_bits_again(quick):
     vaes = [quick(VAETransformer, loss="log_loss", binarize=True) for _ in range(2)]
     first, second = (vae.fit(grey(100)).transform(grey(100)) for vae in vaes)
@@ -420,6 +434,15 @@ def test_exemplars_have_to_be_asked_for(trained, X, method):
     rows = [X] if method == "score_samples" else []
     with pytest.raises(ValueError, match=r"fit with n_exemplars.* it was 0"):
         getattr(trained, method)(*rows, prior="exemplars")
+
+
+def test_exemplars_of_a_sample_stand_for_the_whole_table(vae, monkeypatch):
+    monkeypatch.setattr(_rows, "RESIDENT_SIZE", 100)
+    monkeypatch.setattr(_rows, "_SAMPLE_SIZE", 200)
+    X = np.random.default_rng(0).normal(size=(90, 4))
+    estimator = vae(n_exemplars=7, max_iter=1).fit(X)
+    assert estimator._exemplars.n_rows == 90
+    assert estimator._latent_density.n_samples == 90
 
 
 def test_as_many_exemplars_are_kept_as_were_asked_for(vae, X):

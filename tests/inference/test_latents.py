@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal, norm, ortho_group
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
+from sklearn_ae._inference import latents as _latents
 from sklearn_ae._inference.latents import (
     LatentDensity,
     principal_axes,
@@ -228,6 +229,15 @@ def two_clusters(n=400):
     rng = np.random.default_rng(0)
     side = np.where(rng.random(n) < 0.5, -1.0, 1.0)
     return side[:, None] * [5.0, 5.0] + 0.1 * rng.normal(size=(n, 2))
+
+
+def test_a_mixture_of_many_latents_is_bounded_by_its_products(monkeypatch):
+    monkeypatch.setattr(_latents, "_MOST_PRODUCTS", 3 * 600 * 2**2)
+    rng = np.random.RandomState(0)
+    Z = np.vstack([rng.normal(size=(100, 2)) + 20 * c for c in rng.normal(size=(6, 2))])
+    density = LatentDensity(Z)
+    density.fit_mixture(Z, rng)
+    assert density.mixture.n_components == 2
 
 
 def test_draws_lie_in_the_clusters_of_the_latents():
