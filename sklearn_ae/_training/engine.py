@@ -55,6 +55,8 @@ def trainer_of(
         )
 
 
+# A gain of so many standard errors, of its mean and its signs together, is no luck.
+_CLEAR = 4.0
 # How far the loss of a row may stand out, in units of the root of their number.
 _MOST_EXCESS = 5.0
 
@@ -253,18 +255,23 @@ def tamed(losses: Tensor, first: Tensor) -> Tensor:
 
 
 def is_clear_gain(gains: Tensor) -> bool:
-    """Whether what held-out rows gained on the start (n,) is more than luck.
+    """Whether what held-out rows gained on the start (n,) is more than luck."""
+    return clearness(gains) > _CLEAR
 
-    The mean must rise. Its standard errors, and those of the number of rows that gain
-    (the sign test, which a few far rows cannot sway), must be more than 4 together.
+
+def clearness(gains: Tensor) -> float:
+    """How much more than luck it is, in standard errors; not positive where no gain.
+
+    The mean must rise. Its standard errors count, and those of the number of rows that
+    gain (the sign test, which a few far rows cannot sway).
     """
     if len(gains) < 2:
-        return False
+        return 0.0
     root_n = math.sqrt(len(gains))
     mean, std = gains.mean().item(), gains.std(correction=0).item()
     t = mean * root_n / std if std > 0 else math.copysign(math.inf, mean)
     z = torch.sign(gains).sum().item() / root_n
-    return mean > 0 and t + max(z, 0.0) > 4.0
+    return t + max(z, 0.0) if mean > 0 else min(t, 0.0)
 
 
 def train_one_pass(

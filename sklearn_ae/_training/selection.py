@@ -3,9 +3,11 @@
 A tenth of a small table is too few rows to tell a gain from luck, and too many to do
 without. There, each row is held out once, from one of a few trainings; what counts is
 the epoch that is best on average, where it clearly beats the start. These trainings
-end together: by the patience with the mean loss of all rows, or with their schedule.
+end together: by the patience with the mean loss of all rows, with their schedule, or on
+the way where nothing comes of them.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,7 +19,7 @@ from .._networks.modules import Autoencoder
 from .._tables.rows import Batches
 from .._utils.device import seeded_generator
 from . import recipe
-from .engine import end_training, is_clear_gain, tamed, trainer_of
+from .engine import clearness, end_training, is_clear_gain, tamed, trainer_of
 from .objectives import Objective, row_losses
 from .optimizer import Schedule
 from .options import TrainingOptions, TrainingResult
@@ -25,6 +27,11 @@ from .skorch_net import Net, make_history, make_net
 from .trainer import DivergenceError, Patience, check_loss, progress_bar
 
 MakeModule = Callable[[Tensor], Autoencoder]
+
+# After this share of a schedule of the usual length, a start that only a clear gain
+# replaces stays where the gain is less clear than that: it will hardly come to four.
+_FUTILITY_SHARE = 0.4
+_FUTILE = 1.0
 
 
 def train_on_small_table(
@@ -44,9 +51,11 @@ def train_on_small_table(
     order = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(x), generator=order).to(x.device)
     diverged: DivergenceError | None = None
-    # Side by side, where they may end early; else each at once, and one is held.
+    # Side by side, where they may end with any epoch.
     can_end_early = options.n_iter_no_change < options.n_epochs
-    n_at_once = 1 if can_end_early else options.n_epochs
+    look = math.ceil(_FUTILITY_SHARE * options.n_epochs)
+    can_be_futile = options.starts_at_optimum and options.n_epochs >= recipe.N_EPOCHS
+    stops = range(1, options.n_epochs) if can_end_early else [look] * can_be_futile
     with progress_bar(options, n_trainings=n_folds) as bar:
         folds = []
         for fold in rows.tensor_split(n_folds):
@@ -59,7 +68,7 @@ def train_on_small_table(
                     on_epoch=bar.update,
                 )
             )
-        for n_epochs in range(n_at_once, options.n_epochs + 1, n_at_once):
+        for n_epochs in sorted({*stops, options.n_epochs}):
             for training in tuple(folds):
                 try:
                     training.run(n_epochs)
@@ -75,6 +84,10 @@ def train_on_small_table(
             mean_losses = compared.mean(dim=1)  # (n_epochs + 1,)
             if _is_patience_exhausted(mean_losses.tolist(), options):
                 break
+            if can_be_futile and n_epochs == look:
+                best_yet = compared[1 + int(mean_losses[1:].argmin())]
+                if clearness(compared[0] - best_yet) < _FUTILE:
+                    break
 
     best_epoch = int(mean_losses.argmin())
     gains = compared[0] - compared[best_epoch]  # (n,)

@@ -377,3 +377,25 @@ def test_a_rate_of_our_own_is_lowered_where_training_diverges(
     with pytest.raises(DivergenceError):
         AutoencoderTransformer(2, **params).fit(X)
     assert seen == pytest.approx(rates)
+
+
+# Futility -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("is_bent", "n_epochs"), [(False, 30), (True, 75)])
+def test_folds_that_gain_nothing_end_early(is_bent, n_epochs):
+    t = np.random.default_rng(0).normal(size=(60, 4))
+    X = np.column_stack([t[:, 0], t[:, 0] ** 2]) if is_bent else t
+    model = AutoencoderTransformer(
+        1, hidden_layer_sizes=(8,), inference="encoder", batch_size=30
+    ).fit(X)
+    assert model.n_iter_ == n_epochs
+    assert (model.best_iter_ > 0) == is_bent
+
+
+def test_schedules_of_the_users_own_length_go_to_their_end():
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    params = {"hidden_layer_sizes": (2,), "inference": "encoder", "max_iter": 10}
+    with pytest.warns(ConvergenceWarning):
+        model = AutoencoderTransformer(1, **params).fit(X)
+    assert model.n_iter_ == 10
