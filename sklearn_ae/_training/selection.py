@@ -31,7 +31,7 @@ MakeModule = Callable[[Tensor], Autoencoder]
 # After this share of a schedule of the usual length, a start that only a clear gain
 # replaces stays where the gain is less clear than that: it will hardly come to four.
 _FUTILITY_SHARE = 0.4
-_FUTILE = 1.0
+_FUTILE = 2.0
 
 
 def train_on_small_table(

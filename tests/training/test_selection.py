@@ -387,7 +387,7 @@ def test_folds_that_gain_nothing_end_early(is_bent, n_epochs):
     t = np.random.default_rng(0).normal(size=(60, 4))
     X = np.column_stack([t[:, 0], t[:, 0] ** 2]) if is_bent else t
     model = AutoencoderTransformer(
-        1, hidden_layer_sizes=(8,) * is_bent, inference="encoder", batch_size=30
+        1, hidden_layer_sizes=(8,), inference="encoder", batch_size=30
     ).fit(X)
     assert model.n_iter_ == n_epochs
     assert (model.best_iter_ > 0) == is_bent
