@@ -384,11 +384,11 @@ def test_a_rate_of_our_own_is_lowered_where_training_diverges(
 
 @pytest.mark.parametrize(("is_bent", "n_epochs"), [(False, 30), (True, 75)])
 def test_folds_that_gain_nothing_end_early(is_bent, n_epochs):
-    t = np.random.default_rng(0).normal(size=(60, 4))
-    X = np.column_stack([t[:, 0], t[:, 0] ** 2]) if is_bent else t
-    model = AutoencoderTransformer(
-        1, hidden_layer_sizes=(8,), inference="encoder", batch_size=30
-    ).fit(X)
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1, 1, size=(60, 1))
+    X = np.hstack([t, t**2]) if is_bent else rng.normal(size=(60, 4))
+    params = {"hidden_layer_sizes": (8,), "inference": "encoder", "batch_size": 30}
+    model = AutoencoderTransformer(1, learning_rate_init=0.02, **params).fit(X)
     assert model.n_iter_ == n_epochs
     assert (model.best_iter_ > 0) == is_bent
 
