@@ -23,7 +23,6 @@ from .._tables.rows import Table
 from .._tables.table_kinds import fill_numbers
 from .._training import recipe
 from .._utils.random import make_random_state
-from .._utils.warnings import warn
 from .base import BaseEncoderDecoder, FitTable
 from .design import Design, MakeModule
 
@@ -85,18 +84,6 @@ class BaseAutoencoder(BaseEncoderDecoder):
         """
         self._partial_fit(X, y)
         return self
-
-    def _check_table(self, table: FitTable) -> None:
-        n_rows, n_columns = len(table.X), table.n_own
-        k, most = self.n_components, max(1, min(n_rows - 1, n_columns))
-        if k > most:
-            warn(
-                f"n_components={k} is more than X with {n_rows} rows and {n_columns} "
-                f"columns can use: {most} latents give every row back. All {k} were "
-                f"fitted; what is beyond {most} starts without use. Ask for "
-                f"n_components={most} or fewer.",
-                UserWarning,
-            )
 
     def _architecture(self, table: FitTable, **changes: Any) -> Architecture:
         spec = NetworkSpec.of(self.get_params(deep=False))

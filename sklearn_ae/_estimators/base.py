@@ -124,9 +124,6 @@ class BaseEncoderDecoder(
         X = self._validate_rows(X, reset)
         return FitTable(X, X.shape[1], self._kinds)
 
-    def _check_table(self, table: FitTable) -> None:
-        """Warn where the rows of a whole fit do not go with the parameters."""
-
     def _validate_rows(
         self, X: Any, reset: bool, loss: SquaredError | None = None
     ) -> np.ndarray | Table:
@@ -155,8 +152,8 @@ class BaseEncoderDecoder(
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             table = self._make_table(X, y, reset=not goes_on)
-            self._check_table(table)
             design = self._designed(table, goes_on)
+            self._warn_of_idle_latents(design.architecture, len(table.X))
             self._at_lower_rates(
                 design, lambda design: self._train(table.X, design, goes_on)
             )
@@ -313,6 +310,20 @@ class BaseEncoderDecoder(
                 error = rows.errors(module).double().mean() * module.loss_scale
             self._describe(module, rows, error.item(), random_state)
             module.put_columns_back(order)
+
+    def _warn_of_idle_latents(self, architecture: Architecture, n_rows: int) -> None:
+        k, n_columns = self.n_components, architecture.n_own_inputs
+        most = min(n_rows - 1, n_columns)
+        # What predicts targets may use more latents than give the rows back.
+        if architecture.is_of_pairs or n_rows < 2 or k <= most:
+            return
+        warn(
+            f"n_components={k} is more than X with {n_rows} rows and {n_columns} "
+            f"columns can use: {most} latents give every row back. All {k} were "
+            f"fitted; what is beyond {most} starts without use. Ask for "
+            f"n_components={most} or fewer.",
+            UserWarning,
+        )
 
     def _warn_if_cut_short(
         self, result: TrainingResult, n_epochs_usual: int, goes_on: bool

@@ -227,6 +227,8 @@ class _WatchedSteps(_WatchedRows):
         self.last = _Candidate.of(self.module, self.first.losses, epoch)
         if epoch <= self.patience.first_epoch:
             return False
+        if not math.isfinite(self.patience.best):
+            self.patience.best = loss
         if loss < self.lowest:
             self.lowest, self.candidate = loss, self.last
         return self.patience.is_exhausted(epoch, loss)

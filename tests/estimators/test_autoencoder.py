@@ -75,6 +75,7 @@ def test_untrained_is_pca_in_float32(offset):
     assert_allclose(Z, wanted, atol=atol, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 def test_components_that_pca_does_not_have_are_zero():
     X = TABLES["tall"][:4]  # rank 3 at most
     Z = AutoencoderTransformer(8, max_iter=0).fit_transform(X)

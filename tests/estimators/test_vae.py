@@ -119,6 +119,7 @@ def test_absolute_error_starts_with_the_same_noise_variance():
     assert vae.noise_variance_ == pytest.approx(PCA(3).fit(X).noise_variance_, 1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 @pytest.mark.parametrize("n_components", [4, 7])
 def test_no_noise_left_over(n_components):
     # PCA's noise variance is then 0, and its density has no limit.
