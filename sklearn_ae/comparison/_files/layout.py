@@ -1,0 +1,256 @@
+"""Records -> cells by column: names, lines of more or fewer values, names of rows.
+
+A line with more values than there are names shifts the columns after it. It is refused
+with its number, unless all lines are so and begin with the name of their row.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cells import Cells, CellsBuilder
+from .errors import TableError
+from .lines import Record
+from .odd_rows import find_odd_rows
+from .words import is_number
+
+_BLOCK = 5000
+_MAX_NAMED = 5
+_NO_NAME = re.compile(r"(Unnamed: \d+)?")  # as pandas calls them
+
+
+@dataclass
+class Layout:
+    """What stands where in a file.
+
+    Attributes
+    ----------
+    columns : dict of str to Cells
+        The columns by their names, which are unique.
+    lines : ndarray of shape (n_rows,)
+        Where each row stands in the file.
+    remarks : list of str
+        What was left out, and why.
+    """
+
+    columns: dict[str, Cells]
+    lines: NDArray[np.intp]
+    remarks: list[str] = field(default_factory=list)
+
+
+def lay_out(
+    records: Iterable[Record], names: Sequence[str] | None, separator: str
+) -> Layout | None:
+    """Return the columns of a file of text; None where it has no rows.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        The lines of values.
+    names : sequence of str or None
+        The names of the columns. None: there are none.
+    separator : str
+        What separates the values.
+    """
+    if names is not None:
+        names = [*names]
+        while len(names) > 1 and not names[-1]:  # a separator at the end of the line
+            names.pop()
+    rows = _Rows(names, separator)
+    rows.read(iter(records))
+    return rows.lay_out() if rows.lines else None
+
+
+class _Rows:
+    """The rows of a file, with one column more than there are names."""
+
+    def __init__(self, names: Sequence[str] | None, separator: str):
+        self.names = names
+        self.separator = separator
+        self.n_names = 0 if names is None else len(names)
+        self.builders: list[CellsBuilder] = []
+        self.lines: list[int] = []
+        self.lengths: list[int] = []
+        self.first_long: Record | None = None
+        self.are_quoted = True
+        self.n_empty = 0
+        self.repeated: list[int] = []
+        self.single: list[Record] = []
+
+    def read(self, records: Iterator[Record]) -> None:
+        """Take all lines, block by block."""
+        while block := [*islice(records, _BLOCK)]:
+            if not self.builders:
+                self.n_names = self.n_names or len(block[0].cells)
+                self.builders = [CellsBuilder() for _ in range(self.n_names + 1)]
+            rows = [row for record in block if (row := self._row(record)) is not None]
+            if rows:
+                for builder, words in zip(
+                    self.builders, zip(*rows, strict=True), strict=True
+                ):
+                    builder.extend(words)
+
+    def _row(self, record: Record) -> list[str] | None:
+        """Return the cells of a row, filled up; None for a line that is no row."""
+        cells = record.cells
+        if not any(cells):
+            self.n_empty += 1
+            return None
+        if cells == self.names and len(cells) > 1:
+            self.repeated.append(record.line)
+            return None
+        if len(cells) == 1 and self.n_names > 2:
+            self.single.append(record)
+            return None
+        width = self.n_names + 1
+        while len(cells) > width and not cells[-1]:
+            cells.pop()
+        if len(cells) > width:
+            raise TableError(self._shifted(record))
+        if len(cells) == width and cells[-1] and self.first_long is None:
+            self.first_long = record
+        self.are_quoted &= record.is_quoted
+        self.lines.append(record.line)
+        self.lengths.append(len(cells))
+        return cells + [""] * (width - len(cells))
+
+    def _shifted(self, record: Record) -> str:
+        what = "in the first line" if self.names is None else "names of columns"
+        mark = self.separator if self.separator.strip() else " "
+        return (
+            f"line {record.line} has {len(record.cells)} values, and there are "
+            f"{self.n_names} {what}: {mark.join(record.cells)[:80]!r}. A value that "
+            "holds the separator must stand in quotes; a column that names the rows "
+            "needs a name"
+        )
+
+    def lay_out(self) -> Layout:
+        """Return the columns, now that all lines are known."""
+        columns = [builder.build() for builder in self.builders]
+        names = [*(self.names or [""] * self.n_names)]
+        remarks = self._remarks()
+        if self.first_long is not None:
+            if not self._begin_with_names(columns):
+                raise TableError(self._shifted(self.first_long))
+            remarks.append(
+                "each line has one value more than there are names of columns: the "
+                "first is left out as the row's name"
+            )
+            columns = columns[1:]
+        else:
+            columns = columns[: self.n_names]
+            if (
+                len(columns) > 1
+                and self.names is not None
+                and _NO_NAME.fullmatch(names[0])
+                and _name_rows(columns[0])
+            ):
+                remarks.append(
+                    "the first column has no name and tells the rows apart: left out "
+                    "as their names"
+                )
+                columns, names = columns[1:], names[1:]
+        names = [name or f"column {i + 1}" for i, name in enumerate(names)]
+        table = dict(zip(unique_names(names), columns, strict=True))
+        return without_odd_rows(table, np.array(self.lines, dtype=np.intp), remarks)
+
+    def _begin_with_names(self, columns: list[Cells]) -> bool:
+        """Say whether the first value of all lines, one too many, is the row's name."""
+        first, others = columns[0], columns[1:]
+        if set(self.lengths) != {self.n_names + 1} or not _name_rows(first):
+            return False
+        has_numbers = any(map(is_number, first.words))
+        if self.separator == "," and has_numbers and not self.are_quoted:
+            return False
+        # An unquoted 1,100 in every line looks the same.
+        return self.separator != "," or not any(
+            _all_match(left, r"-?\d{1,3}") and _all_match(right, r"\d{3}(\.\d+)?")
+            for left, right in zip([first, *others], others, strict=False)
+        )
+
+    def _remarks(self) -> list[str]:
+        said = []
+        if self.n_empty:
+            said.append(f"{_count(self.n_empty, 'line')} without any value left out")
+        if self.repeated:
+            said.append(
+                f"the names of the columns stand again in {_lines(self.repeated)}: left out"
+            )
+        for record in self.single[:_MAX_NAMED]:
+            text = f"{record.cells[0]:.60}"
+            said.append(f"line {record.line} is one value, {text!r}, and no row: left out")
+        if len(self.single) > _MAX_NAMED:
+            said.append(f"so are {len(self.single) - _MAX_NAMED} more")
+        expected = self.n_names + (self.first_long is not None)
+        short = [
+            line
+            for line, length in zip(self.lines, self.lengths, strict=True)
+            if length < expected
+        ]
+        if short:
+            said.append(
+                f"fewer values than names in {_lines(short)}: the last columns are "
+                "missing there"
+            )
+        return said
+
+
+def without_odd_rows(
+    columns: dict[str, Cells], lines: NDArray[np.intp], remarks: list[str], place="line"
+) -> Layout:
+    """Leave out rows that differ in kind from all others, and say so."""
+    odd = find_odd_rows([*columns.values()])
+    kept = np.ones(len(lines), dtype=bool)
+    for row, kind in odd.items():
+        kept[row] = False
+        first = next(
+            (word for c in columns.values() if (word := c.words[c.codes[row]])), ""
+        )
+        remarks.append(f"{place} {lines[row]} ({first!r}, ...) is {kind}: left out")
+    if odd:
+        columns = {name: cells.take(kept) for name, cells in columns.items()}
+    return Layout(columns, lines[kept], remarks)
+
+
+def _name_rows(cells: Cells) -> bool:
+    """Say whether a column tells the rows apart: distinct, and no measured numbers."""
+    if len(cells.words) < len(cells) or "" in cells.words:
+        return False
+    numbers = [word for word in cells.words if is_number(word)]
+    return not numbers or all(word.isdecimal() for word in cells.words)
+
+
+def _all_match(cells: Cells, pattern: str) -> bool:
+    return all(re.fullmatch(pattern, word) for word in cells.words)
+
+
+def unique_names(names: Iterable[object]) -> list[str]:
+    """Return names that differ, in their order: a, a becomes a, a.1."""
+    unique: dict[str, None] = {}
+    for name in (str(name).strip() for name in names):
+        candidate, number = name, 1
+        while candidate in unique:
+            candidate, number = f"{name}.{number}", number + 1
+        unique[candidate] = None
+    return list(unique)
+
+
+def names_look_like_values(names: Iterable[str]) -> bool:
+    """Say whether most columns are named by a number, as where no line names them."""
+    spelled = [*names]
+    return 2 * sum(map(is_number, spelled)) > len(spelled)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _lines(numbers: Sequence[int], most: int = 5) -> str:
+    text = ", ".join(map(str, numbers[:most]))
+    if len(numbers) > most:
+        text += f" and {len(numbers) - most} more"
+    return f"line{'s' if len(numbers) > 1 else ''} {text}"

@@ -1,0 +1,106 @@
+"""Rows that differ in kind from all others: units, totals, footnotes."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .cells import Cells
+from .numbers import READABLE
+from .words import is_missing, is_no_number, is_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TOTALS = {
+    *("total", "totals", "grand total", "subtotal", "sum", "average", "mean", "median"),
+    *("summe", "gesamt", "gesamtsumme", "insgesamt", "mittelwert", "durchschnitt"),
+    *("somme", "moyenne", "totale", "media", "suma", "promedio", "soma", "totaal"),
+    *("итого", "всего", "合计", "合計", "总计", "總計"),
+}
+_MAX_HEADINGS, _MAX_TOTALS, _MAX_NOTES = 2, 3, 20
+_MIN_ROWS = 3  # fewer rows do not show what is usual
+
+
+def find_odd_rows(columns: Sequence[Cells]) -> dict[int, str]:
+    """Return the rows that are not of the table's kind, and what they are."""
+    odd: dict[int, str] = {}
+    n_rows = len(columns[0]) if columns else 0
+    for row in range(_MAX_HEADINGS):
+        if n_rows - row < _MIN_ROWS or not _names_units(columns, row):
+            break
+        odd[row] = "of units or names, with no number where all others have one"
+    last = n_rows - 1
+    while last >= _MIN_ROWS and n_rows - last <= _MAX_NOTES and _is_note(columns, last):
+        odd[last] = "a note, with nothing in all other columns"
+        last -= 1
+    for row in range(last, max(last - _MAX_TOTALS, _MIN_ROWS - 1), -1):
+        if not _has_label_of_total(columns, row):
+            break
+        odd[row] = "a total"
+    return odd
+
+
+def ends_with_sums(frame: "pd.DataFrame") -> bool:
+    """Say whether the numbers of the last row are the sums of those above it."""
+    if len(frame) < 2 * _MIN_ROWS:
+        return False
+    n_sums = 0
+    for name in frame.columns:
+        if frame[name].dtype.kind not in "if":
+            continue
+        values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        above, total = values[:-1], values[-1]
+        if np.isnan(total) or not np.isfinite(above[~np.isnan(above)]).all():
+            continue
+        expected = np.nansum(above)
+        if abs(total - expected) > 1e-9 * np.nansum(np.abs(above)):
+            return False
+        n_sums += np.count_nonzero(above[~np.isnan(above)]) >= _MIN_ROWS
+    return n_sums > 0
+
+
+def _word(cells: Cells, row: int) -> object:
+    return cells.words[cells.codes[row]]
+
+
+def _names_units(columns: Iterable[Cells], row: int) -> bool:
+    """Say whether a row holds text wherever the rows below it hold numbers."""
+    found = []
+    for cells in columns:
+        word, below = _word(cells, row), _word(cells, row + 1)
+        if is_missing(word) or is_no_number(word):
+            continue
+        if is_number(word):
+            if is_number(below) or is_missing(below):
+                return False
+        elif is_number(below) and _holds_numbers_after(cells, row):
+            found.append(str(word))
+    return len(found) > 1 or (len(found) == 1 and not any(map(str.isdigit, found[0])))
+
+
+def _holds_numbers_after(cells: Cells, row: int) -> bool:
+    counts = np.bincount(cells.codes[row + 1 :], minlength=len(cells.words))
+    n_cells = n_numbers = 0
+    for word, count in zip(cells.words, counts.tolist(), strict=True):
+        if count and not is_missing(word) and not is_no_number(word):
+            n_cells += count
+            n_numbers += count * is_number(word)
+    return n_numbers >= READABLE * n_cells
+
+
+def _is_note(columns: Sequence[Cells], row: int) -> bool:
+    """Say whether a row holds nothing but text in its first cell."""
+    if len(columns) < 2:
+        return False
+    first, *others = (_word(cells, row) for cells in columns)
+    return bool(first) and not is_number(first) and not any(others)
+
+
+def _has_label_of_total(columns: Iterable[Cells], row: int) -> bool:
+    for cells in columns:
+        place = cells.codes[row]
+        word = cells.words[place]
+        if isinstance(word, str) and word.strip(" :.").casefold() in _TOTALS:
+            return bool(np.count_nonzero(cells.codes == place) == 1)
+    return False
