@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._tables.arrow import index_columns
 from ..._utils.extras import import_extra
 from .cells import Cells, cells_of
 from .columns import make_columns
@@ -312,16 +313,6 @@ def _from_arrow(table: Any, options: ReadOptions, remarks: list[str]) -> ReadTab
     names = unique_names(table.column_names[i] for i in kept)
     table = table.select(kept).rename_columns(names).replace_schema_metadata(None)
     return _from_frame(table.to_pandas(), options, remarks)
-
-
-def index_columns(schema: Any) -> list[str]:
-    """Return the columns of an Arrow schema that pandas wrote as its index."""
-    metadata = (schema.metadata or {}).get(b"pandas")
-    if metadata is None:
-        return []
-    index = json.loads(metadata).get("index_columns", [])
-    # An index that counts the rows is no column, but the description of a range.
-    return [name for name in index if isinstance(name, str) and name in schema.names]
 
 
 def _from_frame(
