@@ -99,7 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run_faces(arguments)
         return _compare(arguments)
     except (UsageError, TableError, ImportError) as error:
-        say(_one_line(f"{PROGRAM} {arguments.command}: error: {error}"), file=sys.stderr)
+        say(
+            _one_line(f"{PROGRAM} {arguments.command}: error: {error}"), file=sys.stderr
+        )
         return 2
     except (ValueError, OSError) as error:
         if arguments.command != "faces":
@@ -131,8 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = compare.add_argument
-    add("data", metavar="DATA", help=f"{', '.join(BUILT_IN)}, or a file: CSV and "
-        "other text, Parquet (also a folder of parts), Feather, Excel, JSON lines")
+    add(
+        "data",
+        metavar="DATA",
+        help=f"{', '.join(BUILT_IN)}, or a file: CSV and "
+        "other text, Parquet (also a folder of parts), Feather, Excel, JSON lines",
+    )
     add(
         "--target",
         metavar="COLUMN",

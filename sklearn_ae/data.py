@@ -97,7 +97,9 @@ class ParquetTable:
             columns = [name for name in first.names if name not in self.index_columns]
         self.columns = list(columns)
         if not self.columns:
-            raise ValueError(f"There are no columns to take; the file has {first.names}.")
+            raise ValueError(
+                f"There are no columns to take; the file has {first.names}."
+            )
         kinds = [kind for file in self._files for kind in self._kinds(file)]
         # Integers of 16 bits fit into the digits of float32; so do booleans.
         is_small = np.result_type("f4", *kinds) == "f4"

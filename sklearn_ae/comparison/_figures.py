@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
 from .._utils.text import printable
-from ..plotting._drawing import open_frame
+from ..plotting._drawing import open_frame, plain_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def comparison_figure(
     figure = mpl_figure.Figure(figsize=(11, 0.5 + map_height + 3.2), dpi=120)
     figure.set_layout_engine("constrained", hspace=0.04)
     if title:
-        figure.suptitle(_plain(title), fontsize=13, fontweight="bold")
+        figure.suptitle(plain_text(title), fontsize=13, fontweight="bold")
     if maps:
         upper, lower = figure.subfigures(2, 1, height_ratios=(map_height, 3.2))
         upper.suptitle(_caption(latents[maps[0], k]), fontsize=10)
@@ -197,12 +197,7 @@ class _Colors:
 
 def _shortened(text: str, width: int) -> str:
     text = printable(text)
-    return _plain(text if len(text) <= width else text[: width - 3] + "...")
-
-
-def _plain(text: str) -> str:
-    """Return text from outside as it is drawn: no control characters, no formulas."""
-    return printable(text).replace("$", r"\$")
+    return plain_text(text if len(text) <= width else text[: width - 3] + "...")
 
 
 def _use_fonts_that_show(figure: "Figure") -> None:

@@ -129,8 +129,13 @@ class _Reader:
             if not none
         ]
         return all(
-            isinstance(w, str) and len(w) == 8 and w.isdecimal() and w[:2] in "1920"
-            and w[4:6] <= "12" and w[6:] <= "31" and "00" not in (w[4:6], w[6:])
+            isinstance(w, str)
+            and len(w) == 8
+            and w.isdecimal()
+            and w[:2] in "1920"
+            and w[4:6] <= "12"
+            and w[6:] <= "31"
+            and "00" not in (w[4:6], w[6:])
             for w in words
         )
 
@@ -303,12 +308,13 @@ class _Notes:
             for i in places[:_MAX_NAMED]
         ]
         more = len(places) - len(few)
-        noun = "cell that cannot be read so counts" if n_cells == 1 else (
-            "cells that cannot be read so count"
+        noun = (
+            "cell that cannot be read so counts"
+            if n_cells == 1
+            else ("cells that cannot be read so count")
         )
-        return (
-            f"{name}: {n_cells} {noun} as missing: {', '.join(few)}"
-            + (f" and {more} other words" if more else "")
+        return f"{name}: {n_cells} {noun} as missing: {', '.join(few)}" + (
+            f" and {more} other words" if more else ""
         )
 
 
@@ -320,4 +326,7 @@ def _few(names: Sequence[str], most: int = 12) -> str:
 def _few_lines(sentences: list[str], most: int = 8) -> list[str]:
     if len(sentences) <= most:
         return sentences
-    return [*sentences[:most], f"the same holds for {len(sentences) - most} more columns"]
+    return [
+        *sentences[:most],
+        f"the same holds for {len(sentences) - most} more columns",
+    ]

@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import lzma
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,7 +20,20 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_COMPRESSED: dict[bytes, Callable[..., IO[bytes]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+# What other files begin with, however they are called.
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a .zip or .xlsx file",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "a Feather file",
+    b"\xd0\xcf\x11\xe0": "an old .xls file: save it as .xlsx or CSV",
+}
+_NO_TEXT = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1a\x1b")
+_MAX_NO_TEXT = 0.005
 # What spreadsheets and statistics programs write where they write no Unicode.
 _CANDIDATES = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256"),
@@ -60,7 +74,8 @@ def find_encoding(path: Path, asked: str | None = None) -> Encoding:
     """
     if asked is not None:
         try:
-            codecs.lookup(asked)
+            if codecs.lookup(asked).name == "utf-8":
+                asked = "utf-8-sig"  # which takes files without a mark too
         except LookupError:
             raise TableError(
                 f"there is no encoding {asked!r}; common ones are utf-8, utf-16, "
@@ -75,10 +90,16 @@ def find_encoding(path: Path, asked: str | None = None) -> Encoding:
             _check_decodes(path, name)
             return Encoding(name)
     # UTF-16 without a mark: every other byte of Latin letters and digits is zero.
-    if start.count(0) > len(start) // 4:
-        name = "utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"
+    n_even, n_odd = start[::2].count(0), start[1::2].count(0)
+    if n_even + n_odd > len(start) // 4 and min(n_even, n_odd) <= len(start) // 50:
+        name = "utf-16-le" if n_odd > n_even else "utf-16-be"
         _check_decodes(path, name)
         return Encoding(name)
+    for mark, kind in _OTHER_KINDS.items():
+        if start.startswith(mark):
+            raise TableError(f"cannot read {path.name!r} as text: it is {kind}")
+    if sum(map(_NO_TEXT.__contains__, start)) > max(3, _MAX_NO_TEXT * len(start)):
+        raise TableError(f"cannot read {path.name!r}: it is no text")
     if _decodes(path, "utf-8") is None:
         return Encoding("utf-8")
     odd = _odd_lines(path)

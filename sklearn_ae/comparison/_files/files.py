@@ -1,11 +1,12 @@
 """Files -> tables: which kind of file it is, and what was made of it."""
 
+import datetime
 import io
 import json
-import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,7 +216,7 @@ def _read_layout(
 ) -> Layout:
     """Lay the records out, with the first way to read quotes that goes through."""
     first_error = None
-    for variant in (dialect, *dialect.variants()):
+    for variant in dialect.variants(head):
         try:
             with _open_text(path, encoding) as file:
                 records = read_records(file, variant)
@@ -251,12 +252,17 @@ def _names(
     if first is None:
         return []
     names = [" ".join(name.split()) for name in first.cells]
-    _check_is_no_title(path, names, head, dialect, first.line)
+    if not dialect.separator and "  " in first.cells[0].strip():
+        raise TableError(
+            f"cannot read {path.name!r}: blanks seem to separate the values, but not all "
+            "lines have as many. Save it with commas or semicolons between them"
+        )
+    _check_is_no_title(path, names, head, dialect)
     return names
 
 
 def _check_is_no_title(
-    path: Path, names: list[str], head: Sequence[str], dialect: Dialect, line: int
+    path: Path, names: list[str], head: Sequence[str], dialect: Dialect
 ) -> None:
     if len(names) != 1 or not dialect.separator:
         return
@@ -289,7 +295,9 @@ def _read_folder(path: Path, options: ReadOptions) -> ReadTable:
         if file.name.lower().endswith((".parquet", ".pq")) and file.is_file()
     )
     if not files:
-        raise TableError(f"the folder {str(path)!r} holds no file that ends in .parquet")
+        raise TableError(
+            f"the folder {str(path)!r} holds no file that ends in .parquet"
+        )
     dataset = import_extra("pyarrow.dataset").dataset(
         [str(file) for file in files],
         format="parquet",
@@ -344,12 +352,19 @@ def _from_frame(
 
 
 def _plain(column: "pd.Series") -> list[Any]:
-    """Return values as Python has them, missing ones as None."""
-    values = column.astype(object).where(column.notna(), None).tolist()
+    """Return values as cells hold them: text, numbers, truth values, None."""
     return [
-        None if isinstance(value, float) and math.isnan(value) else value
-        for value in values
+        None if missing else _plain_value(value)
+        for value, missing in zip(column, column.isna(), strict=True)
     ]
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _read_excel(path: Path, options: ReadOptions) -> ReadTable:
@@ -393,7 +408,11 @@ def _read_excel(path: Path, options: ReadOptions) -> ReadTable:
     }
     names += [""] * (len(table) - len(names))
     # What is empty from top to bottom is the rim of the sheet.
-    kept = [i for i, name in enumerate(names) if name or any(c is not None for c in table[i])]
+    kept = [
+        i
+        for i, name in enumerate(names)
+        if name or any(c is not None for c in table[i])
+    ]
     frame = import_extra("pandas").DataFrame(
         {i: import_extra("pandas").Series(table[i], dtype=object) for i in kept}
     )
@@ -413,7 +432,9 @@ def _read_json(path: Path, options: ReadOptions) -> ReadTable:
     frame.columns = unique_names(frame.columns)
     for name in frame.columns:
         frame[name] = frame[name].astype(object)
-    return _from_frame(frame, options, [], lines, "line" if lines is not None else "row")
+    return _from_frame(
+        frame, options, [], lines, "line" if lines is not None else "row"
+    )
 
 
 def _json_records(path: Path, text: str) -> tuple[list[Mapping[str, Any]], Any]:

@@ -132,7 +132,7 @@ class _Rows:
         """Return the columns, now that all lines are known."""
         columns = [builder.build() for builder in self.builders]
         names = [*(self.names or [""] * self.n_names)]
-        remarks = self._remarks()
+        remarks = []
         if self.first_long is not None:
             if not self._begin_with_names(columns):
                 raise TableError(self._shifted(self.first_long))
@@ -156,7 +156,10 @@ class _Rows:
                 columns, names = columns[1:], names[1:]
         names = [name or f"column {i + 1}" for i, name in enumerate(names)]
         table = dict(zip(unique_names(names), columns, strict=True))
-        return without_odd_rows(table, np.array(self.lines, dtype=np.intp), remarks)
+        lines = np.array(self.lines, dtype=np.intp)
+        layout = without_odd_rows(table, lines, self._left_out() + remarks)
+        layout.remarks += self._short(layout.lines)
+        return layout
 
     def _begin_with_names(self, columns: list[Cells]) -> bool:
         """Say whether the first value of all lines, one too many, is the row's name."""
@@ -172,38 +175,47 @@ class _Rows:
             for left, right in zip([first, *others], others, strict=False)
         )
 
-    def _remarks(self) -> list[str]:
+    def _left_out(self) -> list[str]:
+        """Say which lines are no rows."""
         said = []
         if self.n_empty:
-            said.append(f"{_count(self.n_empty, 'line')} without any value left out")
+            noun = "line" if self.n_empty == 1 else "lines"
+            said.append(f"{self.n_empty} {noun} without any value left out")
         if self.repeated:
             said.append(
-                f"the names of the columns stand again in {_lines(self.repeated)}: left out"
+                "the names of the columns stand again in "
+                f"{_lines(self.repeated)}: left out"
             )
-        for record in self.single[:_MAX_NAMED]:
-            text = f"{record.cells[0]:.60}"
-            said.append(f"line {record.line} is one value, {text!r}, and no row: left out")
+        said += [
+            f"line {record.line} is one value, {record.cells[0][:60]!r}, and no row: "
+            "left out"
+            for record in self.single[:_MAX_NAMED]
+        ]
         if len(self.single) > _MAX_NAMED:
             said.append(f"so are {len(self.single) - _MAX_NAMED} more")
-        expected = self.n_names + (self.first_long is not None)
-        short = [
-            line
-            for line, length in zip(self.lines, self.lengths, strict=True)
-            if length < expected
-        ]
-        if short:
-            said.append(
-                f"fewer values than names in {_lines(short)}: the last columns are "
-                "missing there"
-            )
         return said
+
+    def _short(self, lines: NDArray[np.intp]) -> list[str]:
+        """Say which of these lines have fewer values than there are names."""
+        expected = self.n_names + (self.first_long is not None)
+        lengths = dict(zip(self.lines, self.lengths, strict=True))
+        short = [line for line in lines.tolist() if lengths[line] < expected]
+        if not short:
+            return []
+        return [
+            f"fewer values than names in {_lines(short)}: the last columns are missing "
+            "there"
+        ]
 
 
 def without_odd_rows(
-    columns: dict[str, Cells], lines: NDArray[np.intp], remarks: list[str], place="line"
+    columns: dict[str, Cells],
+    lines: NDArray[np.intp],
+    remarks: list[str],
+    place: str = "line",
 ) -> Layout:
     """Leave out rows that differ in kind from all others, and say so."""
-    odd = find_odd_rows([*columns.values()])
+    odd = find_odd_rows([*columns.values()], lines)
     kept = np.ones(len(lines), dtype=bool)
     for row, kind in odd.items():
         kept[row] = False
@@ -243,10 +255,6 @@ def names_look_like_values(names: Iterable[str]) -> bool:
     """Say whether most columns are named by a number, as where no line names them."""
     spelled = [*names]
     return 2 * sum(map(is_number, spelled)) > len(spelled)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _lines(numbers: Sequence[int], most: int = 5) -> str:

@@ -58,11 +58,13 @@ class Dialect:
         """Return what separates the values, as a word."""
         return _NAMES[self.separator]
 
-    def variants(self) -> Iterator["Dialect"]:
-        """Yield other ways to read quotes, for a file that this one cannot read."""
-        yield replace(self, escape="\\")
-        if self.separator == "\t":
-            yield replace(self, quoting=False)
+    def variants(self, head: Iterable[str]) -> list["Dialect"]:
+        """Return ways to read quotes, by how likely they are with these first lines."""
+        escaped = [replace(self, escape="\\")]
+        # A quote that is not doubled is most often no quote where tabs separate.
+        bare = [replace(self, quoting=False)] * (self.separator == "\t")
+        has_escapes = any('\\"' in line for line in head)
+        return [self, *(escaped + bare if has_escapes else bare + escaped)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class QuoteError(ValueError):
 def find_dialect(head: Iterable[str]) -> Dialect:
     """Return how to read a file with these first lines."""
     lines = [line for line in head if line.strip()]
-    hint = re.fullmatch(r"\ufeff?\"?sep=(.)\"?", lines[0].strip("\r\n")) if lines else None
+    hint = (
+        re.fullmatch(r"\ufeff?\"?sep=(.)\"?", lines[0].strip("\r\n")) if lines else None
+    )
     if hint:
         lines = lines[1:]
     comment, comments = _leading_comments(lines)

@@ -242,7 +242,10 @@ def read_numbers(
     for mark, reading in readings.items():
         numbers[mark] = np.array(
             # Nothing is nothing in every unit.
-            [r[0] if r and (r[1] not in units.odd or not r[0]) else np.nan for r in reading]
+            [
+                r[0] if r and (r[1] not in units.odd or not r[0]) else np.nan
+                for r in reading
+            ]
         )
         fits[mark] = int(counts[~np.isnan(numbers[mark])].sum())
     n_cells = int(counts[is_number].sum())
@@ -321,7 +324,7 @@ def _are_numbers(is_number: NDArray[np.bool_], counts: NDArray[np.intp]) -> bool
     n_numbers, n_cells = counts[is_number].sum(), counts.sum()
     if n_numbers >= READABLE * n_cells:
         return True
-    if n_numbers == n_cells - 1 and is_number.sum() >= _MIN_ROWS:
+    if n_numbers == n_cells - 1 and n_numbers >= _MIN_ROWS and is_number.sum() > 2:
         return True
     n_words = int((counts[~is_number] > 0).sum())
     many = max(_MIN_NUMBERS, 10 * n_words)

@@ -21,7 +21,7 @@ _NO_NUMBERS = {
     *("none", "missing", "unknown", "nil", "not available", "not applicable", "nd"),
     *("n.r.", "nr", "n/r", "keine angabe", "unbekannt", "inconnu", "desconocido"),
 }
-_DASHES = re.compile(r"[-‐-―−._*…]{1,5}")  # of any length
+_DASHES = re.compile("[-\u2010-\u2015\u2212\u2026._*]{1,5}")  # of any length
 _TRUTH = {"true": True, "false": False}
 
 
