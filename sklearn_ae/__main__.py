@@ -409,8 +409,8 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     ids = named_as_ids(prepared)
     if ids:
         remarks += wrap(
-            f"Kept, though its name is that of an id: {listed(ids)}. If it only tells the "
-            "rows apart, leave it out with --drop."
+            f"Kept, though named as an id: {listed(ids)}. If it only tells the rows "
+            "apart, leave it out with --drop."
         )
     remarks += wrap(f"scaling of all columns that are not one-hot: {scaler}")
     has_names = is_text_path(path) and not arguments.no_header

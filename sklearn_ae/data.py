@@ -170,7 +170,7 @@ class ParquetTable:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Rows (n, n_columns) of a slice, a mask or row numbers; one row (n_columns,)."""
+        """Rows (n, n_columns) of a slice, a mask or numbers; one row (n_columns,)."""
         if isinstance(rows, slice):
             return self._slice(*rows.indices(len(self)))
         if isinstance(rows, tuple):

@@ -20,12 +20,12 @@ from sklearn_ae.comparison._files import TableError
     ],
 )
 def test_line_of_more_values_than_names_is_refused(tmp_path, text, line):
-    with pytest.raises(TableError, match=f"^line {line} has . values"):
+    with pytest.raises(TableError, match=rf"^line {line} has \d values"):
         read(tmp_path / "t.csv", text)
 
 
 def test_first_line_counts_where_there_are_no_names(tmp_path):
-    with pytest.raises(TableError, match="line 2 has 3 values.*2 in the first line"):
+    with pytest.raises(TableError, match=r"line 2 has 3 values.*2 in the first line"):
         read(tmp_path / "t.csv", "1,2\n3,4,5\n", has_header=False)
 
 

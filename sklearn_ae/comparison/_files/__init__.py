@@ -1,9 +1,9 @@
 """Tables as people have them in files.
 
 Bytes become text (`encodings`), text becomes records of cells (`lines`), records become
-columns of cells (`layout`, `odd_rows`), cells become numbers, dates, truth values or text
-(`columns`, `numbers`, `dates`, `words`); `files` goes through all of it, for each kind of
-file. What `compare` then makes of the columns is no matter of these files.
+columns of cells (`layout`, `odd_rows`), cells become numbers, dates, truth values or
+text (`columns`, `numbers`, `dates`, `words`); `files` goes through all of it, for each
+kind of file. What `compare` then makes of the columns is no matter of these files.
 """
 
 from .errors import TableError

@@ -45,6 +45,8 @@ class Cells:
 
     def spread(self, values: Iterable[Any], dtype: Any = object) -> NDArray[Any]:
         """Return an array with the value of each row's word."""
+        if isinstance(values, np.ndarray):
+            return values.astype(dtype)[self.codes]
         table = np.empty(len(self.words), dtype=dtype)
         for place, value in enumerate(values):
             table[place] = value

@@ -4,10 +4,9 @@ import bz2
 import codecs
 import gzip
 import lzma
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..._utils.extras import import_extra
 from .errors import TableError
@@ -20,7 +19,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_COMPRESSED: dict[bytes, Callable[..., IO[bytes]]] = {
+_COMPRESSED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,

@@ -192,8 +192,8 @@ def _describe(encoding: Encoding, dialect: Dialect) -> str:
     name = encoding.name.removesuffix("-sig").upper()
     if encoding.example:
         name = (
-            f"{encoding.name} (a guess: it is no UTF-8; {encoding.example!r} should read "
-            "well, else give --encoding)"
+            f"{encoding.name} (a guess: it is no UTF-8; {encoding.example!r} should "
+            "read well, else give --encoding)"
         )
     said = f"read as {name}, values separated by {dialect.name}"
     if dialect.comment:
@@ -254,8 +254,8 @@ def _names(
     names = [" ".join(name.split()) for name in first.cells]
     if not dialect.separator and "  " in first.cells[0].strip():
         raise TableError(
-            f"cannot read {path.name!r}: blanks seem to separate the values, but not all "
-            "lines have as many. Save it with commas or semicolons between them"
+            f"cannot read {path.name!r}: blanks seem to separate the values, but not "
+            "all lines have as many. Save it with commas or semicolons between them"
         )
     _check_is_no_title(path, names, head, dialect)
     return names

@@ -165,7 +165,7 @@ def _is_regular(counts: list[int]) -> bool:
 
 
 def _are_separated_by_blanks(lines: list[str]) -> bool:
-    """Say whether blanks separate values: all lines have as many, numbers among them."""
+    """Say whether blanks separate values: as many in all lines, numbers among them."""
     records = [*_records(lines, Dialect(" "))]
     rows = [record.cells for record in records[1:]] or [r.cells for r in records]
     sizes = {len(row) for row in rows}

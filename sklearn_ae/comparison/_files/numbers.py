@@ -51,6 +51,7 @@ _AFFIXED = re.compile(
 )
 _INFINITE = re.compile(r"([+-]?)inf(?:inity)?|([+-]?)∞", re.IGNORECASE)
 _SIMPLE = frozenset("0123456789+-.eE")
+_DIGITS = frozenset("0123456789+-")
 _UNDECIDED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 _CODE = re.compile(r"0\d{3,}")
 
@@ -159,6 +160,8 @@ class NumberColumn:
         Word -> the sign of its unit.
     is_plain : bool
         Whether every cell is a number as programs write it.
+    is_whole : bool
+        Whether every cell is spelled as a whole number.
     example : int or None
         The place of a word that the two marks read as different numbers.
     """
@@ -170,6 +173,7 @@ class NumberColumn:
     units: dict[str, str]
     is_plain: bool
     example: int | None = None
+    is_whole: bool = False
 
     @property
     def vote(self) -> str | None:
@@ -218,12 +222,14 @@ def read_numbers(
         What is known of the file's way to write numbers.
     """
     present = [w for w, none in zip(cells.words, is_missing, strict=True) if not none]
-    if not present or _are_codes(present):
+    if not present:
         return None
-    counts = np.where(is_missing, 0, cells.counts)
-    column = _read_simple(cells, is_missing, counts, convention)
+    column = read_plain_numbers(cells, is_missing, convention)
     if column is not None:
         return column
+    if _are_codes(present):
+        return None
+    counts = np.where(is_missing, 0, cells.counts)
     # Most text is told by a few of its words.
     if not any(_has_digit(word) for word in present[:1000]):
         return None
@@ -278,21 +284,19 @@ def _are_codes(words: Iterable[Any]) -> bool:
     spelled = [word for word in words if isinstance(word, str)]
     if any(len(word) > _MAX_DIGITS and word.isdecimal() for word in spelled):
         return True
-    has_zeros = any(word[:1] == "0" and _CODE.fullmatch(word) for word in spelled)
+    zeros = [word for word in spelled if word[:1] == "0" and len(word) > 3]
+    has_zeros = any(map(_CODE.fullmatch, zeros))
     return has_zeros and all(word.isdecimal() for word in spelled)
 
 
-def _read_simple(
-    cells: Cells,
-    is_missing: Sequence[bool],
-    counts: NDArray[np.intp],
-    convention: Convention,
+def read_plain_numbers(
+    cells: Cells, is_missing: Sequence[bool], convention: Convention
 ) -> NumberColumn | None:
     """Read a column as `float` does, where that is the one way to read it."""
     present = [w for w, none in zip(cells.words, is_missing, strict=True) if not none]
     try:
         text = "".join(present)
-        if not _SIMPLE.issuperset(text) or "." not in convention.decimals:
+        if not text or not _SIMPLE.issuperset(text) or "." not in convention.decimals:
             return None
         values = [*map(float, present)]
     except (TypeError, ValueError):
@@ -300,9 +304,11 @@ def _read_simple(
     has_points = "." in text
     if has_points and not _has_decimals(present):
         return None
+    if (not has_points or max(map(len, present)) > _MAX_DIGITS) and _are_codes(present):
+        return None
     numbers = np.full(len(cells.words), np.nan)
     numbers[~np.asarray(is_missing, dtype=bool)] = values
-    n_cells = int(counts.sum())
+    n_cells = int(cells.counts[~np.isnan(numbers)].sum())
     marks = (".",) if has_points else convention.decimals
     return NumberColumn(
         numbers=dict.fromkeys(marks, numbers),
@@ -311,6 +317,7 @@ def _read_simple(
         n_against=dict.fromkeys(marks, 0),
         units={},
         is_plain=True,
+        is_whole=_DIGITS.issuperset(text),
     )
 
 

@@ -70,7 +70,7 @@ def ends_with_sums(frame: "pd.DataFrame") -> bool:
         expected = np.nansum(above)
         if abs(total - expected) > 1e-9 * np.nansum(np.abs(above)):
             return False
-        n_sums += np.count_nonzero(above[~np.isnan(above)]) >= _MIN_ROWS
+        n_sums += int(np.count_nonzero(above[~np.isnan(above)]) >= _MIN_ROWS)
     return n_sums > 0
 
 
