@@ -94,3 +94,15 @@ def test_blanks_between_values_of_which_some_are_missing(tmp_path):
     text = "name   age  size\nAnna    12   1.5\nBob          2.5\n"
     with pytest.raises(TableError, match="blanks seem to separate"):
         read(tmp_path / "t.txt", text)
+
+
+def test_quote_in_the_middle_of_text_swallows_no_lines(tmp_path):
+    text = 'a,b\n1,"x\n2,y\n3,"z\n4,u\n'
+    with pytest.raises(TableError, match="line 2: "):
+        read(tmp_path / "t.csv", text)
+
+
+def test_row_of_many_lines_is_said(tmp_path):
+    lines = "\n".join(f"{i},x" for i in range(20))
+    table = read(tmp_path / "t.csv", f'a,b\n1,"y\n{lines}"\n3,z\n')
+    assert said(table, "the row of line 2 goes on for 21 lines")

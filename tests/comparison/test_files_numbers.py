@@ -160,6 +160,13 @@ def test_column_that_contradicts_its_file_throughout_is_read_by_itself():
     )
 
 
+def test_column_of_commas_in_a_file_of_points_is_named():
+    table = {"a": ["1.5", "2.25"], "c": ["2.5", "7.5"], "b": ["1,2", "3,45"]}
+    read = columns(table, separator=",")
+    assert read.frame["b"].tolist() == [1.2, 3.45]
+    assert read.remarks == ["numbers with a decimal comma: b (unlike others)"]
+
+
 def test_words_that_are_no_numbers_are_counted_and_named():
     words = [*map(str, range(40)), "see below", "see below"]
     read = columns({"it": words})

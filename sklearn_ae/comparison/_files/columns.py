@@ -272,7 +272,7 @@ class _Notes:
         if column.is_plain:
             return
         if mark == "," and any("," in word for word in words if isinstance(word, str)):
-            self.commas.append(name)
+            self.commas.append(f"{name} (unlike others)" if is_other else name)
         units = sorted(set(column.units.values()))
         if len(units) > 1:
             self.units.append(

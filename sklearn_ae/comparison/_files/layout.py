@@ -20,6 +20,7 @@ from .words import is_number
 
 _BLOCK = 5000
 _MAX_NAMED = 5
+_MANY_LINES = 10  # in one row: a quote may be missing
 _NO_NAME = re.compile(r"(Unnamed: \d+)?")  # as pandas calls them
 
 
@@ -80,6 +81,7 @@ class _Rows:
         self.n_empty = 0
         self.repeated: list[int] = []
         self.single: list[Record] = []
+        self.tallest: Record | None = None
 
     def read(self, records: Iterator[Record]) -> None:
         """Take all lines, block by block."""
@@ -106,6 +108,8 @@ class _Rows:
         if len(cells) == 1 and self.n_names > 2:
             self.single.append(record)
             return None
+        if self.tallest is None or record.n_lines > self.tallest.n_lines:
+            self.tallest = record
         width = self.n_names + 1
         while len(cells) > width and not cells[-1]:
             cells.pop()
@@ -159,6 +163,11 @@ class _Rows:
         lines = np.array(self.lines, dtype=np.intp)
         layout = without_odd_rows(table, lines, self._left_out() + remarks)
         layout.remarks += self._short(layout.lines)
+        if self.tallest is not None and self.tallest.n_lines > _MANY_LINES:
+            layout.remarks.append(
+                f"the row of line {self.tallest.line} goes on for "
+                f"{self.tallest.n_lines} lines, within quotes"
+            )
         return layout
 
     def _begin_with_names(self, columns: list[Cells]) -> bool:

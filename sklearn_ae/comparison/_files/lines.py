@@ -44,6 +44,8 @@ class Dialect:
         What stands before a quote within quotes; None: another quote.
     quoting : bool
         Whether quotes have a meaning at all.
+    has_breaks : bool
+        Whether a quoted cell may hold line breaks.
     """
 
     separator: str
@@ -52,6 +54,7 @@ class Dialect:
     has_hint: bool = False
     escape: str | None = None
     quoting: bool = True
+    has_breaks: bool = True
 
     @property
     def name(self) -> str:
@@ -60,10 +63,12 @@ class Dialect:
 
     def variants(self, head: Iterable[str]) -> list["Dialect"]:
         """Return ways to read quotes, by how likely they are with these first lines."""
-        escaped = [replace(self, escape="\\")]
+        has_escapes = any('\\"' in line for line in head)
+        # Without a sign that quotes are escaped, one that does not end on its line is
+        # a fault, and what follows would vanish in one cell.
+        escaped = [replace(self, escape="\\", has_breaks=has_escapes)]
         # A quote that is not doubled is most often no quote where tabs separate.
         bare = [replace(self, quoting=False)] * (self.separator == "\t")
-        has_escapes = any('\\"' in line for line in head)
         return [self, *(escaped + bare if has_escapes else bare + escaped)]
 
 
@@ -74,6 +79,7 @@ class Record:
     line: int
     cells: list[str]
     is_quoted: bool
+    n_lines: int = 1
 
 
 class QuoteError(ValueError):
@@ -229,7 +235,12 @@ def read_records(
     with _long_cells():
         try:
             for cells in reader:
-                yield Record(first, [cell.strip() for cell in cells], is_quoted)
+                n_lines = number - first + 1
+                if n_lines > 1 and not dialect.has_breaks:
+                    raise QuoteError(first, "a quote does not end on its line")
+                yield Record(
+                    first, [cell.strip() for cell in cells], is_quoted, n_lines
+                )
                 first = 0
         except csv.Error as error:
             raise QuoteError(first or number, str(error)) from None
