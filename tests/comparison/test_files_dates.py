@@ -26,7 +26,7 @@ def spelled(times, style):
     return words, [datetime.datetime.strptime(w, style) for w in words]
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(moments, st.sampled_from(FORMATS))
 def test_dates_come_back(times, style):
     words, expected = spelled(times, style)
@@ -34,7 +34,7 @@ def test_dates_come_back(times, style):
     assert read.tolist() == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(moments, st.sampled_from(BY_ORDER))
 def test_dates_come_back_in_the_order_that_is_given(times, style):
     words, expected = spelled(times, style)
@@ -42,7 +42,7 @@ def test_dates_come_back_in_the_order_that_is_given(times, style):
     assert columns({"it": words}, date_order=order).frame["it"].tolist() == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(moments, st.sampled_from(BY_ORDER))
 def test_one_day_above_twelve_tells_the_order_for_all_columns(times, style):
     words, expected = spelled(times, style)
