@@ -102,6 +102,21 @@ def test_one_comma_among_decimal_points_changes_no_other_number(thousandths):
     ]
 
 
+def test_column_of_two_spellings_keeps_those_of_most():
+    words = [*(f"{n}.5" for n in range(13)), "0,7", "0,25"]
+    read = columns({"it": words}, separator=",")
+    assert read.frame["it"].tolist()[:13] == [n + 0.5 for n in range(13)]
+    assert read.frame["it"].isna().sum() == 2
+    assert "it: 2 cells" in read.remarks[0]
+
+
+def test_column_of_two_spellings_alike_stays_text():
+    words = ["0.5", "1.5", "2.5", "0,7", "0,25", "1,75"]
+    read = columns({"it": words}, separator=",")
+    assert read.frame["it"].tolist() == words
+    assert "left as text" in read.remarks[0]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

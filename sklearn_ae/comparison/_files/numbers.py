@@ -23,6 +23,8 @@ THOUSANDS = {",": ",", ".": ".", "space": " ", "'": "'", "none": ""}
 
 # A column holds numbers where so many of its cells can be read as such.
 READABLE = 0.95
+# So many of those that are numbers must fit one decimal mark; the others are named.
+_FITTING = 0.8
 _MIN_ROWS = 5  # in a column so long, one cell may always be odd
 # Whole numbers of more digits are codes: double precision does not tell them apart.
 _MAX_DIGITS = 15
@@ -188,7 +190,7 @@ class NumberColumn:
     def is_readable(self, decimal: str) -> bool:
         """Say whether the column holds numbers, if this is the decimal mark."""
         n_unread = self.n_cells - self.fits[decimal]
-        return n_unread <= max((1 - READABLE) * self.n_cells, self.n_cells >= _MIN_ROWS)
+        return n_unread <= max((1 - _FITTING) * self.n_cells, self.n_cells >= _MIN_ROWS)
 
     def decimal_for(self, of_file: str) -> str | None:
         """Return the mark to read this column by in a file that uses `of_file`.

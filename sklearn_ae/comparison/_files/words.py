@@ -19,6 +19,7 @@ _MISSING = {
 # Words for a missing number or date, each of which may well be a class of its own.
 _NO_NUMBERS = {
     *("none", "missing", "unknown", "nil", "not available", "not applicable", "nd"),
+    *("0000-00-00", "0000-00-00 00:00:00"),
     *("n.r.", "nr", "n/r", "keine angabe", "unbekannt", "inconnu", "desconocido"),
 }
 _DASHES = re.compile("[-\u2010-\u2015\u2212\u2026._*]{1,5}")  # of any length
