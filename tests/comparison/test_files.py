@@ -327,6 +327,15 @@ def test_sheet_of_excel_is_a_table(tmp_path, workbook):
     assert said(table, "the first of 2 sheets")
 
 
+def test_index_that_pandas_wrote_to_a_sheet_is_left_out(tmp_path, frame):
+    pytest.importorskip("openpyxl")
+    frame.index = [7, 3, 5]
+    frame.to_excel(tmp_path / "t.xlsx")
+    table = read(tmp_path / "t.xlsx")
+    pd.testing.assert_frame_equal(table.frame, frame.reset_index(drop=True))
+    assert said(table, "tells the rows apart")
+
+
 def test_title_above_the_names_of_a_sheet(tmp_path, workbook):
     for row in (["Report"], ["a", "b"], [1, 2]):
         workbook.active.append(row)

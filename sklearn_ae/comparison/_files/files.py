@@ -18,7 +18,14 @@ from .cells import Cells, cells_of
 from .columns import make_columns
 from .encodings import Encoding, find_encoding, open_bytes
 from .errors import TableError
-from .layout import Layout, lay_out, unique_names, without_odd_rows
+from .layout import (
+    NAMES_LEFT_OUT,
+    Layout,
+    lay_out,
+    names_rows,
+    unique_names,
+    without_odd_rows,
+)
 from .lines import (
     Dialect,
     QuoteError,
@@ -413,6 +420,10 @@ def _read_excel(path: Path, options: ReadOptions) -> ReadTable:
         for i, name in enumerate(names)
         if name or any(c is not None for c in table[i])
     ]
+    has_names = options.has_header and len(kept) > 1
+    if has_names and names_rows(names[kept[0]], cells_of(table[kept[0]])):
+        remarks.append(NAMES_LEFT_OUT)
+        kept = kept[1:]
     frame = import_extra("pandas").DataFrame(
         {i: import_extra("pandas").Series(table[i], dtype=object) for i in kept}
     )

@@ -19,6 +19,9 @@ from .odd_rows import find_odd_rows
 from .words import is_number
 
 _BLOCK = 5000
+NAMES_LEFT_OUT = (
+    "the first column has no name and tells the rows apart: left out as their names"
+)
 _MAX_NAMED = 5
 _MANY_LINES = 10  # in one row: a quote may be missing
 _NO_NAME = re.compile(r"(Unnamed: \d+)?")  # as pandas calls them
@@ -147,16 +150,9 @@ class _Rows:
             columns = columns[1:]
         else:
             columns = columns[: self.n_names]
-            if (
-                len(columns) > 1
-                and self.names is not None
-                and _NO_NAME.fullmatch(names[0])
-                and _name_rows(columns[0])
-            ):
-                remarks.append(
-                    "the first column has no name and tells the rows apart: left out "
-                    "as their names"
-                )
+            is_named = self.names is not None
+            if is_named and len(columns) > 1 and names_rows(names[0], columns[0]):
+                remarks.append(NAMES_LEFT_OUT)
                 columns, names = columns[1:], names[1:]
         names = [name or f"column {i + 1}" for i, name in enumerate(names)]
         table = dict(zip(unique_names(names), columns, strict=True))
@@ -173,7 +169,7 @@ class _Rows:
     def _begin_with_names(self, columns: list[Cells]) -> bool:
         """Say whether the first value of all lines, one too many, is the row's name."""
         first, others = columns[0], columns[1:]
-        if set(self.lengths) != {self.n_names + 1} or not _name_rows(first):
+        if set(self.lengths) != {self.n_names + 1} or not _tell_rows_apart(first):
             return False
         has_numbers = any(map(is_number, first.words))
         if self.separator == "," and has_numbers and not self.are_quoted:
@@ -237,12 +233,17 @@ def without_odd_rows(
     return Layout(columns, lines[kept], remarks)
 
 
-def _name_rows(cells: Cells) -> bool:
-    """Say whether a column tells the rows apart: distinct, and no measured numbers."""
-    if len(cells.words) < len(cells) or "" in cells.words:
+def names_rows(name: str, first: Cells) -> bool:
+    """Say whether the first column of a file, of this name, is an index."""
+    return bool(_NO_NAME.fullmatch(name)) and _tell_rows_apart(first)
+
+
+def _tell_rows_apart(cells: Cells) -> bool:
+    """Say whether a column is distinct in each row, and holds no measured numbers."""
+    words = [*map(str, cells.words)]
+    if len(words) < len(cells) or "" in words or "None" in words:
         return False
-    numbers = [word for word in cells.words if is_number(word)]
-    return not numbers or all(word.isdecimal() for word in cells.words)
+    return not any(map(is_number, words)) or all(map(str.isdecimal, words))
 
 
 def _all_match(cells: Cells, pattern: str) -> bool:
