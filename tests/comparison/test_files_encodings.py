@@ -66,8 +66,18 @@ def test_mark_of_unicode_is_no_letter(tmp_path, encoding):
 
 @pytest.mark.parametrize(
     ("encoding", "message"),
-    [("latin-99", "no encoding 'latin-99'"), ("ascii", "as ascii.*another --encoding")],
+    [
+        ("latin-99", "no encoding 'latin-99'"),
+        ("rot13", "no encoding"),
+        ("ascii", "as ascii.*another --encoding"),
+    ],
 )
 def test_encodings_that_do_not_fit(tmp_path, encoding, message):
     with pytest.raises(TableError, match=message):
         read(tmp_path / "t.csv", TEXTS["cp1252"], "cp1252", encoding=encoding)
+
+
+def test_broken_unicode_is_refused(tmp_path):
+    text = TEXTS["cp1251"].encode() + b"\xff;3\n"
+    with pytest.raises(TableError, match="most of it is UTF-8, but not all"):
+        read(tmp_path / "t.csv", text)

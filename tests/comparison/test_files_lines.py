@@ -106,3 +106,8 @@ def test_row_of_many_lines_is_said(tmp_path):
     lines = "\n".join(f"{i},x" for i in range(20))
     table = read(tmp_path / "t.csv", f'a,b\n1,"y\n{lines}"\n3,z\n')
     assert said(table, "the row of line 2 goes on for 21 lines")
+
+
+def test_mark_of_the_end_of_a_file_is_no_row(tmp_path):
+    table = read(tmp_path / "t.csv", "a,b\n1,2\n3,4\n\x1a")
+    assert table.frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}

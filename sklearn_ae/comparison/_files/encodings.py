@@ -73,7 +73,10 @@ def find_encoding(path: Path, asked: str | None = None) -> Encoding:
     """
     if asked is not None:
         try:
-            if codecs.lookup(asked).name == "utf-8":
+            codec = codecs.lookup(asked)
+            if not getattr(codec, "_is_text_encoding", True):  # rot13, zip
+                raise LookupError
+            if codec.name == "utf-8":
                 asked = "utf-8-sig"  # which takes files without a mark too
         except LookupError:
             raise TableError(
@@ -99,9 +102,17 @@ def find_encoding(path: Path, asked: str | None = None) -> Encoding:
             raise TableError(f"cannot read {path.name!r} as text: it is {kind}")
     if sum(map(_NO_TEXT.__contains__, start)) > max(3, _MAX_NO_TEXT * len(start)):
         raise TableError(f"cannot read {path.name!r}: it is no text")
-    if _decodes(path, "utf-8") is None:
+    error = _decodes(path, "utf-8")
+    if error is None:
         return Encoding("utf-8")
     odd = _odd_lines(path)
+    replaced = odd.decode("utf-8", "replace")
+    n_bad = replaced.count("\ufffd")
+    if sum(not letter.isascii() for letter in replaced) > 2 * n_bad:
+        raise TableError(
+            f"cannot read {path.name!r}: most of it is UTF-8, but not all ({error}). "
+            "Mend it, or give an --encoding that has a letter for every byte: latin-1"
+        )
     name = _guess(odd)
     for fallback in (name, "cp1252", "latin-1"):
         if _decodes(path, fallback) is None:

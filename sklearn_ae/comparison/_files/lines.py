@@ -215,7 +215,8 @@ def read_records(
             if not first:
                 is_hint = number == 1 and dialect.has_hint
                 is_comment = dialect.comment and line.startswith(dialect.comment)
-                if is_hint or is_comment or not line.strip():
+                # The last is how DOS ended a file.
+                if is_hint or is_comment or not line.strip(" \t\r\n\v\f\x1a"):
                     continue
                 first = number
                 is_quoted = line.lstrip().startswith('"')
