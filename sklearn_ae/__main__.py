@@ -16,8 +16,20 @@ from sklearn.exceptions import FitFailedWarning
 
 from ._utils.arguments import positive_integer
 from ._utils.extras import has_extra, import_extra
+from ._utils.text import printable, say
 from .comparison import compare_reducers
 from .comparison._figures import comparison_figure, save_png
+from .comparison._files import (
+    Convention,
+    ReadOptions,
+    TableError,
+    is_table_path,
+    is_text_path,
+    names_look_like_values,
+    read_table,
+)
+from .comparison._files.dates import ORDERS
+from .comparison._files.numbers import DECIMALS, THOUSANDS
 from .comparison._reducers import DEFAULT_REDUCERS, find_reducer
 from .comparison._report import (
     format_best,
@@ -28,14 +40,7 @@ from .comparison._report import (
     to_json,
     wrap,
 )
-from .comparison._tables import (
-    PARQUET_ENDINGS,
-    TableError,
-    is_table_path,
-    names_look_like_values,
-    prepare_table,
-    read_table,
-)
+from .comparison._tables import named_as_ids, prepare_table
 from .faces._command import add_faces_parser, run_faces
 
 PROGRAM = "python -m sklearn_ae"
@@ -45,11 +50,14 @@ BUILT_IN = {
     "wine": datasets.load_wine,
     "breast_cancer": datasets.load_breast_cancer,
 }
+# Flags on how a file is written.
+_SPELLINGS = ("decimal", "thousands", "date_order", "encoding")
 EPILOG = """\
 examples:
   python -m sklearn_ae compare digits
   python -m sklearn_ae compare digits --n-components 2 4 8 16 --output results
   python -m sklearn_ae compare houses.csv --target price --drop seller_name
+  python -m sklearn_ae compare haus.csv --target Preis --decimal , --encoding cp1252
   python -m sklearn_ae compare table.parquet --reducers pca ae vae
 """
 
@@ -91,16 +99,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run_faces(arguments)
         return _compare(arguments)
     except (UsageError, TableError, ImportError) as error:
-        print(f"{PROGRAM} {arguments.command}: error: {error}", file=sys.stderr)
+        say(
+            _one_line(f"{PROGRAM} {arguments.command}: error: {error}"), file=sys.stderr
+        )
         return 2
     except (ValueError, OSError) as error:
         if arguments.command != "faces":
             raise
-        print(f"{PROGRAM} faces: error: {error}", file=sys.stderr)
+        say(_one_line(f"{PROGRAM} faces: error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
+
+
+def _one_line(text: str) -> str:
+    """Return a message in which a name from outside starts no line of its own."""
+    return printable(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,7 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = compare.add_argument
-    add("data", metavar="DATA", help=f"{', '.join(BUILT_IN)}, or a CSV or Parquet file")
+    add(
+        "data",
+        metavar="DATA",
+        help=f"{', '.join(BUILT_IN)}, or a file: CSV and "
+        "other text, Parquet (also a folder of parts), Feather, Excel, JSON lines",
+    )
     add(
         "--target",
         metavar="COLUMN",
@@ -141,7 +161,29 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--no-header",
         action="store_true",
-        help="the first line of the CSV file holds values, not the names of columns",
+        help="the first line of the file holds values, not the names of columns",
+    )
+    add(
+        "--decimal",
+        choices=DECIMALS,
+        help="decimal mark of the numbers in the file (default: what fits all columns)",
+    )
+    add(
+        "--thousands",
+        choices=[*THOUSANDS],
+        help="what stands between thousands in the file (default: what is found there)",
+    )
+    add(
+        "--date-order",
+        choices=ORDERS,
+        help="whether the day (dmy) or the month (mdy) is first in dates such as "
+        "01/02/2020 (default: what fits all columns)",
+    )
+    add(
+        "--encoding",
+        metavar="NAME",
+        help="encoding of the file, such as cp1252, cp1251, shift_jis, gbk, utf-16 "
+        "(default: UTF-8 where it fits, else a guess, which is told)",
     )
     add(
         "--n-components",
@@ -241,7 +283,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         missing += wrap(
             f"A row is {data.n_columns} numbers: so many latents reduce nothing."
         )
-    print("\n".join([data.title, *data.remarks, *missing, ""]), flush=True)
+    say(data.title, *data.remarks, *missing, "")
 
     with warnings.catch_warnings():
         # The errors are told below the table, where no progress bar is in the way.
@@ -266,10 +308,10 @@ def _compare(arguments: argparse.Namespace) -> int:
             raise UsageError(str(error)) from error
     table.attrs["data"] = str(arguments.data)
 
-    print(_headline(table, data.target))
+    say(_headline(table, data.target))
     for block in (format_table(table), format_legend(table), format_best(table)):
         if block:
-            print(f"\n{block}")
+            say(f"\n{block}")
     if arguments.output is not None:
         _write(arguments.output, table, latents, data)
     return 1 if table["error"].ne("").all() else 0
@@ -312,7 +354,7 @@ def _load(arguments: argparse.Namespace) -> _Input:
         return _load_file(name, arguments)
     raise UsageError(
         f"there is no data set {name!r}; choose from {listed(BUILT_IN)}, or give the "
-        "path of a CSV or Parquet file"
+        "path of a file (CSV, Parquet, Feather, Excel, JSON lines)"
     )
 
 
@@ -321,6 +363,10 @@ def _load_built_in(name: str, arguments: argparse.Namespace) -> _Input:
         raise UsageError(
             f"--target, --drop and --no-header are for files; {name!r} has its own"
         )
+    asked = [flag for flag in _SPELLINGS if getattr(arguments, flag) is not None]
+    if asked:
+        flags = listed(f"--{flag.replace('_', '-')}" for flag in asked)
+        raise UsageError(f"{flags}: this is for files, and {name!r} is none")
     bunch = BUILT_IN[name]()
     X, y = bunch.data, bunch.target
     scaler = arguments.scaler or ("none" if name == "digits" else "standard")
@@ -344,23 +390,30 @@ def _load_built_in(name: str, arguments: argparse.Namespace) -> _Input:
 
 def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     scaler = arguments.scaler or "standard"
-    is_csv = not path.lower().endswith(PARQUET_ENDINGS)
-    if arguments.no_header and not is_csv:
-        raise UsageError(f"--no-header is for CSV files; {path!r} has names of columns")
-    frame = read_table(path, has_header=not arguments.no_header)
-    table = prepare_table(
+    table = read_table(path, _read_options(path, arguments))
+    frame = table.frame
+    prepared = prepare_table(
         frame,
         arguments.target,
         drop=arguments.drop,
+        spelled=table.spelled,
         scaler=None if scaler == "none" else scaler,
         max_rows=arguments.max_rows,
         random_state=arguments.random_state,
     )
-    n_columns = table.preprocessor.fit_transform(table.X).shape[1]
-    remarks = [f"  - {text}" for text in table.rows]
-    remarks += format_columns(table.actions)
+    n_columns = prepared.preprocessor.fit_transform(prepared.X).shape[1]
+    remarks = []
+    for text in (*table.remarks, *prepared.rows):
+        remarks += wrap(text, "  - ")
+    remarks += format_columns(prepared.actions)
+    ids = named_as_ids(prepared)
+    if ids:
+        remarks += wrap(
+            f"Kept, though named as an id: {listed(ids)}. If it only tells the rows "
+            "apart, leave it out with --drop."
+        )
     remarks += wrap(f"scaling of all columns that are not one-hot: {scaler}")
-    has_names = is_csv and not arguments.no_header
+    has_names = is_text_path(path) and not arguments.no_header
     if has_names and names_look_like_values(frame.columns):
         remarks += wrap(
             "The first line, of numbers, was taken as the names of the columns; if it "
@@ -370,12 +423,36 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
         remarks += wrap("No --target is given: k-NN scores and colours are left out.")
     return _Input(
         title=f"{Path(path).name}: {frame.shape[0]} rows, {frame.shape[1]} columns",
-        X=table.X,
-        y=table.y,
-        scaler=table.preprocessor,
+        X=prepared.X,
+        y=prepared.y,
+        scaler=prepared.preprocessor,
         n_columns=n_columns,
         target=arguments.target or "y",
         remarks=remarks,
+    )
+
+
+def _read_options(path: str, arguments: argparse.Namespace) -> ReadOptions:
+    """Return what the arguments say of the file."""
+    if not is_text_path(path):
+        kind = Path(path).suffix or "folders"
+        if arguments.no_header and not path.lower().endswith((".xlsx", ".xlsm")):
+            raise UsageError(
+                f"--no-header is for CSV files; {path!r} has names of columns"
+            )
+        if arguments.encoding is not None and "json" not in kind.lower():
+            raise UsageError(f"--encoding is for files of text; {path!r} is none")
+    thousands = arguments.thousands
+    if thousands is not None and thousands == arguments.decimal:
+        raise UsageError(f"--decimal and --thousands are both {thousands!r}")
+    return ReadOptions(
+        has_header=not arguments.no_header,
+        convention=Convention(
+            arguments.decimal, None if thousands is None else THOUSANDS[thousands]
+        ),
+        encoding=arguments.encoding,
+        date_order=arguments.date_order,
+        index_columns=[*arguments.drop, arguments.target],
     )
 
 
@@ -404,7 +481,7 @@ def _write(directory: Path, table: Any, latents: Any, data: _Input) -> None:
     except OSError as error:
         raise UsageError(f"cannot write to {str(directory)!r}: {error}") from None
     names = ("comparison.csv", "comparison.json", "comparison.png")
-    print("\nwritten:", listed(directory / name for name in names))
+    say("", f"written: {listed(directory / name for name in names)}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ._tables.arrow import index_columns
 from ._tables.rows import block_rows
 from ._utils.extras import import_extra
 
@@ -37,7 +38,8 @@ class ParquetTable:
         taken, in the order of their names.
 
     columns : list of str or None, default=None
-        Columns to take, in this order. None takes all, which then must be numeric.
+        Columns to take, in this order. None takes all but those that pandas wrote as
+        its index, which name the rows; they all must hold numbers or truth values.
 
     Attributes
     ----------
@@ -49,6 +51,10 @@ class ParquetTable:
 
     columns : list of str
         Names of the columns: an estimator's ``feature_names_in_``.
+
+    index_columns : list of str
+        Columns that the files say are pandas' index. They are left out unless they are
+        named in `columns`.
 
     chunk_rows : int
         Rows of the largest row group.
@@ -82,15 +88,22 @@ class ParquetTable:
     ):
         parquet = import_extra("pyarrow.parquet", "parquet", "ParquetTable")
         self.path = path
-        self._files = [parquet.ParquetFile(file) for file in _find_files(path)]
+        self._files = [_open_parquet(parquet, file) for file in _find_files(path)]
         first = self._files[0].schema_arrow
-        self.columns = list(first.names if columns is None else columns)
-        for file in self._files:
-            self._check_columns(file)
-        types = [first.field(name).type for name in self.columns]
-        dtypes = [np.dtype(kind.to_pandas_dtype()) for kind in types]
+        self.index_columns = index_columns(first)
+        if isinstance(columns, str):
+            raise TypeError(f"columns must be a list of names; got {columns!r}.")
+        if columns is None:
+            columns = [name for name in first.names if name not in self.index_columns]
+        self.columns = list(columns)
+        if not self.columns:
+            raise ValueError(
+                f"There are no columns to take; the file has {first.names}."
+            )
+        kinds = [kind for file in self._files for kind in self._kinds(file)]
         # Integers of 16 bits fit into the digits of float32; so do booleans.
-        self.dtype = np.dtype("f4" if np.result_type("f4", *dtypes) == "f4" else "f8")
+        is_small = np.result_type("f4", *kinds) == "f4"
+        self.dtype = np.dtype("f4" if is_small else "f8")
         # Every row group: its file, its number there, and its first row.
         self._groups = [
             (file, i) for file in self._files for i in range(file.num_row_groups)
@@ -111,7 +124,8 @@ class ParquetTable:
                 stacklevel=2,
             )
 
-    def _check_columns(self, file: Any) -> None:
+    def _kinds(self, file: Any) -> list[np.dtype]:
+        """Return the types of the columns in one file, which all must be numbers."""
         schema = file.schema_arrow
         missing = [name for name in self.columns if name not in schema.names]
         if missing:
@@ -119,26 +133,61 @@ class ParquetTable:
                 f"There are no columns {missing} in a file of {self.path}; it has "
                 f"{schema.names}."
             )
-        kinds = {name: schema.field(name).type for name in self.columns}
-        text = [
-            f"{name} ({kind})"
-            for name, kind in kinds.items()
-            if np.dtype(kind.to_pandas_dtype()).kind not in "fiub"
-        ]
-        if text:
+        names = self.columns
+        twice = {n for n in names if max(names.count(n), schema.names.count(n)) > 1}
+        if twice:
             raise ValueError(
-                f"Columns must be numeric; not so {', '.join(text)}. Name those to "
+                f"Columns must differ in their names; twice there are {sorted(twice)}."
+            )
+        types = {name: schema.field(name).type for name in self.columns}
+        kinds = {name: _number_type(kind) for name, kind in types.items()}
+        others = [f"{name} ({types[name]})" for name in kinds if kinds[name] is None]
+        if others:
+            raise ValueError(
+                f"Columns must be numeric; not so {', '.join(others)}. Name those to "
                 "take in columns=."
             )
+        return [kind for kind in kinds.values() if kind is not None]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Open files do not pickle; they are opened anew.
+        groups = [(self._files.index(file), i) for file, i in self._groups]
+        files = [os.path.abspath(file) for file in _find_files(self.path)]
+        return {**self.__dict__, "_files": files, "_groups": groups, "_last": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parquet = import_extra("pyarrow.parquet", "parquet", "ParquetTable")
+        self.__dict__.update(state)
+        self._files = [_open_parquet(parquet, Path(file)) for file in self._files]
+        self._groups = [(self._files[number], i) for number, i in self._groups]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("The rows of files are always a copy; copy=False.")
+        return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Rows (n, n_columns) of a slice, or of an array of row numbers."""
-        if not isinstance(rows, slice):
-            return self._take(np.asarray(rows))
-        start, stop, step = rows.indices(len(self))
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Rows (n, n_columns) of a slice, a mask or numbers; one row (n_columns,)."""
+        if isinstance(rows, slice):
+            return self._slice(*rows.indices(len(self)))
+        if isinstance(rows, tuple):
+            raise TypeError(
+                "A ParquetTable is indexed by rows alone; name the columns to take in "
+                "columns=, or take them from the rows: table[:100][:, 0]."
+            )
+        numbers = np.asarray(rows)
+        if numbers.ndim > 1 or (numbers.size and numbers.dtype.kind not in "iub"):
+            raise TypeError(
+                f"Rows must be a slice, row numbers or a mask; got {rows!r}."
+            )
+        if numbers.ndim == 0:
+            return self._take(numbers[None].astype(np.intp))[0]
+        return self._take(numbers)
+
+    def _slice(self, start: int, stop: int, step: int) -> np.ndarray:
         if step != 1:
             return self._take(np.arange(start, stop, step))
         parts = [np.empty((0, self.shape[1]), dtype=self.dtype)]
@@ -152,7 +201,15 @@ class ParquetTable:
 
     def _take(self, numbers: np.ndarray) -> np.ndarray:
         if numbers.dtype == bool:
+            if len(numbers) != len(self):
+                raise IndexError(
+                    f"The mask has {len(numbers)} values for {len(self)} rows."
+                )
             numbers = np.flatnonzero(numbers)
+        numbers = numbers.astype(np.intp)
+        wrong = numbers[(numbers < -len(self)) | (numbers >= len(self))]
+        if len(wrong):
+            raise IndexError(f"There is no row {wrong[0]}; there are {len(self)} rows.")
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
         rows = np.empty((len(numbers), self.shape[1]), dtype=self.dtype)
         groups = np.searchsorted(self._starts, numbers, side="right") - 1
@@ -169,9 +226,40 @@ class ParquetTable:
             values = np.empty((table.num_rows, self.shape[1]), dtype=self.dtype)
             for j, name in enumerate(self.columns):
                 # Null becomes NaN, which an estimator refuses.
-                values[:, j] = table.column(name).to_numpy()
+                values[:, j] = _as_floats(table.column(name))
             self._last = group, values
         return self._last[1]
+
+
+def _open_parquet(parquet: Any, file: Path) -> Any:
+    try:
+        return parquet.ParquetFile(file)
+    except OSError:
+        raise
+    except ValueError as error:  # what pyarrow's own errors are
+        raise ValueError(f"{file} is no Parquet file: {error}") from error
+
+
+def _number_type(kind: Any) -> np.dtype | None:
+    """Return NumPy's type for an Arrow type of numbers; None for any other."""
+    types = import_extra("pyarrow.types", "parquet", "ParquetTable")
+    if types.is_dictionary(kind):
+        return _number_type(kind.value_type)
+    if types.is_decimal(kind):
+        return np.dtype("f8")
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
+        return np.dtype(kind.to_pandas_dtype())
+    return None
+
+
+def _as_floats(column: Any) -> np.ndarray:
+    """Return the numbers of an Arrow column, NaN where there is none."""
+    types = import_extra("pyarrow.types", "parquet", "ParquetTable")
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if types.is_decimal(column.type) or types.is_boolean(column.type):
+        column = column.cast("uint8" if types.is_boolean(column.type) else "float64")
+    return column.to_numpy()
 
 
 def _find_files(path: Any) -> list[Path]:

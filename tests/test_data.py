@@ -1,7 +1,12 @@
 """Parquet files as tables, and copies that can be mapped into memory."""
 
+import pickle
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -90,6 +95,132 @@ def test_text_columns_are_named(tmp_path):
 def test_a_column_that_is_missing_is_named(folder):
     with pytest.raises(ValueError, match=r"no columns \['z'\]"):
         ParquetTable(folder, columns=["a", "z"])
+
+
+@pytest.mark.parametrize("name", [None, "key"])
+def test_the_index_of_pandas_is_no_column(tmp_path, frame, name):
+    shuffled = frame.sample(frac=1.0, random_state=0).rename_axis(name)
+    shuffled.to_parquet(tmp_path / "x.parquet")
+    table = ParquetTable(tmp_path)
+    assert table.columns == ["a", "b", "c"]
+    assert table.index_columns == [name or "__index_level_0__"]
+    assert_array_equal(table[:], shuffled)
+
+
+def test_the_index_is_a_column_where_it_is_named(tmp_path, frame):
+    shuffled = frame.sample(frac=1.0, random_state=0).rename_axis("key")
+    shuffled.to_parquet(tmp_path / "x.parquet")
+    table = ParquetTable(tmp_path, columns=["key", "a"])
+    assert_array_equal(table[:], shuffled.reset_index()[["key", "a"]])
+
+
+def test_one_row_is_a_vector(folder, frame):
+    table = ParquetTable(folder)
+    assert_array_equal(table[3], frame.to_numpy()[3])
+    assert_array_equal(table[-1], frame.to_numpy()[-1])
+
+
+def test_an_array_can_be_made_of_it(folder, frame):
+    table = ParquetTable(folder)
+    assert_array_equal(np.asarray(table), frame)
+    assert np.array(table, dtype="f4").dtype == "f4"
+    with pytest.raises(ValueError, match="always a copy"):
+        np.array(table, copy=False)
+
+
+def test_a_pickled_table_reads_the_same_files(folder, frame):
+    table = ParquetTable(folder, columns=["c", "a"])
+    copy = pickle.loads(pickle.dumps(table))
+    assert_array_equal(copy[50:70], frame[["c", "a"]][50:70])
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([1.5, 2.5, 1.5]).dictionary_encode(), [1.5, 2.5, 1.5]),
+        (pa.array([True, None, False]), [1.0, np.nan, 0.0]),
+        (pa.array([1, None, 3]), [1.0, np.nan, 3.0]),
+        (pa.array([Decimal("1.25"), None]), [1.25, np.nan]),
+    ],
+    ids=["dictionary", "booleans", "integers", "decimals"],
+)
+def test_numbers_of_any_type(tmp_path, column, expected):
+    pq.write_table(pa.table({"it": column}), tmp_path / "x.parquet")
+    assert_array_equal(ParquetTable(tmp_path)[:].ravel(), expected)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["a", "b"]).dictionary_encode(),
+        pa.array([{"x": 1}, {"x": 2}]),
+        pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2)),
+        pa.array([None, None]),
+    ],
+    ids=["text", "structs", "lists", "nulls"],
+)
+def test_what_is_no_number_is_named_with_its_type(tmp_path, column):
+    pq.write_table(pa.table({"it": column}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"not so it \("):
+        ParquetTable(tmp_path)
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    columns = [pa.array([1]), pa.array([2])]
+    pq.write_table(pa.table(columns, names=["a", "a"]), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"twice there are \['a'\]"):
+        ParquetTable(tmp_path)
+
+
+def test_dtype_is_that_of_all_files(tmp_path):
+    for number, dtype in enumerate(["f4", "f8"]):
+        frame = pd.DataFrame({"a": np.ones(3, dtype)})
+        frame.to_parquet(tmp_path / f"{number}.parquet")
+    assert ParquetTable(tmp_path).dtype == "f8"
+
+
+def test_a_table_without_rows_is_refused_by_fit(tmp_path):
+    pd.DataFrame({"a": np.ones(0)}).to_parquet(tmp_path / "x.parquet")
+    table = ParquetTable(tmp_path)
+    assert table.shape == (0, 1)
+    with pytest.raises(ValueError, match="0 sample"):
+        AutoencoderTransformer(1).fit(table)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (N_ROWS, IndexError, f"no row {N_ROWS}; there are {N_ROWS}"),
+        ([0, -N_ROWS - 1], IndexError, "no row -251"),
+        ([True, False], IndexError, "mask has 2 values for 250 rows"),
+        ((slice(None), 0), TypeError, "by rows alone"),
+        ("a", TypeError, "got 'a'"),
+        (1.5, TypeError, r"got 1\.5"),
+    ],
+    ids=str,
+)
+def test_rows_that_there_are_not(folder, rows, error, message):
+    with pytest.raises(error, match=message):
+        ParquetTable(folder)[rows]
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ("a", TypeError, "list of names"),
+        ([], ValueError, "no columns to take"),
+        (["a", "a"], ValueError, "twice"),
+    ],
+)
+def test_columns_that_cannot_be_taken(folder, columns, error, message):
+    with pytest.raises(error, match=message):
+        ParquetTable(folder, columns=columns)
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "x.parquet").write_text("no such thing")
+    with pytest.raises(ValueError, match=r"x\.parquet is no Parquet file"):
+        ParquetTable(tmp_path)
 
 
 def test_an_empty_folder_is_an_error(tmp_path):

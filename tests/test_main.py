@@ -238,6 +238,91 @@ def test_parquet_files_have_names_of_columns(tmp_path, capsys):
     assert "--no-header is for CSV files" in capsys.readouterr().err
 
 
+def german(path):
+    """A table as a spreadsheet in German writes it."""
+    rng = np.random.RandomState(0)
+    rows = [
+        f"{i:02};{1000 + 90 * i + i / 4:_.2f} €;{x:.2f};{kind}".replace(".", ",")
+        for i, (x, kind) in enumerate(
+            zip(rng.normal(size=40), rng.choice(["groß", "klein"], 40), strict=True),
+            start=1,
+        )
+    ]
+    text = "\r\n".join(["Nr;Preis;Höhe;Größe", *rows, ""]).replace("_", ".")
+    path.write_bytes(text.encode("cp1252"))
+    return path
+
+
+def test_what_was_made_of_a_file_is_said(tmp_path, capsys):
+    assert compare(german(tmp_path / "t.csv"), "--target", "Größe") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "read as cp1252 (a guess" in out
+    assert "values separated by semicolons" in out
+    assert "numbers with a decimal comma: Preis, Höhe" in out
+    assert "dropped, it numbers the rows: Nr" in out
+    assert "text read as numbers: Preis, Höhe" in out
+
+
+def test_flags_say_how_a_file_is_written(tmp_path, capsys):
+    rows = [f"{i % 7},{i % 9 + 1}.{i * 37 % 1000:03}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b", *rows]), encoding="utf-16")
+    arguments = ("--encoding", "utf-16", "--thousands", ".", "--date-order", "mdy")
+    assert compare(tmp_path / "t.csv", *arguments, "--decimal", ",") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "text read as numbers: b" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["iris", "--decimal", ","], "--decimal: this is for files"),
+        (["{}.csv", "--decimal", ",", "--thousands", ","], "are both ','"),
+        (["{}.csv", "--encoding", "latin-99"], "there is no encoding 'latin-99'"),
+        (["{}.parquet", "--encoding", "utf-8"], "--encoding is for files of text"),
+    ],
+)
+def test_flags_that_do_not_fit(tmp_path, arguments, message, capsys):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "t.parquet").write_text("")
+    assert compare(*[a.format(tmp_path / "t") for a in arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_names_from_a_file_give_a_terminal_no_commands(tmp_path, capsys):
+    rows = [f"{i % 7},{i % 3},u\x1b[2J{i % 2}" for i in range(40)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["a\x1b[31m,b,c", *rows]), encoding="utf-8")
+    assert compare(path, "--target", "c", "--output", tmp_path) == 0
+    assert compare(path, "--target", "d") == 2
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert r"a\x1b[31m" in out
+    assert r"the columns are: a\x1b[31m, b, c" in err
+
+
+def test_few_rows_are_refused_with_the_number_needed(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,b\n1,2.5\n3,5.5\n")
+    assert compare(tmp_path / "t.csv") == 2
+    assert "at least 8 rows" in capsys.readouterr().err
+
+
+def test_ids_that_are_kept_are_named(tmp_path, capsys):
+    rows = [f"{i * 37 % 101},{i % 7}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["user_id,b", *rows]))
+    assert compare(tmp_path / "t.csv") == 0
+    assert "Kept, though named as an id: user_id." in capsys.readouterr().out
+
+
+def test_index_of_pandas_can_be_the_target(tmp_path, capsys):
+    frame = pd.DataFrame(load_iris().data[:40], columns=list("abcd"))
+    frame.index = pd.Index(np.arange(40) % 2, name="kind")
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert compare(tmp_path / "t.parquet") == 0
+    assert "pandas wrote it as the index: kind" in capsys.readouterr().out
+    assert compare(tmp_path / "t.parquet", "--target", "kind") == 0
+    assert "'kind' holds classes" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("k", "said"), [(3, False), (4, True)])
 def test_as_many_latents_as_columns_are_remarked_on(capsys, k, said):
     assert compare("iris", "--n-components", k) == 0

@@ -105,8 +105,7 @@ def _columns(y: Any) -> tuple[list[Column], list | None]:
         columns, names = list(table.reshape(len(table), -1).T), None
     columns = [_typed(column) for column in columns]
     for column in columns:
-        # Whatever does not equal itself is missing, as None is.
-        if any(value is None or value != value for value in column.tolist()):
+        if any(map(_is_missing, column.tolist())):
             raise ValueError("y has missing values; every row needs its conditions.")
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             raise ValueError("y has infinite values.")
@@ -129,6 +128,14 @@ def _typed(column: Column) -> Column:
         moments = np.array(values, dtype="datetime64[us]")
         return moments.astype(np.int64).astype(np.float64)
     return column
+
+
+def _is_missing(value: Any) -> bool:
+    """Whatever does not equal itself is missing, or cannot say so, as pandas' NA."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
 
 
 def _encoder(column: Column, is_of_table: bool) -> _Labels | _Numbers:

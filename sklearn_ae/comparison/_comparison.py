@@ -182,8 +182,6 @@ def compare_reducers(
     seed = _as_seed(random_state)
     sizes = _check_n_components(n_components)
     builders = check_reducers(reducers)
-    if y is not None and np.any(pandas.isna(np.asarray(y))):
-        raise ValueError("y has missing values: leave these rows out.")
     split = split_rows(
         X,
         y,

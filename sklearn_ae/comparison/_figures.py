@@ -1,7 +1,10 @@
 """One figure of a comparison: the maps side by side, and the scores by k."""
 
+import functools
 import io
+import logging
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
-from ..plotting._drawing import open_frame
+from .._utils.text import printable
+from ..plotting._drawing import open_frame, plain_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +77,7 @@ def comparison_figure(
     figure = mpl_figure.Figure(figsize=(11, 0.5 + map_height + 3.2), dpi=120)
     figure.set_layout_engine("constrained", hspace=0.04)
     if title:
-        figure.suptitle(title, fontsize=13, fontweight="bold")
+        figure.suptitle(plain_text(title), fontsize=13, fontweight="bold")
     if maps:
         upper, lower = figure.subfigures(2, 1, height_ratios=(map_height, 3.2))
         upper.suptitle(_caption(latents[maps[0], k]), fontsize=10)
@@ -95,7 +99,18 @@ def comparison_figure(
 def save_png(figure: "Figure", path: Path) -> None:
     """Write the figure, with a palette of 256 colours where it is large without."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    _use_fonts_that_show(figure)
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    with warnings.catch_warnings():
+        # Of letters that no installed font has, which are drawn as boxes, and of
+        # weights that the fonts for the others do not come in.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        log.setLevel(logging.ERROR)
+        try:
+            figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+        finally:
+            log.setLevel(level)
     if buffer.tell() <= _MAX_BYTES:
         path.write_bytes(buffer.getvalue())
         return
@@ -181,7 +196,51 @@ class _Colors:
 
 
 def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+    text = printable(text)
+    return plain_text(text if len(text) <= width else text[: width - 3] + "...")
+
+
+def _use_fonts_that_show(figure: "Figure") -> None:
+    """Give the texts of a figure the fonts that have their letters."""
+    texts = figure.findobj(import_extra("matplotlib.text").Text)
+    letters = {letter for text in texts for letter in text.get_text()}
+    families = find_fonts("".join(sorted(letters)))
+    if len(families) > 1:
+        for text in texts:
+            text.set_fontfamily(families)
+
+
+def find_fonts(letters: str, first: str | None = None) -> list[str]:
+    """Return the families of fonts that together have these letters, as far as any do.
+
+    Parameters
+    ----------
+    letters : str
+        What is to be drawn.
+    first : str, default=None
+        The family to use where it has a letter; None: matplotlib's default.
+    """
+    manager = import_extra("matplotlib.font_manager")
+    default = manager.findfont(manager.FontProperties(first))
+    families = [manager.get_font(default).family_name]
+    lacking = {ord(letter) for letter in letters if letter.isprintable()}
+    lacking -= _letters_of(default)
+    for font in manager.fontManager.ttflist if lacking else ():
+        found = lacking & _letters_of(font.fname)
+        if found and "Last Resort" not in font.name:  # which has boxes for letters
+            families.append(font.name)
+            lacking -= found
+    return families
+
+
+@functools.cache
+def _letters_of(path: str) -> frozenset[int]:
+    """Return the code points that a font has."""
+    try:
+        font = import_extra("matplotlib.ft2font").FT2Font(path)
+        return frozenset(font.get_charmap())
+    except (OSError, RuntimeError):  # a file that is no longer there, or no font
+        return frozenset()
 
 
 def _draw_map(ax: "Axes", latents: "pd.DataFrame", colors: _Colors) -> None:

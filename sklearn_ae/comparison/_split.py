@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 from numbers import Integral
 from typing import Any
 
@@ -13,7 +14,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import _safe_indexing, check_array, column_or_1d
 
+from .._utils.extras import import_extra
+
 SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
+
+# A comparison of fewer rows says nothing: two or three of them would be held out.
+MIN_ROWS = 8
 
 # An integer y with more distinct values than this is read as a quantity.
 _MAX_DISCRETE_VALUES = 50
@@ -68,12 +74,19 @@ def split_rows(
         raise ValueError(f"n_neighbors must be an integer >= 1; got {n_neighbors!r}.")
     if not hasattr(X, "iloc"):  # data frames keep their column names and types
         X = np.asarray(X)
+    if len(X) < MIN_ROWS:
+        raise ValueError(
+            f"A comparison needs at least {MIN_ROWS} rows, some of which are held out; "
+            f"got {len(X)}."
+        )
     if y is not None:
-        y = column_or_1d(y)
+        y = read_target(y)
         if len(y) != len(X):
             raise ValueError(f"X has {len(X)} rows, y has {len(y)}.")
     discrete = y is not None and _is_discrete(y, target_type)
 
+    if discrete:  # classes may be anything: half stars, text, dates
+        y = np.unique(y, return_inverse=True)[1]
     index = np.arange(len(X))
     stratified = discrete and _can_stratify(y, test_size)
     train, test = train_test_split(
@@ -101,6 +114,46 @@ def split_rows(
     )
 
 
+def read_target(y: Any) -> NDArray[Any]:
+    """Return y as numbers, truth values or text, by what it holds.
+
+    Dates and durations are quantities, in days. An object array is what its values
+    are; missing values are refused.
+    """
+    pandas = import_extra("pandas")
+    values = pandas.Series(column_or_1d(y))
+    if values.isna().any():
+        raise ValueError("y has missing values: leave these rows out.")
+    types = pandas.api.types
+    if values.dtype == object:
+        values = values.infer_objects()
+    if values.dtype == object and all(isinstance(v, Decimal) for v in values):
+        values = values.astype(float)
+    if isinstance(values.dtype, pandas.PeriodDtype):
+        values = values.dt.to_timestamp()
+    if isinstance(values.dtype, pandas.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if types.is_datetime64_any_dtype(values.dtype):
+        values = pandas.to_datetime(values, utc=True)
+        start = pandas.Timestamp("1970-01-01", tz="UTC")
+        return ((values - start).dt.total_seconds() / 86400).to_numpy()
+    if types.is_timedelta64_dtype(values.dtype):
+        return (values.dt.total_seconds() / 86400).to_numpy()
+    if types.is_bool_dtype(values.dtype):
+        return values.to_numpy(dtype=bool)
+    if types.is_integer_dtype(values.dtype):
+        return values.to_numpy(dtype=np.int64)
+    if types.is_numeric_dtype(values.dtype):
+        return values.to_numpy(dtype=np.float64)
+    kinds = {type(value).__name__ for value in values}
+    if len(kinds) > 1:
+        raise TypeError(
+            f"y mixes values of the types {', '.join(sorted(kinds))}: make them all "
+            "numbers or all text."
+        )
+    return values.to_numpy(dtype=str)
+
+
 def _is_discrete(y: NDArray[Any], target_type: str) -> bool:
     if target_type == "auto":
         if y.dtype.kind not in "iuf":
@@ -112,6 +165,10 @@ def _is_discrete(y: NDArray[Any], target_type: str) -> bool:
         raise ValueError(
             "target_type must be one of 'auto', 'discrete', 'continuous'; "
             f"got {target_type!r}."
+        )
+    if target_type == "continuous" and y.dtype.kind not in "iufb":
+        raise ValueError(
+            f"target_type='continuous' needs numbers; y holds text, such as {y[0]!s}."
         )
     return target_type == "discrete"
 

@@ -1,20 +1,15 @@
-"""Tables as people have them: read a file, and make numbers of its columns.
+"""What a comparison makes of a table's columns: numbers for the reducers.
 
-`read_table` reads CSV and Parquet, `prepare_table` decides column by column, and
-keeps a record of what it decided. What depends on the values of many rows (medians,
-levels, scale) is left to a `ColumnTransformer`, which is fitted to the training rows
-only; what is decided here looks at the types and the spelling of the values.
+`prepare_table` decides column by column, and keeps a record of what it decided. It goes
+by the columns' types; how text became numbers and dates is for `_files` to know. What
+depends on the values of many rows (medians, levels, scale) is left to a
+`ColumnTransformer`, which is fitted to the training rows only.
 """
 
-import csv
 import difflib
-import functools
-import gzip
 import re
-import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,31 +20,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from .._utils.extras import import_extra
+from ._files import TableError
 from ._split import SCALERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
-PARQUET_ENDINGS = (".parquet", ".pq")
-
-# Text counts as numbers or dates if this part of its values can be read as such;
-# the few others are then missing values.
-_READABLE = 0.95
 # Text of which more than this part is distinct describes single rows.
 _MOSTLY_DISTINCT = 0.5
-_MISSING_WORDS = {"", "?", "na", "n/a", "#n/a", "nan", "null", "<na>"}
-# Words for a missing number, each of which may well be a class of its own.
-_NO_NUMBERS = {"-", "--", ".", "none", "missing", "unknown"}
 _MISSING_LEVEL = "(missing)"
 # As a word of its own ("user_id") or with its own capital ("userId", "PID").
-_ID_NAME = re.compile(r"(^|[_\W])((?i:id|index|key|unnamed)($|[_\W]))|I[dD]$")
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")
-_DATE_FORMATS = ("ISO8601", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d")
-
-
-class TableError(ValueError):
-    """A table that cannot be used; the message is for the one who brought it."""
+_ID_NAME = re.compile(r"(^|[_\W])((?i:id|key)($|[_\W]))|[a-z]I[dD]$")
 
 
 @dataclass
@@ -77,150 +58,12 @@ class PreparedTable:
     rows: list[str] = field(default_factory=list)
 
 
-def is_table_path(name: str) -> bool:
-    """Say whether a name ends as the files do that `read_table` reads."""
-    return name.lower().endswith(CSV_ENDINGS + PARQUET_ENDINGS)
-
-
-def read_table(path: str | Path, *, has_header: bool = True) -> "pd.DataFrame":
-    """Read a CSV (also with semicolons or tabs, also gzipped) or Parquet file.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; its ending says how to read it.
-    has_header : bool, default=True
-        Whether the first line of a CSV file names the columns; else they are called
-        "column 1", "column 2" and so on.
-
-    Returns
-    -------
-    frame : DataFrame
-        With unique column names, all of them text.
-
-    Raises
-    ------
-    TableError
-        Where the file is missing, empty or not readable as a table.
-    """
-    pandas = import_extra("pandas")
-    path = Path(path)
-    if not path.is_file():
-        raise TableError(f"there is no file {str(path)!r}")
-    name = path.name.lower()
-    if not is_table_path(name):
-        raise TableError(
-            f"cannot read {path.name!r}: files must end in one of "
-            + ", ".join(CSV_ENDINGS + PARQUET_ENDINGS)
-        )
-    try:
-        if name.endswith(PARQUET_ENDINGS):
-            import_extra("pyarrow")
-            frame = pandas.read_parquet(path)
-        else:
-            frame = _read_csv(path, has_header)
-    except (ImportError, TableError):
-        raise
-    except pandas.errors.EmptyDataError:
-        raise TableError(f"{path.name!r} is empty") from None
-    except Exception as error:  # every reader has exceptions of its own
-        raise TableError(f"cannot read {path.name!r}: {error}") from error
-    if frame.empty:
-        raise TableError(f"{path.name!r} has no rows of data")
-    frame.columns = _unique_names(frame.columns)
-    return frame
-
-
-def _read_csv(path: Path, has_header: bool) -> "pd.DataFrame":
-    pandas = import_extra("pandas")
-    encoding, separator, has_surplus = _csv_dialect(path)
-    read = functools.partial(
-        pandas.read_csv,
-        path,
-        sep=separator,
-        encoding=encoding,
-        low_memory=False,
-        # Which words mean missing is for `prepare_table` to say: pandas would turn a
-        # class "None" into missing values, for one.
-        keep_default_na=False,
-        na_values=[""],
-    )
-    if not has_header:
-        frame = read(header=None)
-        frame.columns = [f"column {i + 1}" for i in range(frame.shape[1])]
-        return frame
-    frame = read()
-    # Where lines hold a value more than the header names, pandas takes the first value
-    # as the name of the row, as R writes it. But if nothing follows the last separator,
-    # it is one too many, and names and values have been shifted.
-    if has_surplus and frame.iloc[:, -1].isna().all():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pandas.errors.ParserWarning)
-            frame = read(index_col=False)
-    return frame
-
-
-def _csv_dialect(path: Path) -> tuple[str, str, bool]:
-    """Return encoding and separator, and whether lines hold more than the header."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    for encoding in ("utf-8-sig", "cp1252", "latin-1"):
-        try:
-            with opener(path, "rt", encoding=encoding, newline="") as file:
-                lines = (line for line in file if line.strip())
-                header, second = next(lines, ""), next(lines, "")
-                for _ in file:  # to its end: the first odd letter may come late
-                    pass
-        except UnicodeDecodeError:
-            continue
-        break
-    separator = _separator(header, second)
-    n_names, n_values = _n_values(header, separator), _n_values(second, separator)
-    if n_names == 1 and n_values > 1:
-        raise TableError(
-            f"cannot read {path.name!r}: its first line, {header.strip()!r}, names one "
-            "column, but the next line has several values. Remove what stands above "
-            "the columns' names"
-        )
-    return encoding, separator, n_values > n_names
-
-
-def _separator(header: str, second: str) -> str:
-    """Return what separates the values of a file with these two lines."""
-    if _NUMBER.fullmatch(second.strip()) and "," not in header:
-        return ";"  # one column, of numbers
-    # What the header says counts first; where it holds one value, the next line does.
-    counts = {s: (_n_values(header, s), _n_values(second, s)) for s in ",;\t|"}
-    # A comma may stand in numbers and in texts.
-    agreeing = [s for s in ";\t|" if 1 < counts[s][0] <= counts[s][1]]
-    return max(agreeing or counts, key=lambda s: counts[s])
-
-
-def _n_values(line: str, separator: str) -> int:
-    return len(next(csv.reader([line], delimiter=separator), []))
-
-
-def _unique_names(names: Iterable[Any]) -> list[str]:
-    unique: dict[str, None] = {}
-    for name in (str(name).strip() for name in names):
-        candidate, number = name, 1
-        while candidate in unique:
-            candidate, number = f"{name}.{number}", number + 1
-        unique[candidate] = None
-    return list(unique)
-
-
-def names_look_like_values(names: Iterable[str]) -> bool:
-    """Say whether most columns are named by a number, as where no line names them."""
-    spelled = list(names)
-    n_numbers = sum(bool(_NUMBER.fullmatch(name)) for name in spelled)
-    return 2 * n_numbers > len(spelled)
-
-
 def prepare_table(
     frame: "pd.DataFrame",
     target: str | None = None,
     *,
     drop: Iterable[str] = (),
+    spelled: Collection[str] = (),
     scaler: str | None = "standard",
     max_levels: int = 20,
     max_rows: int | None = None,
@@ -231,12 +74,14 @@ def prepare_table(
     Parameters
     ----------
     frame : DataFrame
-        As read from a file: any types, missing values.
+        Any types, missing values; text is text, whatever it spells.
     target : str, default=None
         The column to predict. It does not become part of X, and rows without it are
         left out.
     drop : iterable of str, default=()
         Columns to leave out.
+    spelled : collection of str, default=()
+        Columns of numbers that were text in their file: the record says so.
     scaler : {"standard", "minmax"} or None, default="standard"
         For the columns that are numbers; one-hot columns stay 0 and 1.
     max_levels : int, default=20
@@ -287,7 +132,9 @@ def prepare_table(
         if name in drop:
             action, detail, column = "dropped, as asked", "", None
         else:
-            action, detail, column = _prepare_column(name, frame[name], max_levels)
+            action, detail, column = _prepare_column(
+                frame[name], name in spelled, max_levels
+            )
         actions.setdefault(action, []).append(f"{name} ({detail})" if detail else name)
         if column is not None:
             columns[name] = column
@@ -336,7 +183,7 @@ def _preprocessor(
 
 
 def _prepare_column(
-    name: str, column: "pd.Series", max_levels: int
+    column: "pd.Series", is_spelled: bool, max_levels: int
 ) -> tuple[str, str, "pd.Series | None"]:
     """Return what is done with a column, a detail, and the column (None: dropped)."""
     if not column.notna().any():
@@ -346,17 +193,23 @@ def _prepare_column(
     numbers, origin = _numbers_of(column)
     if numbers is None:
         return _prepare_text(column, max_levels)
+    n_infinite = int(np.isinf(numbers).sum())
     numbers = numbers.where(np.isfinite(numbers))
     values = numbers.dropna()
     if values.empty:
         return "dropped, no value is finite", "", None
     if values.nunique() == 1:
         return "dropped, all values are the same", "", None
-    if origin in ("numbers", "text read as numbers") and _is_row_number(name, numbers):
+    if origin == "numbers" and _counts_rows(numbers):
         return "dropped, it numbers the rows", "", None
+    if is_spelled:
+        origin = "text read as numbers"
     n_missing = len(numbers) - len(values)
     if n_missing:
-        return f"{origin}, missing values become the median", f"{n_missing}", numbers
+        detail = f"{n_missing}"
+        if n_infinite:
+            detail += f", of them {n_infinite} infinite"
+        return f"{origin}, missing values become the median", detail, numbers
     return origin, "", numbers
 
 
@@ -411,15 +264,6 @@ def _numbers_of(column: "pd.Series") -> tuple["pd.Series | None", str]:
         return _days(pandas.to_datetime(column, utc=True)), "dates as days"
     if types.is_timedelta64_dtype(column.dtype):
         return column.dt.total_seconds() / 86400, "durations as days"
-    text = _text_of(column)
-    if not text.notna().any():
-        return None, ""
-    numbers = _read_numbers(text)
-    if numbers is not None:
-        return numbers, "text read as numbers"
-    dates = _read_dates(text)
-    if dates is not None:
-        return _days(dates), "dates as days"
     return None, ""
 
 
@@ -429,72 +273,31 @@ def _as_float(column: "pd.Series") -> "pd.Series":
     return pandas.Series(values, index=column.index)
 
 
-def _text_of(column: "pd.Series") -> "pd.Series":
-    """Return any values as text without outer blanks; missing stays missing."""
-    text = column.astype(object).map(lambda value: str(value).strip(), "ignore")
-    return text.where(~text.astype("str").str.lower().isin(_MISSING_WORDS))
-
-
-def _without_words(text: "pd.Series") -> "pd.Series":
-    spelled = text.dropna().astype("str")
-    return spelled[~spelled.str.lower().isin(_NO_NUMBERS)]
-
-
-def _read_numbers(text: "pd.Series") -> "pd.Series | None":
-    """Return the numbers that text spells: "1,234.5", "1.234,5", "12 %", "$5"."""
-    pandas = import_extra("pandas")
-    spelled = _without_words(text)
-    if spelled.empty:
-        return None
-    plain = spelled.str.replace(r"^[$€£]\s*|\s*[%$€£]$", "", regex=True)
-    commas = plain[plain.str.contains(",", regex=False)]
-    if len(commas):
-        grouped = commas.str.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?").mean()
-        if grouped >= _READABLE:
-            plain = plain.str.replace(",", "", regex=False)
-        else:
-            decimal = plain.str.fullmatch(r"[+-]?\d*(\.\d{3})*(,\d+)?")
-            swapped = plain.str.replace(".", "", regex=False)
-            plain = plain.mask(decimal, swapped.str.replace(",", ".", regex=False))
-    numbers = pandas.to_numeric(plain, errors="coerce").astype(np.float64)
-    if numbers.notna().mean() < _READABLE:
-        return None
-    return numbers.reindex(text.index)
-
-
-def _read_dates(text: "pd.Series") -> "pd.Series | None":
-    pandas = import_extra("pandas")
-    spelled = _without_words(text)
-    # A digit first and a separator between digits: spares most text the attempts.
-    if (
-        spelled.empty
-        or spelled.str.match(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").mean() < _READABLE
-    ):
-        return None
-    for date_format in _DATE_FORMATS:
-        # Only ISO 8601 has a spelling of the time of day that all agree on.
-        whole = date_format == "ISO8601"
-        dates = pandas.to_datetime(
-            spelled if whole else spelled.str.split().str[0],
-            format=date_format,
-            errors="coerce",
-            utc=True,
-        )
-        if dates.notna().mean() >= _READABLE:
-            return dates.reindex(text.index)
-    return None
-
-
 def _days(dates: "pd.Series") -> "pd.Series":
     start = import_extra("pandas").Timestamp("1970-01-01", tz="UTC")
     return (dates - start).dt.total_seconds() / 86400
 
 
-def _is_row_number(name: str, numbers: "pd.Series") -> bool:
-    """Say whether a column only tells the rows apart: 1, 2, 3, ... or a unique id."""
-    if numbers.isna().any() or len(numbers) < 3:
+def _counts_rows(numbers: "pd.Series") -> bool:
+    """Say whether a column counts the rows, in their order, from 0 or 1 on."""
+    if len(numbers) < 3:
         return False
     values = numbers.to_numpy()
-    if np.any(values != np.round(values)) or numbers.nunique() < len(numbers):
-        return False
-    return bool(_ID_NAME.search(name)) or bool(np.all(np.diff(values) == 1))
+    return bool(values[0] in (0, 1) and np.all(np.diff(values) == 1))
+
+
+def _text_of(column: "pd.Series") -> "pd.Series":
+    """Return any values as text; missing stays missing."""
+    return column.astype(object).map(str, "ignore")
+
+
+def named_as_ids(table: PreparedTable) -> list[str]:
+    """Return the columns of X that are called ids and differ from row to row."""
+    return [
+        name
+        for name in table.X.columns
+        if _ID_NAME.search(name)
+        and table.X[name].dtype.kind == "f"
+        and table.X[name].is_unique
+        and (table.X[name] == table.X[name].round()).all()
+    ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._utils.arguments import positive_integer
 from .._utils.extras import import_extra
+from .._utils.text import say
 from ._display import Preview
 from ._extraction import FaceExtractor
 from ._files import Checkpoint, load_face_swapper, resume_training
@@ -119,7 +120,7 @@ def run_faces(arguments: argparse.Namespace) -> int:
 
 
 def _tell(message: Warning | str, *args: Any, **kwargs: Any) -> None:
-    print(f"note: {message}", flush=True)
+    say(f"note: {message}")
 
 
 # Actions ------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def _train(arguments: argparse.Namespace) -> None:
     X = []
     for folder, name in zip(arguments.folders, names, strict=True):
         faces = _read_faces(folder, size, arguments)
-        print(f"{name}: {len(faces)} faces", flush=True)
+        say(f"{name}: {len(faces)} faces")
         X.append(faces)
     parts = []
     for faces, name in zip(X, names, strict=True):

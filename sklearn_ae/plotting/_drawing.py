@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from .._utils.extras import import_extra
+from .._utils.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +59,14 @@ def check_has(estimator: Any, methods: Sequence[str], display: str) -> None:
             f"{display} needs a fitted estimator with {' and '.join(methods)}; "
             f"{type(estimator).__name__} has no {' and no '.join(missing)}."
         )
+
+
+# Text ---------------------------------------------------------------------------------
+
+
+def plain_text(text: object) -> str:
+    """Return text from outside as it is drawn: no control characters, no formulas."""
+    return printable(str(text)).replace("$", r"\$")
 
 
 # Axes ---------------------------------------------------------------------------------
@@ -155,8 +164,8 @@ class Labels:
         shown += [(name, GREY) for name in self.in_grey]
         return ax.legend(
             [lines.Line2D([], [], color=c, marker="o", ls="", ms=7) for _, c in shown],
-            [name for name, _ in shown],
-            title=title,
+            [plain_text(name) for name, _ in shown],
+            title=None if title is None else plain_text(title),
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
             ncols=1 + (len(shown) > 12),

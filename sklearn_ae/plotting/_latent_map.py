@@ -17,6 +17,7 @@ from ._drawing import (
     gap_between,
     last_step,
     make_axes,
+    plain_text,
     soften_ticks,
     tile_centers,
 )
@@ -296,7 +297,7 @@ class LatentMapDisplay:
             bar = panel.figure.colorbar(surface, ax=panel)
             bar.ax.tick_params(labelsize="small")
             self.colorbars_.append(bar)
-            panel.set_title(names[feature], fontsize="medium")
+            panel.set_title(plain_text(names[feature]), fontsize="medium")
             panel.locator_params(nbins=5)
             soften_ticks(panel)
 

@@ -11,6 +11,7 @@ from ._drawing import (
     check_has,
     import_matplotlib,
     make_axes,
+    plain_text,
     unclutter,
 )
 
@@ -188,7 +189,7 @@ class LatentSpaceDisplay:
             self.legend_ = labels.draw_legend(ax, name)
         elif labels is not None:
             self.colorbar_ = self.figure_.colorbar(
-                self.scatter_, ax=ax, shrink=0.8, label=name or ""
+                self.scatter_, ax=ax, shrink=0.8, label=plain_text(name or "")
             )
             self.colorbar_.solids.set_alpha(1.0)
         ax.set_xlabel(f"latent {first + 1}")

@@ -18,6 +18,7 @@ from ._drawing import (
     find_image_shape,
     gap_between,
     make_axes,
+    plain_text,
     split_pipeline,
     tile_centers,
     unclutter,
@@ -310,7 +311,7 @@ class ReconstructionDisplay:
             if is_new and number:
                 panel.tick_params(left=False)
             elif n_features <= _MOST_NAMES:
-                panel.set_yticks(places, names)
+                panel.set_yticks(places, [*map(plain_text, names)])
             else:
                 panel.set_ylabel("feature")
         what = "value" if self.scale is None else "standard deviations from the mean"

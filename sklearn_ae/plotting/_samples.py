@@ -18,6 +18,7 @@ from ._drawing import (
     find_image_shape,
     gap_between,
     make_axes,
+    plain_text,
     split_pipeline,
     unclutter,
 )
@@ -288,8 +289,8 @@ class SamplesDisplay:
             axes[i, i].set_yticks([])
             axes[i, i].spines["left"].set_visible(False)
             if i:
-                axes[i, 0].set_ylabel(names[second], fontsize="small")
-            axes[k - 1, i].set_xlabel(names[second], fontsize="small")
+                axes[i, 0].set_ylabel(plain_text(names[second]), fontsize="small")
+            axes[k - 1, i].set_xlabel(plain_text(names[second]), fontsize="small")
             for j, panel in enumerate(axes[i, : i + 1]):
                 unclutter(panel)
                 panel.locator_params(nbins=4)

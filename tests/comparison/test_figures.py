@@ -7,7 +7,12 @@ from sklearn.decomposition import PCA
 
 from sklearn_ae.comparison import _figures as _figures
 from sklearn_ae.comparison import compare_reducers
-from sklearn_ae.comparison._figures import _Colors, comparison_figure, save_png
+from sklearn_ae.comparison._figures import (
+    _Colors,
+    comparison_figure,
+    find_fonts,
+    save_png,
+)
 
 
 def draw(X, y, *, reducers=("PCA", "kernel PCA"), n_components=(1, 2, 3), **options):
@@ -156,3 +161,28 @@ def test_file_is_small_whatever_the_number_of_rows(tmp_path):
     _, _, figure = draw(Z, np.arange(12_000) % 10, reducers=reducers, n_components=2)
     save_png(figure, tmp_path / "f.png")
     assert (tmp_path / "f.png").stat().st_size < 300_000
+
+
+def test_names_from_outside_are_no_commands_and_no_formulas(iris):
+    X, y = iris
+    names = np.array(["$5-$10", "a\x1b[31mred", "x_$"])[y]
+    _, _, figure = draw(X, names, target="price\x07 in $", title="$a$.csv")
+    shown = texts(figure)
+    for text in (r"\$5-\$10", r"a\x1b[31mred", r"price\x07 in \$", r"\$a\$.csv"):
+        assert text in shown
+    assert not any("\x1b" in text or "\x07" in text for text in shown)
+
+
+def test_letters_that_no_font_has_are_no_matter(iris, tmp_path, capfd):
+    X, y = iris
+    names = np.array(["東京", "नमस्ते", "plain"])[y]
+    _, _, figure = draw(X, names, target="都市")
+    save_png(figure, tmp_path / "figure.png")  # warnings are errors here
+    assert capfd.readouterr().err == ""
+
+
+def test_fonts_are_found_for_the_letters_that_the_first_lacks():
+    first, *others = find_fonts("aЖ", "cmr10")
+    assert first == "cmr10"
+    assert others
+    assert find_fonts("a", "cmr10") == ["cmr10"]

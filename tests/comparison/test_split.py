@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from small_comparisons import only_row
 
 from sklearn_ae.comparison import compare_reducers
+from sklearn_ae.comparison._split import MIN_ROWS, read_target
 
 
 def test_every_reducer_gets_the_same_rows(few):
@@ -125,3 +128,65 @@ def test_missing_values_are_refused_unless_the_scaler_fills_them(iris):
 def test_y_of_another_length_is_refused(iris):
     with pytest.raises(ValueError, match="X has 150 rows, y has 149"):
         compare_reducers(iris[0], iris[1][:-1], reducers=["PCA"])
+
+
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (np.repeat([0, 1], 50).astype(object), "discrete"),
+        (np.arange(100).astype(object) / 7, "continuous"),
+        (pd.array(np.repeat([0, 1], 50), dtype="Int64"), "discrete"),
+        (pd.array(["u", "v"] * 50, dtype="string"), "discrete"),
+        (pd.Categorical(np.repeat([0.5, 1.0], 50)), "continuous"),
+        (pd.date_range("2020-01-01", periods=100), "continuous"),
+        (pd.Series(pd.date_range("2020", periods=100)).astype(object), "continuous"),
+        (pd.timedelta_range("1h", periods=100), "continuous"),
+        (pd.period_range("2020-01", periods=100, freq="M"), "continuous"),
+        (np.array([Decimal("0.5"), Decimal("1.25")] * 50), "continuous"),
+        (np.repeat([True, False], 50).astype(object), "discrete"),
+    ],
+    ids=lambda y: str(getattr(y, "dtype", y)),
+)
+def test_y_is_what_its_values_are(y, kind):
+    X = np.random.RandomState(0).normal(size=(len(y), 3))
+    table = compare_reducers(X, y, reducers=["PCA"])
+    assert table.attrs["target_type"] == kind
+
+
+def test_dates_count_in_days():
+    days = pd.date_range("2020-01-01", periods=3, freq="36h")
+    assert np.diff(read_target(days)).tolist() == [1.5, 1.5]
+
+
+def test_half_stars_may_be_classes(iris):
+    stars = np.repeat([0.5, 1.0, 1.5], 50)
+    table = compare_reducers(iris[0], stars, reducers=["PCA"], target_type="discrete")
+    expected = compare_reducers(*iris, reducers=["PCA"])
+    assert table.loc[0, "knn_accuracy"] == expected.loc[0, "knn_accuracy"]
+
+
+def test_text_is_no_quantity(iris):
+    with pytest.raises(ValueError, match="'continuous' needs numbers; y holds text"):
+        compare_reducers(
+            iris[0], ["a"] * 150, reducers=["PCA"], target_type="continuous"
+        )
+
+
+@pytest.mark.parametrize(
+    "y", [pd.array([1, None] * 75, dtype="Int64"), np.array(["a", None] * 75, object)]
+)
+def test_missing_targets_are_refused(iris, y):
+    with pytest.raises(ValueError, match="y has missing values"):
+        compare_reducers(iris[0], y, reducers=["PCA"])
+
+
+def test_target_of_mixed_types_is_refused(iris):
+    y = np.array([1, "a"] * 75, dtype=object)
+    with pytest.raises(TypeError, match="mixes values of the types int, str"):
+        compare_reducers(iris[0], y, reducers=["PCA"])
+
+
+@pytest.mark.parametrize("n_rows", [2, MIN_ROWS - 1])
+def test_a_handful_of_rows_is_refused(iris, n_rows):
+    with pytest.raises(ValueError, match=f"at least {MIN_ROWS} rows.*got {n_rows}"):
+        compare_reducers(iris[0][:n_rows], reducers=["PCA"])

@@ -1,22 +1,30 @@
-import gzip
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_ae.comparison._tables import (
-    TableError,
-    names_look_like_values,
-    prepare_table,
-    read_table,
-)
+from sklearn_ae.comparison._files import TableError
+from sklearn_ae.comparison._files.cells import cells_of
+from sklearn_ae.comparison._files.columns import make_columns
+from sklearn_ae.comparison._files.numbers import Convention
+from sklearn_ae.comparison._tables import named_as_ids, prepare_table
+
+
+def prepare(frame, *args, **options):
+    """Prepare a table whose columns of text are read as those of a file."""
+    columns = {
+        name: cells_of(frame[name].astype(object).where(frame[name].notna(), None))
+        if frame[name].dtype in (object, "str")
+        else frame[name]
+        for name in frame
+    }
+    read = make_columns(columns, Convention())
+    return prepare_table(read.frame, *args, spelled=read.spelled, **options)
 
 
 def column(values, **options):
     """Prepare one column, next to one that is always kept."""
     other = np.sin(np.arange(len(values)))
-    frame = pd.DataFrame({"other": other, "it": values})
-    return prepare_table(frame, **options)
+    return prepare(pd.DataFrame({"other": other, "it": values}), **options)
 
 
 def action(table, name="it"):
@@ -26,130 +34,6 @@ def action(table, name="it"):
 
 def has(columns, name):
     return any(c == name or c.startswith(f"{name} (") for c in columns)
-
-
-def write(path, text, encoding="utf-8"):
-    path.write_bytes(text.encode(encoding))
-    return path
-
-
-# --------------------------------------------------------------------------- reading
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-def test_separator_is_read_from_the_header(tmp_path, separator):
-    rows = [["a", "b c", "d"], ["1", "2", "3"], ["4", "5", "6"]]
-    path = write(tmp_path / "t.csv", "\n".join(separator.join(r) for r in rows))
-    assert read_table(path).to_numpy().tolist() == [[1, 2, 3], [4, 5, 6]]
-
-
-def test_separator_inside_quotes_does_not_count(tmp_path):
-    path = write(tmp_path / "t.csv", '"a;b;c;d",e\n1,2\n')
-    assert read_table(path).columns.tolist() == ["a;b;c;d", "e"]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
-def test_encoding_is_found(tmp_path, encoding):
-    path = write(tmp_path / "t.csv", "Größe,b\n1,é\n", encoding)
-    frame = read_table(path)
-    assert frame.columns.tolist() == ["Größe", "b"]
-    assert frame.loc[0, "b"] == "é"
-
-
-def test_gzipped_csv_is_read(tmp_path):
-    path = tmp_path / "t.csv.gz"
-    path.write_bytes(gzip.compress(b"a;b\n1;2\n"))
-    assert read_table(path).loc[0].tolist() == [1, 2]
-
-
-def test_parquet_is_read(tmp_path):
-    frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", "y"]})
-    frame.to_parquet(tmp_path / "t.parquet")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), frame)
-
-
-def test_equal_names_of_columns_are_told_apart(tmp_path):
-    path = write(tmp_path / "t.csv", "a,a,b\n1,2,3\n")
-    assert read_table(path).columns.is_unique
-
-
-def test_blanks_around_names_are_left_out(tmp_path):
-    path = write(tmp_path / "t.csv", "a ; b;c\n1;2;3\n")
-    assert read_table(path).columns.tolist() == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("end", [",", ",,"])
-def test_separators_at_the_ends_of_lines_shift_no_column(tmp_path, end):
-    path = write(tmp_path / "t.csv", f"a,b,c\n1,2,x{end}\n3,4,y{end}\n")
-    frame = read_table(path)
-    assert frame.columns.tolist() == ["a", "b", "c"]
-    assert frame.to_numpy().tolist() == [[1, 2, "x"], [3, 4, "y"]]
-
-
-def test_names_of_rows_without_a_heading_are_no_column(tmp_path):
-    path = write(tmp_path / "t.csv", "a,b\nfirst,1,2\nsecond,3,4\n")  # as R writes them
-    frame = read_table(path)
-    assert frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
-
-
-def test_file_without_a_header(tmp_path):
-    path = write(tmp_path / "t.csv", "1;x\n3;y\n")
-    frame = read_table(path, has_header=False)
-    assert frame.to_dict("list") == {"column 1": [1, 3], "column 2": ["x", "y"]}
-
-
-def test_file_without_a_header_may_have_commas_in_its_numbers(tmp_path):
-    path = write(tmp_path / "t.csv", "1,5;2,5;3,5\n4,5;5,5;6,5\n")
-    frame = read_table(path, has_header=False)
-    assert frame.to_numpy().tolist() == [["1,5", "2,5", "3,5"], ["4,5", "5,5", "6,5"]]
-
-
-def test_commas_in_the_numbers_of_a_single_column_separate_nothing(tmp_path):
-    path = write(tmp_path / "t.csv", "price\n1,5\n2,5\n")
-    assert read_table(path).to_dict("list") == {"price": ["1,5", "2,5"]}
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["5.1", "3.5", "-1,4", "2e-3", "setosa"], True),
-        (["5.1", "5.1.1", "3"], True),  # as pandas tells equal ones apart
-        (["year", "2019", "2020"], True),  # only a hint comes of it
-        (["a", "b1", "2"], False),
-    ],
-)
-def test_names_that_look_like_values(names, expected):
-    assert names_look_like_values(names) == expected
-
-
-def test_class_none_is_not_read_as_missing(tmp_path):
-    path = write(tmp_path / "t.csv", "a,b\n1,None\n2,Some\n")
-    assert read_table(path)["b"].tolist() == ["None", "Some"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("t.csv", "", "'t.csv' is empty"),
-        ("t.csv", "a,b\n", "'t.csv' has no rows"),
-        ("t.csv", 'a,b\n1,"2\n', "cannot read 't.csv'"),
-        (
-            "t.csv",
-            "Export of May\n\na;b\n1;2\n",
-            "^cannot read 't.csv': its first line, 'Export of May'",
-        ),
-        ("t.parquet", "no parquet", "cannot read 't.parquet'"),
-        ("t.xlsx", "x", r"cannot read 't.xlsx'.*\.csv.*\.parquet"),
-    ],
-)
-def test_files_that_are_no_tables(tmp_path, name, content, message):
-    with pytest.raises(TableError, match=message):
-        read_table(write(tmp_path / name, content))
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(TableError, match="there is no file"):
-        read_table(tmp_path / "t.csv")
 
 
 # --------------------------------------------------------------------------- columns
@@ -170,6 +54,12 @@ def test_missing_numbers_become_the_median_of_the_training_rows():
 
 def test_infinite_numbers_are_missing():
     assert column([1.0, np.inf, 3.0]).X["it"].isna().tolist() == [False, True, False]
+
+
+def test_infinite_numbers_are_counted():
+    table = column([1.0, np.inf, 3.0, np.nan, -np.inf])
+    (said,) = table.actions[action(table)]
+    assert said == "it (3, of them 2 infinite)"
 
 
 def test_booleans_become_ones_and_zeros():
@@ -213,7 +103,8 @@ def test_a_few_odd_words_among_numbers_are_missing_values():
         ["2024-01-01T00:00:00Z", "2024-01-03T00:00:00Z", "2024-01-11T00:00:00Z"],
         ["01.01.2024", "03.01.2024", "11.01.2024"],
         ["31/12/2023", "02/01/2024", "10/01/2024"],
-        ["12/31/2023 10:00", "01/02/2024 11:00", "01/10/2024 09:00"],
+        ["12/31/2023 10:00", "01/02/2024 10:00", "01/10/2024 10:00"],
+        ["12/31/2023 10:00", "01/02/2024 10:00:00", "01/10/2024 10:00 AM"],
         pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-11"]),
         pd.to_timedelta([1, 3, 11], unit="D"),
     ],
@@ -284,16 +175,42 @@ def test_columns_that_say_nothing_are_dropped(values, reason):
     assert action(table) == f"dropped, {reason}"
 
 
-@pytest.mark.parametrize("name", ["id", "user_id", "CustomerID", "userId", "PID"])
-def test_unique_numbers_that_are_called_id_are_dropped(name):
-    frame = pd.DataFrame({"x": [0.5, 1.5, 0.7, 3], name: [7, 3, 99, 12]})
+@pytest.mark.parametrize("first", [0, 1])
+def test_columns_that_count_the_rows_are_dropped(first):
+    frame = pd.DataFrame({"x": [0.5, 1.5, 0.7, 3], "n": np.arange(first, first + 4)})
     assert prepare_table(frame).X.columns.tolist() == ["x"]
 
 
-@pytest.mark.parametrize("name", ["humid", "paid", "identity", "width"])
-def test_unique_numbers_of_another_name_are_kept(name):
-    frame = pd.DataFrame({"x": [0.5, 1.5, 0.7, 3], name: [7, 3, 99, 12]})
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("year", np.arange(1950, 2010)),
+        ("PAID", [7, 3, 99, 12]),
+        ("price_index", [103, 101, 99, 102]),
+        ("UV index", [1, 3, 2, 4]),
+        ("user_id", [7, 3, 99, 12]),
+        ("countdown", [4, 3, 2, 1]),
+    ],
+)
+def test_columns_that_do_not_count_the_rows_are_kept(name, values):
+    frame = pd.DataFrame({"x": np.sin(np.arange(len(values))), name: values})
     assert name in prepare_table(frame).X
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_named"),
+    [
+        ("user_id", [7, 3, 99, 12], True),
+        ("CustomerID", [7, 3, 99, 12], True),
+        ("id", [7, 3, 7, 12], False),
+        ("id", [7.5, 3, 6, 12], False),
+        ("PAID", [7, 3, 99, 12], False),
+        ("humid", [7, 3, 99, 12], False),
+    ],
+)
+def test_columns_kept_although_they_are_called_ids_are_named(name, values, is_named):
+    frame = pd.DataFrame({"x": [0.5, 1.5, 0.7, 3], name: values})
+    assert named_as_ids(prepare_table(frame)) == [name] * is_named
 
 
 def test_columns_can_be_dropped_by_name():
@@ -339,7 +256,7 @@ def test_column_without_values_in_the_training_rows_keeps_its_place():
 def target(values):
     """Prepare a table of which one column is the target."""
     other = np.sin(np.arange(len(values)))
-    return prepare_table(pd.DataFrame({"x": other, "y": values}), "y")
+    return prepare(pd.DataFrame({"x": other, "y": values}), "y")
 
 
 def test_target_is_no_column():

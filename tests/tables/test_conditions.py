@@ -110,6 +110,12 @@ def test_missing_conditions_are_told(y):
         Conditions(y)
 
 
+def test_missing_conditions_of_pandas_are_told():
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="y has missing values"):
+        Conditions(pd.array([1, None, 2], dtype="Int64"))
+
+
 def test_infinite_conditions_are_told():
     with pytest.raises(ValueError, match="y has infinite values"):
         Conditions([1.5, np.inf])
