@@ -191,9 +191,9 @@ class Refined(Inference):
         has_conditions = x.shape[1] > len(module.center)
         if self.n_components > FEW_LATENTS or has_conditions:
             return self
-        z = replace(self, remembered=None).latents(module, _some(x, N_REMEMBERED)).cpu()
+        z = replace(self, remembered=None).latents(module, some(x, N_REMEMBERED)).cpu()
         if self.remembered is not None:
-            z = _some(torch.cat([self.remembered, z]), N_REMEMBERED)
+            z = some(torch.cat([self.remembered, z]), N_REMEMBERED)
         return replace(self, remembered=z)
 
     def after(self, known: Inference) -> Inference:
@@ -216,10 +216,10 @@ class Refined(Inference):
     def compared(self, x: Tensor, n_train: int) -> Tensor:
         # A step takes a decoder's pass for each latent, and a training step about six
         # passes in all: on long tables a quarter of these.
-        return _some(x, max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2))))
+        return some(x, max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2))))
 
     def described(self, x: Tensor) -> Tensor:
-        return _some(x, _MOST_DESCRIBED)
+        return some(x, _MOST_DESCRIBED)
 
     def losses(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
@@ -290,7 +290,7 @@ class Refined(Inference):
         return [encoded, known[_nearest(x, decoded)]]
 
 
-def _some(rows: Tensor, most: int) -> Tensor:
+def some(rows: Tensor, most: int) -> Tensor:
     """At most so many of the rows, by chance: their order may mean something."""
     if len(rows) <= most:
         return rows

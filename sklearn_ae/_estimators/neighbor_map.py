@@ -1,0 +1,305 @@
+"""NeighborMapTransformer: t-SNE's map with a way there for new rows and a way back."""
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from .._inference.described import DescribedRows
+from .._inference.inference import Encoded, Inference, some
+from .._inference.placement import Placed
+from .._networks.architecture import Architecture, NetworkSpec
+from .._networks.build import anchor
+from .._networks.contrast import NeighborMap
+from .._networks.corruptions import GaussianCorruption
+from .._networks.losses import LOSSES, SquaredError
+from .._networks.modules import Autoencoder
+from .._networks.starts import LinearPaths, RandomStart, UnitPCAStart
+from .._tables.columns import Columns
+from .._tables.neighbors import METRICS, as_graph, check_graph, find_neighbors
+from .._tables.rows import Table
+from .._training import recipe
+from .._training.decoding import regress, train_decoder
+from .._training.neighbors import (
+    LEARNING_RATE,
+    ROUGH_SIZES,
+    SIZES,
+    MapRecipe,
+    NeighborObjective,
+)
+from .._training.plans import Plan
+from .._utils.device import as_global
+from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.warnings import warn
+from .autoencoders import BaseAutoencoder
+from .base import FitTable
+from .design import Design
+
+# Rows that new rows are put between, nearest first.
+_N_PLACED_BETWEEN = 5
+# Rows of a training up to which they settle, and others are placed between them.
+_MOST_PLACED = 20_000
+# Rows of the training that judge a map.
+_N_LANDMARKS = 500
+
+
+@dataclass(frozen=True)
+class NeighborTable(FitTable):
+    """The rows of a fit, all in memory, and which of them are neighbours."""
+
+    graph: csr_matrix
+
+
+class NeighborMapTransformer(BaseAutoencoder):
+    """DOC
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "metric": [StrOptions({*METRICS, "precomputed"})],
+        "corruption_level": [Interval(Real, 0, None, closed="left")],
+    }
+
+    # What others have as parameters: a map is trained on all rows, to the end of its
+    # schedule, and never goes on.
+    early_stopping = warm_start = False
+    n_iter_no_change = math.inf
+    tol = 0.0
+
+    graph_: csr_matrix
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        n_neighbors=15,
+        metric="euclidean",
+        hidden_layer_sizes="auto",
+        activation="silu",
+        loss="squared_error",
+        init="auto",
+        encoder=None,
+        decoder=None,
+        image_shape=None,
+        corruption_level=0.3,
+        inference="auto",
+        learning_rate_init="auto",
+        alpha="auto",
+        batch_size="auto",
+        max_iter="auto",
+        random_state=0,
+        verbose=0,
+        device="auto",
+        precision="auto",
+        callbacks=None,
+    ):
+        self.n_components = n_components
+        self.n_neighbors = n_neighbors
+        self.metric = metric
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.init = init
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = image_shape
+        self.corruption_level = corruption_level
+        self.inference = inference
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+
+    def fit(self, X, y=None, *, graph=None):
+        self._fit(X, graph)
+        return self
+
+    def fit_transform(self, X, y=None, *, graph=None):
+        return self.fit(X, y, graph=graph).transform(X)
+
+    # What a fit is made of ------------------------------------------------------------
+
+    def _make_table(self, X: Any, y: Any, reset: bool) -> NeighborTable:
+        rows = self._validate_rows(X, reset)
+        rows = rows[:] if isinstance(rows, Table) else rows
+        self.graph_ = self._find_graph(rows, graph=y)
+        return NeighborTable(rows, rows.shape[1], self.graph_)
+
+    def _find_graph(self, X: np.ndarray, graph: Any) -> csr_matrix:
+        if self.metric == "precomputed":
+            if graph is None:
+                raise ValueError(
+                    'metric="precomputed" takes the neighbours from fit(X, '
+                    "graph=...): give it a sparse matrix, as "
+                    "sklearn.neighbors.kneighbors_graph does, or name a metric."
+                )
+            return check_graph(graph, len(X))
+        if graph is not None:
+            raise ValueError(
+                'graph= is for metric="precomputed"; with '
+                f"metric={self.metric!r} the neighbours are found in fit."
+            )
+        n_neighbors = min(self.n_neighbors, len(X) - 1)
+        if n_neighbors < self.n_neighbors and len(X) > 1:
+            warn(
+                f"n_neighbors={self.n_neighbors} is more than the other rows of X: "
+                f"all {n_neighbors} of them are taken.",
+                UserWarning,
+            )
+        if n_neighbors == 0:
+            return csr_matrix((1, 1), dtype=np.float32)
+        random_state = make_random_state(self.random_state)
+        return as_graph(find_neighbors(X, n_neighbors, self.metric, random_state))
+
+    def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
+        assert isinstance(table, NeighborTable)
+        is_refined = self._is_refined(len(table.X))
+        spec = NetworkSpec.of(self.get_params(deep=False))
+        if isinstance(spec.hidden_layer_sizes, str) and spec.image_shape is None:
+            sizes = ROUGH_SIZES if is_refined else SIZES
+            spec = replace(spec, hidden_layer_sizes=sizes)
+        shape = spec.images_of(table.n_own)
+        architecture = Architecture(
+            spec,
+            n_inputs=table.n_own,
+            n_outputs=table.n_own,
+            image_shape=shape,
+            target_shape=shape,
+            keeps_order=True,
+        )
+        return Design(
+            columns=self._columns(table),
+            architecture=architecture,
+            loss=LOSSES[self.loss](),
+            start=(
+                UnitPCAStart(self.n_components)
+                if spec.starts_linear
+                else RandomStart()
+            ),
+            make_module=self._make_module,
+            recipe=self._recipe(
+                *(architecture, LEARNING_RATE, MapRecipe),
+                n_columns=0,
+                least_alpha=0.0,
+                is_rough=is_refined,
+            ),
+            objective=NeighborObjective(table.graph),
+            inference=self._make_map_inference(table, is_refined),
+            finish=partial(self._learn_way_back, architecture),
+        )
+
+    def _is_refined(self, n_samples: int) -> bool:
+        """Whether rows are placed between others, rather than by the encoder alone."""
+        if self.metric == "precomputed" or self.max_iter == 0:
+            return False
+        is_automatic = self.inference == "auto" and n_samples <= _MOST_PLACED
+        return self.inference == "refined" or is_automatic
+
+    def _make_map_inference(self, table: NeighborTable, is_refined: bool) -> Inference:
+        if not is_refined:
+            return Encoded()
+        n_neighbors = min(_N_PLACED_BETWEEN, len(table.X))
+        index = NearestNeighbors(n_neighbors=n_neighbors, metric=self.metric)
+        seed = make_random_state(self.random_state).randint(SEED_LIMIT)
+        return Placed(index.fit(table.X), table.graph, seed)
+
+    def _make_module(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        columns: Columns,
+        paths: LinearPaths | None,
+        x: Tensor,
+    ) -> NeighborMap:
+        return NeighborMap(
+            encoder,
+            decoder,
+            loss,
+            center=columns.center,
+            scale=columns.scale,
+            corruption=GaussianCorruption(
+                self.corruption_level, x.std(dim=0, correction=0)
+            ),
+            landmarks=some(x, _N_LANDMARKS),
+        )
+
+    def _learn_way_back(
+        self,
+        architecture: Architecture,
+        module: Autoencoder,
+        rows: DescribedRows,
+        seed: int,
+    ) -> None:
+        """Train the decoder, and it alone, where the places of the rows are known."""
+        is_linear = architecture.spec.starts_linear
+        own = copy.deepcopy(module.decoder)
+
+        def make_decoder(z: Tensor, x: Tensor) -> nn.Module:
+            if not is_linear:
+                return copy.deepcopy(own)
+            generator = torch.Generator().manual_seed(seed)
+            with as_global(generator):  # layers draw their weights from there
+                return architecture.anchored_decoder(
+                    regress(z, x), z.double().var(dim=0, correction=0).cpu()
+                )
+
+        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+        n_samples = len(rows.x)
+        module.decoder = train_decoder(
+            make_decoder,
+            rows.z,
+            rows.x,
+            module.loss_function,
+            replace(
+                self._recipe(architecture, rate, n_columns=0),
+                n_iter_no_change="auto",
+                tol=1e-4,
+                callbacks=(),
+            ),
+            Plan() if self.max_iter == 0 else Plan.of(n_samples, 0.1, True),
+            seed,
+        )
+        module.eval()
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        if self.inference == "refined" and self.metric == "precomputed":
+            raise ValueError(
+                'inference="refined" needs a metric, to find the neighbours of new '
+                'rows; metric="precomputed" knows those of the training rows only. '
+                'Use inference="encoder".'
+            )
+
+    # Using a fitted estimator ---------------------------------------------------------
+
+    def score_samples(self, X):
+        """Say how well the map tells the nearest of some training rows for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            The logarithm of the probability, in nats, that the map gives the nearest
+            of up to 500 training rows as the neighbour of the row: higher is better.
+        """
+        return super().score_samples(X)
