@@ -118,7 +118,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         inference = self._make_inference(architecture, refining_pays)
         # Projections on a curve or surface follow its bends less than an encoder does.
         has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
-        decay = (
+        decay: dict[str, Any] = (
             {"n_columns": 0, "least_alpha": recipe.ALPHA_OF_FEW_LATENTS}
             if has_few
             else {}

@@ -310,6 +310,7 @@ class BaseEncoderDecoder(
         self,
         architecture: Architecture,
         auto_learning_rate: float,
+        *,
         kind: type[Recipe] = Recipe,
         **changes: Any,
     ) -> Recipe:

@@ -18,7 +18,6 @@ from .._inference.described import DescribedRows
 from .._inference.inference import Encoded, Inference, some
 from .._inference.placement import Placed
 from .._networks.architecture import Architecture, NetworkSpec
-from .._networks.build import anchor
 from .._networks.contrast import NeighborMap
 from .._networks.corruptions import GaussianCorruption
 from .._networks.losses import LOSSES, SquaredError
@@ -60,8 +59,7 @@ class NeighborTable(FitTable):
 
 
 class NeighborMapTransformer(BaseAutoencoder):
-    """DOC
-    """
+    """DOC"""
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseAutoencoder._parameter_constraints,
@@ -126,10 +124,48 @@ class NeighborMapTransformer(BaseAutoencoder):
         self.callbacks = callbacks
 
     def fit(self, X, y=None, *, graph=None):
+        """Learn the map of the rows of X, and the way back.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        graph : sparse matrix of shape (n_samples, n_samples), default=None
+            With ``metric="precomputed"`` the neighbours of each row, as
+            `sklearn.neighbors.kneighbors_graph` gives them: what is stored in a row
+            are its neighbours, whatever their values.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
         self._fit(X, graph)
         return self
 
     def fit_transform(self, X, y=None, *, graph=None):
+        """Learn the map of the rows of X, and give their places on it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        graph : sparse matrix of shape (n_samples, n_samples), default=None
+            The neighbours of each row, with ``metric="precomputed"``.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Equal to ``fit(X).transform(X)``.
+        """
         return self.fit(X, y, graph=graph).transform(X)
 
     # What a fit is made of ------------------------------------------------------------
@@ -187,13 +223,12 @@ class NeighborMapTransformer(BaseAutoencoder):
             architecture=architecture,
             loss=LOSSES[self.loss](),
             start=(
-                UnitPCAStart(self.n_components)
-                if spec.starts_linear
-                else RandomStart()
+                UnitPCAStart(self.n_components) if spec.starts_linear else RandomStart()
             ),
             make_module=self._make_module,
             recipe=self._recipe(
-                *(architecture, LEARNING_RATE, MapRecipe),
+                *(architecture, LEARNING_RATE),
+                kind=MapRecipe,
                 n_columns=0,
                 least_alpha=0.0,
                 is_rough=is_refined,

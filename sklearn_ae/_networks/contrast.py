@@ -15,6 +15,9 @@ from torch import Tensor
 
 from .modules import Autoencoder
 
+# Numbers of a block of distances that stay in a processor's cache: 1 MB.
+_BLOCK_SIZE = 2**18
+
 
 class NeighborMap(Autoencoder):
     """An autoencoder whose latents are a map: nearness halves at a distance of one.
@@ -60,16 +63,29 @@ def pair_loss_and_gradient(z: Tensor, exaggeration: float) -> tuple[Tensor, Tens
     Both ends of a pair are told from all other rows of the batch. The pull between
     neighbours counts ``exaggeration`` times.
     """
-    n_pairs = len(z) // 2
-    nearness = squared_distances(z, z).add_(1.0).reciprocal_().fill_diagonal_(0.0)
-    total = nearness.sum(dim=1)  # (2B,)
+    n_rows, n_pairs = len(z), len(z) // 2
+    squares = z.square().sum(dim=1) + 0.5  # (2B,): two of them make 1 + d^2
+    ones = torch.ones_like(z[:, :1])
+    z_and_one = torch.cat([z, ones], dim=1)  # (2B, k + 1)
+    log_total = z.new_zeros(())
+    pushes = torch.zeros_like(z_and_one)
+    # Half the gradient of the mean of log total, -q^2 / total of each d^2, is made of
+    # products. In blocks of rows that a processor's cache holds.
+    for start in range(0, n_rows, block := max(1, _BLOCK_SIZE // n_rows)):
+        rows = slice(start, start + block)
+        sums = squares[rows, None] + squares
+        nearness = torch.addmm(sums, z[rows], z.mT, alpha=-2.0, out=sums)
+        nearness = nearness.clamp_(min=1.0).reciprocal_()
+        nearness.diagonal(start).zero_()
+        total = nearness.sum(dim=1, keepdim=True)
+        log_total += total.log().sum()
+        push = nearness.square_().div_(total)
+        pushes[rows].addmm_(push, z_and_one)
+        pushes.addmm_(push.mT, z_and_one[rows])
+    half = pushes[:, :-1].addcmul(pushes[:, -1:], z, value=-1.0).div_(n_rows)
     step = z[:n_pairs] - z[n_pairs:]
     spread = step.square().sum(dim=1) + 1.0  # (B,)
-    loss = exaggeration * spread.log().mean() + total.log().mean()
-    # From here on, half the gradient. That of log total is -q^2 / total in d^2.
-    push = nearness.square_().div_(total[:, None])  # (2B, 2B)
-    of_rows = (push.sum(dim=1) + push.sum(dim=0))[:, None]
-    half = (push @ z).add_(push.mT @ z).addcmul_(of_rows, z, value=-1.0).div_(len(z))
+    loss = exaggeration * spread.log().mean() + log_total / n_rows
     pull = step * (exaggeration / n_pairs / spread)[:, None]
     half[:n_pairs] += pull
     half[n_pairs:] -= pull
@@ -81,7 +97,8 @@ class _PairLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, exaggeration: float) -> Tensor:
-        loss, gradient = pair_loss_and_gradient(z, exaggeration)
+        with torch.autocast(z.device.type, enabled=False):
+            loss, gradient = pair_loss_and_gradient(z, exaggeration)
         ctx.save_for_backward(gradient)
         return loss
 

@@ -80,7 +80,9 @@ def as_graph(numbers: np.ndarray) -> csr_matrix:
     ones = np.ones(n_samples * k, dtype=np.float32)
     starts = np.arange(0, n_samples * k + 1, k)
     shape = (n_samples, n_samples)
-    return csr_matrix((ones, numbers.ravel(), starts), shape=shape)
+    graph = csr_matrix((ones, numbers.ravel(), starts), shape=shape)
+    graph.sort_indices()
+    return graph
 
 
 def check_graph(graph: Any, n_samples: int) -> csr_matrix:

@@ -57,6 +57,8 @@ def train_decoder(
     generator = torch.Generator(x.device).manual_seed(seed)
     state = TrainingState(make_module(pairs), make_module, generator)
     draws = draws_globally(state.module)
-    with (isolated_generators(seed, x.device) if draws else steady_convolutions(x.device)):
+    with (
+        isolated_generators(seed, x.device) if draws else steady_convolutions(x.device)
+    ):
         find_weights(state, rows, plan, recipe, Objective(), seed)
     return state.module.decoder
