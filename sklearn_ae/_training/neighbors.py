@@ -18,8 +18,8 @@ from .._tables.rows import Batches, StreamedRows
 from .objectives import Objective
 from .recipe import Recipe
 
-# Steps of a training, and pairs of neighbours in each.
-N_STEPS, N_PAIRS = 3000, 1024
+# Steps of a training, pairs of neighbours in each, and epochs at most.
+N_STEPS, N_PAIRS, N_EPOCHS = 3000, 1024, 300
 # Where rows settle afterwards.
 ROUGH_STEPS, ROUGH_PAIRS = 500, 512
 # Hidden layers of an encoder, and of one that only says where rows settle.
@@ -86,7 +86,8 @@ class MapRecipe(Recipe):
 
     def n_epochs(self, n_samples: int) -> int:
         n_steps = ROUGH_STEPS if self.is_rough else N_STEPS
-        return math.ceil(n_steps / math.ceil(n_samples / self.rows_per_step(n_samples)))
+        n_batches = math.ceil(n_samples / self.rows_per_step(n_samples))
+        return min(N_EPOCHS, math.ceil(n_steps / n_batches))
 
     def rows_per_step(self, n_samples: int) -> int:
         if not isinstance(self.batch_size, str):
