@@ -154,9 +154,7 @@ def measure(method: Method, rows: Split, image_shape: tuple[int, int] | None) ->
     result = {
         "knn_accuracy": finite(knn.score(Z_test, rows.y_test), 4),
         "trustworthiness": finite(
-            trustworthiness(
-                rows.X_train[some], Z_train[some], n_neighbors=n_neighbors
-            ),
+            trustworthiness(rows.X_train[some], Z_train[some], n_neighbors=n_neighbors),
             4,
         ),
         "recall": finite(recall(rows, Z_train, Z_test), 4),

@@ -28,7 +28,7 @@ from .._tables.neighbors import METRICS, as_graph, check_graph, find_neighbors
 from .._tables.rows import Table
 from .._training import recipe
 from .._training.decoding import regress, train_decoder
-from .._training.neighbors import (
+from .._training.pairs import (
     LEARNING_RATE,
     ROUGH_SIZES,
     SIZES,

@@ -18,9 +18,7 @@ from torch import nn
 
 from sklearn_ae import NeighborMapTransformer
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SMALL = {"max_iter": 2, "hidden_layer_sizes": (8,), "n_neighbors": 3}
 
 
@@ -47,7 +45,7 @@ def fitted(blobs):
     return NeighborMapTransformer(**SMALL).fit(blobs[0][::2])
 
 
-# What a map is -------------------------------------------------------------------------
+# What a map is ------------------------------------------------------------------------
 
 
 def test_new_digits_lie_among_their_own():
@@ -118,7 +116,7 @@ def test_samples_are_rows_of_the_clusters(fitted, blobs):
     assert np.linalg.norm(drawn[:, None] - centers, axis=2).min(axis=1).mean() < 8.0
 
 
-# Same seed, same bits ------------------------------------------------------------------
+# Same seed, same bits -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("inference", ["refined", "encoder"])
@@ -138,7 +136,7 @@ def test_a_file_holds_the_map(fitted, blobs):
     assert_array_equal(loaded.transform(blobs[0]), fitted.transform(blobs[0]))
 
 
-# The graph -----------------------------------------------------------------------------
+# The graph ----------------------------------------------------------------------------
 
 
 def test_graph_is_that_of_scikit_learn(fitted, blobs):
@@ -168,7 +166,7 @@ def test_rows_without_neighbours_are_only_pushed(blobs):
     assert np.isfinite(model.transform(X)).all()
 
 
-# Unusual tables ------------------------------------------------------------------------
+# Unusual tables -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("inference", ["refined", "encoder"])
@@ -236,7 +234,7 @@ def test_callbacks_follow_the_encoder(blobs):
     assert count.n_epochs == 2
 
 
-# Messages ------------------------------------------------------------------------------
+# Messages -----------------------------------------------------------------------------
 
 
 def test_more_neighbours_than_rows_are_reduced_with_a_warning():
