@@ -59,7 +59,177 @@ class NeighborTable(FitTable):
 
 
 class NeighborMapTransformer(BaseAutoencoder):
-    """DOC"""
+    """Parametric t-SNE: a map of neighbours, for new rows too, with a way back.
+
+    Rows that are neighbours lie near each other on the map, and clusters apart, as with
+    t-SNE and UMAP. Unlike t-SNE it has a `transform` for new rows and an
+    `inverse_transform`, from the map to rows. Distances between clusters mean little,
+    and so do their sizes.
+
+    An encoder that starts as PCA learns to tell each row's neighbours from other rows
+    (InfoNC-t-SNE [1]_). Up to 20,000 rows the training rows then settle: each moves on
+    under the same objective, and new rows are put between their nearest training
+    rows. On longer tables the encoder alone is the map. At last a decoder learns the
+    way back.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of latents, at least 1.
+
+    n_neighbors : int, default=15
+        Neighbours of each row that should stay its neighbours. At most as many as
+        there are other rows; more are reduced to that, with a warning.
+
+    metric : {"euclidean", "manhattan", "chebyshev", "cosine", "correlation", \
+            "braycurtis", "canberra", "precomputed"}, default="euclidean"
+        What is near, in the units of X. All distances are looked at, block by block,
+        or on long tables, where that would take minutes, those that
+        ``pynndescent`` chooses (extra ``maps``). Euclidean neighbours among many rows
+        of more than 50 columns are those of 50 principal components. With
+        "precomputed" `fit` is given the graph, and the encoder is the map.
+
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the encoder's hidden layers, first to last; the decoder has them in
+        reverse. An empty sequence gives linear networks. "auto" takes (256, 256) where
+        rows settle and (512, 512, 512) else. With ``image_shape`` these are channels
+        of convolutions.
+
+    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", \
+            "gelu", "silu"}, default="silu"
+        What stands between the layers.
+
+    loss : {"squared_error", "absolute_error", "log_loss"}, default="squared_error"
+        What the way back is judged by. "log_loss" (binary cross-entropy) is for values
+        in [0, 1]; what comes back then is in (0, 1) too.
+
+    init : {"auto", "pca", "random"}, default="auto"
+        "pca" starts the encoder as PCA, a linear path plus an MLP whose last layer is
+        zero, so that the map as a whole is laid out like PCA's; "random" gives plain
+        MLPs. "auto" takes "pca" where it can.
+
+    encoder, decoder : torch.nn.Module, callable or None, default=None
+        Networks of your own. An instance is copied, never trained itself. A class or
+        a function is called with the widths of input and output, ``encoder(n_features,
+        n_components)`` and ``decoder(n_components, n_features)``, or with nothing
+        where it takes nothing.
+
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        Rows of X are flattened images of this shape, the last axis fastest, and the
+        networks are convolutional. X and latents stay 2-D arrays.
+
+    corruption_level : float, default=0.3
+        Noise on what the encoder sees in training, in standard deviations of each
+        column. Without any it learns a short table by heart.
+
+    inference : {"auto", "refined", "encoder"}, default="auto"
+        Where rows lie. "encoder" takes one pass of the encoder. "refined" lets the
+        training rows settle, and puts new rows between the nearest of them, as the
+        transforms of t-SNE and UMAP do: the map is much better, and the estimator
+        keeps the training rows. "auto" is "refined" up to 20,000 rows.
+
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate of Adam; "auto" takes 2e-3 for the encoder, for the decoder
+        what `AutoencoderTransformer` takes, and a tenth where a training diverges.
+
+    alpha : float or "auto", default="auto"
+        Weight decay of the networks beside the linear paths, for the training as a
+        whole: weights that the data do not hold shrink by a factor of exp(-alpha).
+        "auto" takes none for the encoder.
+
+    batch_size : int or "auto", default="auto"
+        Pairs of neighbours per step of the encoder: each row of a step is told from
+        all the others, so that more pairs make clusters clearer. "auto" takes 512
+        where rows settle and 1024 else. The decoder sees as many rows, or with "auto"
+        what `AutoencoderTransformer` takes.
+
+    max_iter : int or "auto", default="auto"
+        Epochs of encoder and decoder, at most, with a pair for each row in every one.
+        "auto" takes as many as make 500 steps of the encoder where rows settle, and
+        3000 else, but not over 300. With 0 nothing is trained, and the map is PCA's.
+
+    random_state : int, RandomState instance or None, default=0
+        Seed of everything random. An integer gives the same bits on every fit; None
+        takes fresh entropy. The global generators are never touched.
+
+    verbose : int, default=0
+        1 shows progress bars with the losses of encoder and decoder.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "auto" takes CUDA where it is there, else the CPU.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What training steps multiply in. "auto" takes "bfloat16" where the processor
+        has instructions for it and layers are wide.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks that follow the training of the encoder.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained module. Called with rows in the units of X it encodes and decodes
+        them, in one pass. It holds up to 500 training rows, which judge it.
+
+    graph_ : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        The neighbours of each training row.
+
+    n_components_ : int
+        Number of latents.
+
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where X had names that are all strings.
+
+    n_iter_ : int
+        Epochs that the encoder was trained.
+
+    best_iter_ : int
+        Epoch after which training rows told their neighbours best. Its weights are
+        kept.
+
+    loss_curve_ : list of float
+        Mean loss of the pairs in each epoch, in nats.
+
+    validation_loss_curve_ : None
+        No rows are held out.
+
+    reconstruction_err_ : float
+        Mean ``loss`` between the training rows and what comes back of their latents,
+        per feature and in the units of X.
+
+    history_ : skorch.history.History
+        skorch's record of the encoder's training.
+
+    See Also
+    --------
+    AutoencoderTransformer : Latents that keep the rows rather than their neighbours.
+    sklearn.manifold.TSNE : The map without a transform.
+
+    References
+    ----------
+    .. [1] S. Damrich, J. N. Boehm, F. A. Hamprecht and D. Kobak, "From t-SNE to UMAP
+       with contrastive learning", International Conference on Learning
+       Representations, 2023.
+
+    .. [2] L. van der Maaten, "Learning a parametric embedding by preserving local
+       structure", International Conference on Artificial Intelligence and Statistics,
+       2009.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import NeighborMapTransformer
+    >>> X = load_iris().data
+    >>> map_of_rows = NeighborMapTransformer().fit(X[::2])
+    >>> Z = map_of_rows.transform(X[1::2])
+    >>> Z.shape
+    (75, 2)
+    >>> map_of_rows.inverse_transform(Z).shape
+    (75, 4)
+    """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseAutoencoder._parameter_constraints,
