@@ -30,7 +30,7 @@ from .comparison._files import (
 )
 from .comparison._files.dates import ORDERS
 from .comparison._files.numbers import DECIMALS, THOUSANDS
-from .comparison._reducers import DEFAULT_REDUCERS, find_reducer
+from .comparison._reducers import DEFAULT_REDUCERS, REDUCERS, find_reducer
 from .comparison._report import (
     format_best,
     format_columns,
@@ -197,8 +197,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         nargs="+",
         help="any of "
-        + ", ".join(_argument(name) for name in DEFAULT_REDUCERS)
-        + " (default: all that are installed)",
+        + ", ".join(_argument(name) for name in REDUCERS)
+        + " (default: all but map that are installed)",
     )
     add(
         "--output",
@@ -323,7 +323,7 @@ def _reducers(names: list[str] | None) -> tuple[list[str], list[str]]:
         try:
             return list(dict.fromkeys(map(find_reducer, names))), []
         except ValueError as error:
-            known = listed(map(_argument, DEFAULT_REDUCERS))
+            known = listed(map(_argument, REDUCERS))
             raise UsageError(
                 f"{str(error).split('.')[0]}; choose from {known}"
             ) from None

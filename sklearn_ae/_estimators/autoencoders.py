@@ -9,7 +9,6 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.described import DescribedRows
-from .._inference.imputation import Imputer
 from .._inference.inference import MOST_PRODUCTS, Encoded, Inference, Refined
 from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
@@ -18,9 +17,6 @@ from .._networks.modules import Autoencoder
 from .._networks.sizes import FEW_LATENTS
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
-from .._tables.containers import is_frame
-from .._tables.rows import Table
-from .._tables.table_kinds import fill_numbers
 from .._training import recipe
 from .._utils.random import make_random_state
 from .base import BaseEncoderDecoder, FitTable
@@ -30,36 +26,8 @@ from .design import Design, MakeModule
 _LEAST_UNIT, _LARGEST_UNIT = 1e-24, 1e24
 
 
-class BaseAutoencoder(BaseEncoderDecoder):
-    """Common part of the estimators that reconstruct the rows they are given."""
-
-    _parameter_constraints: ClassVar[dict[str, list]] = {
-        **BaseEncoderDecoder._parameter_constraints,
-        "inference": [StrOptions({"auto", "refined", "encoder"})],
-    }
-
-    reconstruction_err_: float
-    _latent_density: LatentDensity
-    _imputer: Imputer
-
-    def fit(self, X, y=None):
-        """Learn the networks from the rows of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows, in any units.
-
-        y : None
-            Ignored: here for scikit-learn's Pipeline.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-        """
-        self._fit(X, y)
-        return self
+class LearnsByParts(BaseEncoderDecoder):
+    """Rows may come in parts: each is learned with a call of its own."""
 
     def partial_fit(self, X, y=None):
         """Go on learning with one pass over the rows of X.
@@ -83,6 +51,37 @@ class BaseAutoencoder(BaseEncoderDecoder):
             The estimator after the pass.
         """
         self._partial_fit(X, y)
+        return self
+
+
+class BaseAutoencoder(BaseEncoderDecoder):
+    """Common part of the estimators that reconstruct the rows they are given."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseEncoderDecoder._parameter_constraints,
+        "inference": [StrOptions({"auto", "refined", "encoder"})],
+    }
+
+    reconstruction_err_: float
+    _latent_density: LatentDensity
+
+    def fit(self, X, y=None):
+        """Learn the networks from the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, in any units.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        self._fit(X, y)
         return self
 
     def _architecture(self, table: FitTable, **changes: Any) -> Architecture:
@@ -122,7 +121,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         inference = self._make_inference(architecture, refining_pays)
         # Projections on a curve or surface follow its bends less than an encoder does.
         has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
-        decay = (
+        decay: dict[str, Any] = (
             {"n_columns": 0, "least_alpha": recipe.ALPHA_OF_FEW_LATENTS}
             if has_few
             else {}
@@ -155,15 +154,9 @@ class BaseAutoencoder(BaseEncoderDecoder):
         random_state: np.random.RandomState,
     ) -> None:
         self.reconstruction_err_ = error
-        self._set_imputer(module, rows)
         # What `sample` draws latents from.
         Z = rows.z.cpu().numpy().astype(np.float64)
         self._latent_density = self._density_of(Z, random_state, rows.n_samples)
-
-    def _set_imputer(self, module: Autoencoder, rows: DescribedRows) -> None:
-        known: Imputer | None = self._of_earlier_rows("_imputer")
-        if known is None or known.n_rows < len(rows.x):
-            self._imputer = Imputer.of(module, rows)
 
     def _density_of(
         self,
@@ -237,40 +230,6 @@ class BaseAutoencoder(BaseEncoderDecoder):
         """
         numbers = self._infer("reconstruct", self._validate_new_rows(X))
         return self._as_given(numbers, like=X)
-
-    def impute(self, X):
-        """Fill the missing cells of X.
-
-        A cell is what the latents of its row say, and what goes with that which they
-        leave of the row's other cells. How far each column follows the one and a linear
-        model of the rows was tried out in `fit`, on cells that were hidden.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows in the units of the training rows.
-
-        Returns
-        -------
-        X_imputed : array-like of shape (n_samples, n_features)
-            X, a table of the same kind, with what was missing filled and nothing else
-            changed. A cell of a column that was all missing in `fit` stays so.
-        """
-        return self._filled(X, self._impute(self._validate_new_rows(X)))
-
-    def _impute(self, X: np.ndarray | Table) -> np.ndarray:
-        return self._compute(self._imputer.fill_rows, X, self._inference)
-
-    def _filled(
-        self,
-        X: Any,
-        numbers: np.ndarray,
-        random_state: np.random.RandomState | None = None,
-    ) -> Any:
-        """The table X with its missing cells as they are in the numbers (n, d)."""
-        if self._kinds is not None:
-            return self._kinds.fill(X, numbers, random_state)
-        return fill_numbers(X, numbers) if is_frame(X) else numbers
 
     def sample(self, n_samples=1, random_state=None):
         """Draw new rows: latents from their fitted density, decoded.

@@ -21,12 +21,13 @@ from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
-from .autoencoders import BaseAutoencoder
+from .autoencoders import LearnsByParts
 from .base import FitTable
 from .design import Design
+from .imputing import Imputing
 
 
-class DenoisingAutoencoderTransformer(BaseAutoencoder):
+class DenoisingAutoencoderTransformer(LearnsByParts, Imputing):
     """Autoencoder that learns to give back clean rows from corrupted ones.
 
     In training the encoder sees each row corrupted, with new noise every time, and
@@ -237,7 +238,7 @@ class DenoisingAutoencoderTransformer(BaseAutoencoder):
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **BaseAutoencoder._parameter_constraints,
+        **Imputing._parameter_constraints,
         "corruption": [
             StrOptions({"gaussian", "masking", "salt_and_pepper", "swap", "block"}),
             callable,

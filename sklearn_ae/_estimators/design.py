@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ def to_principal_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
     return principal_axes(rows.z, module.filled(rows.x))
 
 
-def leave(module: Autoencoder) -> None:
+def leave(module: Autoencoder, *known: Any) -> None:
     """Change nothing."""
 
 
@@ -83,6 +84,10 @@ class Design:
 
     renew : callable
         Lets a module that goes on training follow parameters that have changed.
+
+    finish : callable
+        ``finish(module, rows, seed)`` learns what is left to learn where the latents
+        are known.
     """
 
     columns: Columns
@@ -95,6 +100,7 @@ class Design:
     inference: Inference = field(default_factory=Encoded)
     find_axes: Callable[[Autoencoder, DescribedRows], Axes] = to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
+    finish: Callable[[Autoencoder, DescribedRows, int], None] = leave
 
     def viewed(self, rows: Rows) -> tuple[View, "Design"]:
         """What a training sees of the rows, and the design for that.

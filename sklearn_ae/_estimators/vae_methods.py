@@ -25,10 +25,10 @@ from .._networks.variational import VariationalAutoencoder
 from .._tables.conditions import Conditions
 from .._tables.rows import Table, beside
 from .._utils.random import SEED_LIMIT, make_random_state
-from .autoencoders import BaseAutoencoder
+from .imputing import Imputing
 
 
-class FittedVAE(BaseAutoencoder):
+class FittedVAE(Imputing):
     """The methods of VAETransformer that follow a fit."""
 
     conditional: bool

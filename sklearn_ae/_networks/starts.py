@@ -83,6 +83,22 @@ class PCAStart:
 
 
 @dataclass(frozen=True)
+class UnitPCAStart(PCAStart):
+    """PCA with a first latent of unit variance: on a map, distances have a unit."""
+
+    def _paths(self, start: LinearStart) -> LinearPaths:
+        encoder, decoder, variances = start.pca_layers()
+        largest = variances.max()
+        scale = largest.sqrt() if largest > 0 else torch.ones_like(largest)
+        return LinearPaths(
+            (encoder[0] / scale, encoder[1] / scale),
+            (decoder[0] * scale, decoder[1]),
+            variances / scale**2,
+            start.noise_variance,
+        )
+
+
+@dataclass(frozen=True)
 class ProbabilisticPCAStart(PCAStart):
     """Probabilistic PCA, of what a linear regression on the conditions leaves."""
 

@@ -85,6 +85,13 @@ def has_only_floats(X: Any) -> bool:
     return all(dtype.is_float() for dtype in nw.from_native(X).schema.values())
 
 
+def are_numbers(X: Any) -> bool:
+    """Whether all columns of a frame are numbers."""
+    import narwhals as nw
+
+    return all(dtype.is_numeric() for dtype in nw.from_native(X).schema.values())
+
+
 def read_columns(X: Any) -> list[RawColumn]:
     """The columns of a frame, or of an array of objects or text (n, d)."""
     if isinstance(X, np.ndarray):
