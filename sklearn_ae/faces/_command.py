@@ -21,6 +21,7 @@ from ._pictures import (
     WRITTEN,
     frame_rate,
     import_pillow,
+    is_video,
     list_pictures,
     read_frames,
     read_picture,
@@ -258,10 +259,10 @@ def _read_faces(
 def _swap(arguments: argparse.Namespace) -> None:
     _check_there(arguments.photo)
     suffix = arguments.photo.suffix.lower()
-    is_video = suffix in VIDEOS
-    if not is_video and suffix not in PICTURES:
+    has_frames = is_video(arguments.photo)
+    if not has_frames and suffix not in PICTURES:
         raise ValueError(f"{str(arguments.photo)!r} is neither a picture nor a video.")
-    written = VIDEOS if is_video else WRITTEN
+    written = VIDEOS if has_frames else WRITTEN
     if arguments.output.suffix.lower() not in written:
         raise ValueError(
             f"--output must end in one of {', '.join(written)}; got "
@@ -288,7 +289,7 @@ def _swap(arguments: argparse.Namespace) -> None:
         "blend": arguments.blend,
         "detector": arguments.detector,
     }
-    if is_video:
+    if has_frames:
         from tqdm.auto import tqdm
 
         frames = swapper.swap_video(

@@ -24,8 +24,9 @@ _TRIES = ((480, 0.15, 4), (600, 0.04, 6), (600, 0.04, 3), (1200, 0.02, 6))
 _SIZES = (1.0, 5.0 / 6.0, 2.0 / 3.0)
 _SMALLEST = 24  # pixels of the cascade's window
 # Where landmarks lie in a detector's box: eyes; eyes, nose and corners of the mouth.
-_EYES = ((0.31, 0.39), (0.69, 0.39))
-_FIVE = (*_EYES, (0.5, 0.56), (0.35, 0.74), (0.65, 0.74))
+# The places of five, to each other, are those of 432 press photographs (medians).
+_EYES = ((0.32, 0.37), (0.68, 0.37))
+_FIVE = (*_EYES, (0.5, 0.568), (0.348, 0.759), (0.652, 0.759))
 _LANDMARKS = {2: np.array(_EYES), 5: np.array(_FIVE)}
 
 

@@ -22,6 +22,7 @@ from ._crops import (
 from ._pictures import in_colors, iterate_pictures
 
 _NAMED = 10  # files named in a warning, of any number
+SMALLEST_FACE = 40  # pixels: of fewer there is nothing to learn from
 
 
 @dataclass
@@ -155,11 +156,13 @@ class FaceExtractor:
         for name, image in items:
             photo = in_colors(check_photo(image))
             found, landmarks = find_faces(photo, detector)
-            if not len(found):
-                skipped[str(name)] = "no face was found"
-            for number in range(
-                len(found) if self.which == "all" else min(1, len(found))
-            ):
+            reason = _reason_to_skip(photo, found)
+            if reason:
+                skipped[str(name)] = reason
+                continue
+            for number in range(len(found) if self.which == "all" else 1):
+                if _side(found[number]) < SMALLEST_FACE:
+                    continue
                 points = None if landmarks is None else landmarks[number]
                 matrix = face_matrix(found[number], points, self.size, self.coverage)
                 faces.append(np.clip(cut_face(photo, matrix, self.size), 0, 255))
@@ -239,6 +242,25 @@ def extract_faces(
     return FaceExtractor(
         size, which=which, coverage=coverage, detector=detector, verbose=verbose
     ).extract(pictures)
+
+
+def _side(box: NDArray[np.float64]) -> float:
+    """Mean of a box's sides, which are not the same to every detector."""
+    return float(box[2] + box[3]) / 2.0
+
+
+def _reason_to_skip(photo: NDArray[Any], boxes: NDArray[np.float64]) -> str:
+    """Why a picture gives no face, if it does not."""
+    needed = f"at least {SMALLEST_FACE} are needed"
+    if len(boxes):
+        side = max(_side(box) for box in boxes)
+        if side >= SMALLEST_FACE:
+            return ""
+        return f"the face has {side:.0f} pixels, and {needed}"
+    height, width = photo.shape[:2]
+    if min(height, width) < SMALLEST_FACE:
+        return f"no face was found in {width} x {height} pixels; {needed}"
+    return "no face was found"
 
 
 def _tell(skipped: dict[str, str]) -> str:

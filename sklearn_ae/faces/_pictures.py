@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
 
-PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-VIDEOS = (".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+PICTURES = (
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff"),
+    ".webp",
+)
+VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 # Formats that carry a text on what they show.
 WRITTEN = (".jpeg", ".jpg", ".png")
 
@@ -70,15 +73,72 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     ops = import_extra("PIL.ImageOps", extra="faces", user="Reading pictures")
     try:
         with image.open(path) as file:
-            return np.asarray(ops.exif_transpose(file).convert("RGB"))
+            return _to_colors(ops.exif_transpose(file))
     except FileNotFoundError:
+        if Path(path).is_symlink():
+            raise ValueError(
+                f"{os.fspath(path)!r} is a link to a file that is not there."
+            ) from None
         raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ValueError(f"{os.fspath(path)!r} holds no picture: {error}") from error
 
 
+def _to_colors(picture: Any) -> NDArray[np.uint8]:
+    """Pillow's picture of any mode as uint8 (h, w, 3); nothing is white."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return in_colors(_to_bytes(np.asarray(picture)))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = import_pillow().new("RGBA", picture.size, "white")
+        picture = import_pillow().alpha_composite(white, picture)
+    return np.asarray(picture.convert("RGB"))
+
+
+def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey values of more than a byte, by the range of their type.
+
+    Pillow has 16 bits as 32 as well, and floats have no range: what the values need, of
+    those in use.
+    """
+    ranges = [65535.0, 2.0**32 - 1.0]
+    if values.dtype.kind == "f":
+        ranges = [1.0, 255.0, *ranges]
+    values = np.nan_to_num(values.astype(np.float64))
+    low, high = values.min(), values.max()
+    for largest in ranges:
+        if low >= 0 and high <= largest:
+            return to_uint8(values / largest)
+    raise ValueError(f"values from {low:g} to {high:g} are no brightness")
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether a file has frames: by its name, and a GIF where it has several."""
+    suffix = Path(path).suffix.lower()
+    if suffix != ".gif":
+        return suffix in VIDEOS
+    try:
+        with import_pillow().open(path) as file:
+            return bool(getattr(file, "n_frames", 1) > 1)
+    except OSError:
+        return False
+
+
+def _read_gif(path: str | os.PathLike[str]) -> Iterator[NDArray[np.uint8]]:
+    sequence = import_extra("PIL.ImageSequence", extra="faces", user="Reading pictures")
+    with import_pillow().open(path) as file:
+        for frame in sequence.Iterator(file):
+            yield _to_colors(frame)
+
+
 def read_frames(path: str | os.PathLike[str]) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a video file, one after the other: needs the extra ``video``."""
+    """The frames of a video file, one after the other: needs the extra ``video``.
+
+    Those of an animated GIF need nothing.
+    """
+    if Path(path).suffix.lower() == ".gif":
+        yield from _read_gif(path)
+        return
     imageio = import_extra("imageio.v3", extra="video", user="Reading videos")
     import_extra("av", extra="video", user="Reading videos")
     if not Path(path).is_file():
@@ -88,6 +148,9 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[NDArray[np.uint8]]:
 
 def frame_rate(path: str | os.PathLike[str]) -> float:
     """Frames of a video per second."""
+    if Path(path).suffix.lower() == ".gif":
+        with import_pillow().open(path) as file:
+            return 1000.0 / (file.info.get("duration") or 100)
     av = import_extra("av", extra="video", user="Reading videos")
     with av.open(os.fspath(path)) as container:
         return float(container.streams.video[0].average_rate or 25)
@@ -244,8 +307,11 @@ def iterate_pictures(
                     f"There are no pictures in {str(path)!r}: files that end in "
                     f"{', '.join(PICTURES)} are looked for."
                 )
+            for film in sorted(path.iterdir()):
+                if film.suffix.lower() in VIDEOS:
+                    skipped[str(film)] = "a video; give it by itself"
             return _from_paths(paths, skipped), len(paths)
-        if path.suffix.lower() in VIDEOS:
+        if is_video(path):
             return enumerate(read_frames(path)), None
         return iter([(str(path), read_picture(path))]), 1
     if isinstance(source, np.ndarray):
@@ -271,5 +337,5 @@ def _from_paths(
     for path in paths:
         try:
             yield str(path), read_picture(path)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             skipped[str(path)] = str(error)
