@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._utils.arguments import positive_integer
 from .._utils.extras import import_extra
+from ._crops import default_detector
 from ._display import Preview
 from ._extraction import FaceExtractor
 from ._files import Checkpoint, load_face_swapper, resume_training
@@ -39,6 +40,7 @@ examples:
 Show nobody doing what they did not do without their consent. Pictures and videos that
 are written here say in their metadata that they are synthetic: leave that in.
 """
+DETECTORS = ("mtcnn", "lbp", "haar")
 # Faces of each person that are looked at in previews, and not trained on, where a
 # person has so many that they are not missed.
 _N_SHOWN, _MANY = 4, 50
@@ -94,10 +96,18 @@ def add_faces_parser(commands: Any) -> None:
     add("--output", type=Path, required=True, help="file for the result")
     add("--which", default="largest", help='"largest", "all" or a number from 0')
     add("--color", choices=("lab", "mean", "hist", "none"), default="lab")
-    add("--sharpen", type=float, default=1.0, help="0 leaves faces as they are")
+    add(
+        "--sharpen",
+        type=float,
+        help="0 leaves faces as they are (default: as sharp as the photo)",
+    )
     add("--blend", choices=("feather", "seamless"), default="feather")
     add("--on-no-face", choices=("raise", "unchanged"))
-    add("--detector", choices=("lbp", "haar"), default="lbp")
+    add(
+        "--detector",
+        choices=DETECTORS,
+        help="how the face is found (default: as for the model)",
+    )
     add("--overwrite", action="store_true", help="replace a file that is there")
     swap.set_defaults(run=_swap)
 
@@ -106,7 +116,12 @@ def _add_extraction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=positive_integer, default=64, help="side of the faces in pixels"
     )
-    parser.add_argument("--detector", choices=("lbp", "haar"), default="lbp")
+    parser.add_argument(
+        "--detector",
+        choices=DETECTORS,
+        help='how faces are found (default: "mtcnn" where the extra landmarks is '
+        'installed, else "lbp")',
+    )
 
 
 def run_faces(arguments: argparse.Namespace) -> int:
@@ -167,7 +182,10 @@ def _train(arguments: argparse.Namespace) -> None:
         import_extra("matplotlib", user="A preview")
     size = arguments.size
     if arguments.resume:  # before pictures are read for nothing
-        size = load_face_swapper(arguments.model).image_shape_[0]
+        before = load_face_swapper(arguments.model)
+        size = before.image_shape_[0]
+        # Faces are cut out as they were.
+        arguments.detector = arguments.detector or before.detector
         checkpoint = None
     else:
         checkpoint = Checkpoint(
@@ -211,6 +229,7 @@ def _train(arguments: argparse.Namespace) -> None:
         given = {"width": arguments.width, "max_iter": arguments.max_iter}
         swapper = FaceSwapper(
             **{name: value for name, value in given.items() if value is not None},
+            detector=arguments.detector or default_detector(),
             random_state=arguments.random_state,
             verbose=1,
             callbacks=[checkpoint, *callbacks],

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
+from ._landmarks import detect_mtcnn, has_mtcnn
 from ._pictures import in_colors, to_uint8
 
 # Side of a crop over that of the box: the detector's box ends at chin and hair.
@@ -95,16 +96,25 @@ Detector = Callable[[NDArray[Any]], Any]
 
 def find_detector(detector: Any) -> Detector:
     """The detector named, or the callable given."""
-    if detector is None or detector == "lbp":
+    if detector is None:
+        detector = default_detector()
+    if detector == "mtcnn":
+        return detect_mtcnn
+    if detector == "lbp":
         return detect_lbp
     if detector == "haar":
         return detect_haar
     if callable(detector):
         return detector
     raise ValueError(
-        'detector must be None, "lbp", "haar" or a callable that takes a picture and '
-        f"returns boxes, or boxes and landmarks; got {detector!r}."
+        'detector must be None, "mtcnn", "lbp", "haar" or a callable that takes a '
+        f"picture and returns boxes, or boxes and landmarks; got {detector!r}."
     )
+
+
+def default_detector() -> str:
+    """The best detector of those installed."""
+    return "mtcnn" if has_mtcnn() else "lbp"
 
 
 def detect_lbp(image: NDArray[Any]) -> NDArray[np.float64]:
@@ -306,6 +316,12 @@ def _similarity(
 def matrix_scale(matrix: NDArray[np.float64]) -> float:
     """Pixels of the crop per pixel of the picture."""
     return float(np.sqrt(np.abs(np.linalg.det(matrix[:, :2]))))
+
+
+def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From the crop back to the picture: (2, 3)."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
 
 
 def cut_face(

@@ -83,9 +83,10 @@ class FaceExtractor:
     coverage : float, default=1.1
         Side of a crop over that of the detector's box.
 
-    detector : {"lbp", "haar"}, callable or None, default=None
-        None and "lbp" take scikit-image's cascade; "haar" OpenCV's, which wheels of
-        version 4 bring. A callable is given a picture (h, w, 3) and returns boxes
+    detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
+        "mtcnn" finds landmarks too, and needs the extra ``landmarks``; "lbp" is
+        scikit-image's cascade; "haar" OpenCV's, which wheels of version 4 bring. None
+        takes "mtcnn" where it is installed, else "lbp". A callable is given a picture (h, w, 3) and returns boxes
         (n, 4), or boxes and landmarks (n, 2, 2) of the eyes or (n, 5, 2) of eyes, nose
         and corners of the mouth, to which faces are aligned.
 
@@ -206,7 +207,7 @@ def extract_faces(
     coverage : float, default=1.1
         Side of a crop over that of the detector's box.
 
-    detector : {"lbp", "haar"}, callable or None, default=None
+    detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
         As in `FaceExtractor`.
 
     verbose : int, default=0
@@ -235,7 +236,7 @@ def extract_faces(
     --------
     >>> from skimage.data import astronaut
     >>> from sklearn_ae.faces import extract_faces
-    >>> extracted = extract_faces(astronaut(), size=32)
+    >>> extracted = extract_faces(astronaut(), size=32, detector="lbp")
     >>> extracted.faces.shape, extracted.boxes.round(-1).tolist()
     ((1, 32, 32, 3), [[170.0, 60.0, 100.0, 100.0]])
     """

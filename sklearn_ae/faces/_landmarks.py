@@ -1,11 +1,11 @@
 """Faces and their landmarks by MTCNN: needs the extra ``landmarks``.
 
-Three small networks look at a picture one after the other (K. Zhang, Z. Zhang, Z. Li and
-Y. Qiao, "Joint face detection and alignment using multitask cascaded convolutional
-networks", IEEE Signal Processing Letters 23, 2016): one proposes boxes at every place and
-size, the second looks at each again, the third at those that are left, and says where
-eyes, nose and mouth are. Their weights are in the package `mtcnn` (MIT licence), of which
-nothing else is used: its own code needs TensorFlow.
+Three small networks look at a picture one after the other (K. Zhang, Z. Zhang, Z. Li
+and Y. Qiao, "Joint face detection and alignment using multitask cascaded convolutional
+networks", IEEE Signal Processing Letters 23, 2016): one proposes boxes at every place
+and size, the second looks at each again, the third at those that are left, and says
+where eyes, nose and mouth are. Their weights are in the package `mtcnn` (MIT licence),
+of which nothing else is used: its own code needs TensorFlow.
 """
 
 from functools import lru_cache
@@ -55,9 +55,7 @@ def detect_mtcnn(
         corners, scores, _ = _look_again(refine, x, corners, 24, _PROBABILITIES[1])
         keep = _suppress(corners, scores)
         corners = _to_squares(corners[keep])
-        corners, scores, points = _look_again(
-            finish, x, corners, 48, _PROBABILITIES[2]
-        )
+        corners, scores, points = _look_again(finish, x, corners, 48, _PROBABILITIES[2])
         keep = _suppress(corners, scores, of_smaller=True)
     # The middle of a pixel is half a pixel from its edge, whatever its size.
     corners = corners[keep].double().numpy() / shrink - 0.5
@@ -90,7 +88,7 @@ class _Layers(nn.Sequential):
 
 
 class _Network(nn.Module):
-    """What all three give: shifts of the box's corners, perhaps points, a probability."""
+    """What all three give: shifts of the corners, perhaps points, a probability."""
 
     def __init__(self, layers: nn.Module, heads: list[nn.Module]):
         super().__init__()

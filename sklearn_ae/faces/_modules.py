@@ -84,6 +84,14 @@ class FaceTrunk(nn.Sequential):
         super().__init__(*layers)
 
 
+def _middle(x: Tensor, of: Tensor) -> Tensor:
+    """The middle of pictures (..., h, w), of the size of others."""
+    for dim in (-2, -1):
+        size = of.shape[dim]
+        x = x.narrow(dim, (x.shape[dim] - size) // 2, size)
+    return x
+
+
 class _Residual(nn.Module):
     """Maps plus what two convolutions find in them: (n, c, h, w), as before."""
 
@@ -167,7 +175,7 @@ class FaceNetwork(nn.Module):
         n_blocks: int = 0,
         gradient_weight: float = 0.0,
         focus: float = 0.0,
-        critic_width: int = 0,
+        has_critic: bool = False,
     ):
         super().__init__()
         self.shape = shape
@@ -190,9 +198,7 @@ class FaceNetwork(nn.Module):
             FaceDecoder(channels[1:] or channels, shape[2], n_blocks)
             for _ in range(n_identities)
         )
-        self.critic = (
-            FaceCritic(shape[2], critic_width, n_identities) if critic_width else None
-        )
+        self.critic = FaceCritic(shape[2], n_identities) if has_critic else None
         # Convolutions on a CPU are a quarter faster so, and rows lie like this anyway.
         _lay_channels_last(self)
 
@@ -252,7 +258,7 @@ class FaceNetwork(nn.Module):
         parts: Sequence[tuple[int, Tensor]],
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Mean loss of each part (p,), and how far the latents of parts are apart ()."""
+        """Mean loss of each part (p,), and how far parts' latents are apart ()."""
         return self.losses_of(self.seen_and_made(parts, generator))
 
     def losses_of(self, made: "Made") -> tuple[Tensor, Tensor]:
@@ -261,7 +267,9 @@ class FaceNetwork(nn.Module):
         losses = [self.image_loss(output, faces) for output, faces in pairs]
         return torch.stack(losses), mean_discrepancy(made.latents)
 
-    def swapped(self, made: "Made", parts: Sequence[tuple[int, Tensor]]) -> list[Tensor]:
+    def swapped(
+        self, made: "Made", parts: Sequence[tuple[int, Tensor]]
+    ) -> list[Tensor]:
         """Faces of each part made of those of the next, half as many as it has."""
         identities = [identity for identity, _ in parts]
         others = [*made.shared[1:], made.shared[0]]
@@ -283,19 +291,21 @@ class FaceNetwork(nn.Module):
             similarity = structural_similarity(
                 output.mean(dim=1, keepdim=True), clean.mean(dim=1, keepdim=True)
             )
-            edge = (weights.shape[-1] - similarity.shape[-1]) // 2
-            inner = weights[..., edge : edge + similarity.shape[-2], edge : edge + similarity.shape[-1]]
+            inner = _middle(weights, similarity)
+            inner = inner / inner.mean()
             dissimilarity = 0.5 * (1.0 - (similarity * inner).mean())
             loss = (1.0 - self.ssim_weight) * loss + self.ssim_weight * dissimilarity
         if self.gradient_weight:
             error = output - clean
             for dim in (-2, -1):
-                steps = error.diff(dim=dim).abs() * weights.narrow(dim, 1, weights.shape[dim] - 1)
+                steps = error.diff(dim=dim).abs() * weights.narrow(
+                    dim, 1, weights.shape[dim] - 1
+                )
                 loss = loss + self.gradient_weight * steps.mean()
         return loss
 
     def weights(self, x: Tensor) -> Tensor:
-        """What errors count at each place (1, 1, h, w): more in the face than around it."""
+        """What errors count (1, 1, h, w): more in the face than around it."""
         height, width = x.shape[-2:]
         y = (torch.arange(height, device=x.device) + 0.5) / height - 0.5
         z = (torch.arange(width, device=x.device) + 0.5) / width - 0.5

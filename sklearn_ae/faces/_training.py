@@ -47,6 +47,7 @@ class FaceTrainingOptions:
     seed: int
     precision: torch.dtype | None
     mmd_weight: float = 0.0
+    adversarial_weight: float = 0.0
     verbose: int = 0
     # Without a schedule the learning rate is that of every step.
     is_scheduled: bool = True
@@ -166,13 +167,12 @@ class FaceObjective:
         if self.mmd_weight:
             loss = loss + self.mmd_weight * discrepancy
         if self.is_watched and network.critic is not None:
-            swapped = network.swapped(made, batch.parts)
-            pairs = zip(made.outputs, swapped, strict=True)
+            identities = [identity for identity, _ in batch.parts]
+            pairs = zip(made.outputs, network.swapped(made, batch.parts), strict=True)
             of_critic, of_decoders = critic_losses(
                 network.critic,
-                made.clean,
-                [torch.cat(pair) for pair in pairs],
-                [identity for identity, _ in batch.parts],
+                list(zip(identities, made.clean, strict=True)),
+                list(zip(identities, map(torch.cat, pairs), strict=True)),
             )
             loss = loss + of_critic + self.adversarial_weight * of_decoders
         return loss, losses.detach()
@@ -218,7 +218,7 @@ class FaceTraining:
         self.curves = curves
         self.batches = FaceBatches(faces, options.batch_size, network.device)
         self.noise = torch.Generator(network.device)
-        self.objective = FaceObjective(options.mmd_weight)
+        self.objective = FaceObjective(options.mmd_weight, options.adversarial_weight)
         self.patience = Patience(options.n_iter_no_change, options.tol, options.n_done)
         self.best_error = math.inf
         self.best_state: dict[str, Tensor] | None = None

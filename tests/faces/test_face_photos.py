@@ -6,13 +6,9 @@ from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut
 
 from sklearn_ae.faces._crops import NoFaceError
-from sklearn_ae.faces._photos import (
-    PhotoOptions,
-    match_colors,
-    sharpen_face,
-    swap_photo,
-    swap_video,
-)
+from sklearn_ae.faces._blending import match_colors, sharpen_face
+from sklearn_ae.faces._photos import PhotoOptions, swap_photo
+from sklearn_ae.faces._videos import swap_video
 
 BOX = [175.0, 65.0, 100.0, 100.0]  # of the astronaut's face
 SHAPE = (64, 64, 3)

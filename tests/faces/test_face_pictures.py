@@ -240,7 +240,9 @@ def test_files_without_permission_are_named(image, tmp_path, monkeypatch):
 
 
 def test_animated_gifs_need_no_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr("sklearn_ae._utils.extras.has_extra", lambda name: name == "PIL")
+    monkeypatch.setattr(
+        "sklearn_ae._utils.extras.has_extra", lambda name: name == "PIL"
+    )
     frames = [Image.fromarray(np.full((8, 8), grey, np.uint8)) for grey in (0, 90, 200)]
     path = tmp_path / "a.gif"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=50)
