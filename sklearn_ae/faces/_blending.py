@@ -19,7 +19,7 @@ _HALF_AXES = (0.44, 0.48)
 _RIM = 0.38
 # The outline by landmarks, in distances of the eyes from the middle between them: how
 # far cheeks are to the side, the brow up, the chin below the mouth; and the soft rim.
-_CHEEK, _BROW, _CHIN, _OUTLINE_RIM = 1.06, 0.85, 0.62, 0.3
+_CHEEK, _BROW, _CHIN, _OUTLINE_RIM = 1.06, 0.85, 0.72, 0.3
 # Around eyes and mouth is no skin: half axes in distances of the eyes.
 _EYE_AXES, _MOUTH_AXES = (0.33, 0.22), (0.6, 0.33)
 # Standard deviation of what is smooth in a face, as a share of the crop's side.

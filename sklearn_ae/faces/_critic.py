@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 SLOPE = 0.2
 WIDTH = 32  # channels of the first maps
+SMALLEST_SEEN = 16  # pixels: the least side of faces that a critic can look at
 
 
 class _BoundedConv(nn.Conv2d):

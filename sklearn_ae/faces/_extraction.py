@@ -86,9 +86,9 @@ class FaceExtractor:
     detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
         "mtcnn" finds landmarks too, and needs the extra ``landmarks``; "lbp" is
         scikit-image's cascade; "haar" OpenCV's, which wheels of version 4 bring. None
-        takes "mtcnn" where it is installed, else "lbp". A callable is given a picture (h, w, 3) and returns boxes
-        (n, 4), or boxes and landmarks (n, 2, 2) of the eyes or (n, 5, 2) of eyes, nose
-        and corners of the mouth, to which faces are aligned.
+        takes "mtcnn" where it is installed, else "lbp". A callable is given a picture
+        (h, w, 3) and returns boxes (n, 4), or boxes and landmarks (n, 2, 2) of the eyes
+        or (n, 5, 2) of eyes, nose and corners of the mouth, to which faces are aligned.
 
     verbose : int, default=0
         Whether to show a progress bar.

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from .._networks.images import ImageShape
 from ._augmentation import FaceAugmentation
-from ._critic import FaceCritic
+from ._critic import SMALLEST_SEEN, FaceCritic
 
 SLOPE = 0.1  # of LeakyReLU below zero
 # Where halving stops, and the largest side that the dense layers should have to mix.
@@ -198,7 +198,11 @@ class FaceNetwork(nn.Module):
             FaceDecoder(channels[1:] or channels, shape[2], n_blocks)
             for _ in range(n_identities)
         )
-        self.critic = FaceCritic(shape[2], n_identities) if has_critic else None
+        self.critic = (
+            FaceCritic(shape[2], n_identities)
+            if has_critic and min(shape[:2]) >= SMALLEST_SEEN
+            else None
+        )
         # Convolutions on a CPU are a quarter faster so, and rows lie like this anyway.
         _lay_channels_last(self)
 
@@ -298,10 +302,10 @@ class FaceNetwork(nn.Module):
         if self.gradient_weight:
             error = output - clean
             for dim in (-2, -1):
-                steps = error.diff(dim=dim).abs() * weights.narrow(
-                    dim, 1, weights.shape[dim] - 1
-                )
-                loss = loss + self.gradient_weight * steps.mean()
+                n_steps = weights.shape[dim] - 1
+                if n_steps:
+                    steps = error.diff(dim=dim).abs() * weights.narrow(dim, 1, n_steps)
+                    loss = loss + self.gradient_weight * steps.mean()
         return loss
 
     def weights(self, x: Tensor) -> Tensor:

@@ -223,8 +223,9 @@ def test_partial_fit_takes_one_identity_at_a_time():
     swapper.partial_fit(X[25:], y[25:])
     after = weights(swapper)
     for name in before:
-        is_anns = name.startswith("decoders.0")
-        assert np.array_equal(before[name], after[name]) == is_anns
+        # Nor does a critic look without a schedule.
+        stays = name.startswith(("decoders.0", "critic"))
+        assert np.array_equal(before[name], after[name]) == stays
     assert [len(c) for c in swapper.identity_loss_curves_.values()] == [1, 1]
 
 
@@ -233,13 +234,13 @@ def test_added_identity_leaves_the_others_as_they_are(fitted):
     X_new, _ = draw_faces("cyd", 40)
     X, _ = people("ann", "bob", seed=1)
     before = swapper.swap(X, "ann")
-    swapper.add_identity(X_new, "cyd", max_iter=20)
+    swapper.add_identity(X_new, "cyd", max_iter=40)
     assert swapper.classes_.tolist() == ["ann", "bob", "cyd"]
     assert_array_equal(swapper.swap(X, "ann"), before)
     X_test, _ = draw_faces("cyd", seed=1)
     errors = [np.abs(swapper.swap(X_test, name) - X_test).mean() for name in LOOKS]
     assert errors[2] < 0.5 * min(errors[:2])
-    assert len(swapper.identity_loss_curves_["cyd"]) == 20
+    assert len(swapper.identity_loss_curves_["cyd"]) == 40
     assert swapper.n_iter_ == fitted.n_iter_
     # and the network can be trained as a whole again
     swapper.partial_fit(*people("ann", "bob", "cyd"))
