@@ -16,18 +16,21 @@ from ._crops import default_detector
 from ._display import Preview
 from ._extraction import FaceExtractor
 from ._files import Checkpoint, load_face_swapper, resume_training
+from ._films import (
+    VIDEOS,
+    count_frames,
+    frame_rate,
+    is_video,
+    read_frames,
+    write_video,
+)
 from ._pictures import (
     PICTURES,
-    VIDEOS,
     WRITTEN,
-    frame_rate,
     import_pillow,
-    is_video,
     list_pictures,
-    read_frames,
     read_picture,
     write_picture,
-    write_video,
 )
 from ._swapper import FaceSwapper
 
@@ -312,12 +315,17 @@ def _swap(arguments: argparse.Namespace) -> None:
         from tqdm.auto import tqdm
 
         frames = swapper.swap_video(
-            tqdm(read_frames(arguments.photo), unit="frame"),
+            tqdm(
+                read_frames(arguments.photo),
+                total=count_frames(arguments.photo),
+                unit="frame",
+            ),
             target,
             on_no_face=arguments.on_no_face or "unchanged",
             **options,
         )
-        n = write_video(arguments.output, frames, frame_rate(arguments.photo))
+        rate = frame_rate(arguments.photo)
+        n = write_video(arguments.output, frames, rate, sound=arguments.photo)
         print(f"{n} frames are in {str(arguments.output)!r}.")
         return
     swapped = swapper.swap_photo(

@@ -19,7 +19,8 @@ from ._crops import (
     find_faces,
     import_cv2,
 )
-from ._pictures import in_colors, iterate_pictures
+from ._films import iterate_pictures
+from ._pictures import in_colors
 
 _NAMED = 10  # files named in a warning, of any number
 SMALLEST_FACE = 40  # pixels: of fewer there is nothing to learn from

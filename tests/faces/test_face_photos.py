@@ -5,8 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut
 
-from sklearn_ae.faces._crops import NoFaceError
 from sklearn_ae.faces._blending import match_colors, sharpen_face
+from sklearn_ae.faces._crops import NoFaceError
 from sklearn_ae.faces._photos import PhotoOptions, swap_photo
 from sklearn_ae.faces._videos import swap_video
 

@@ -5,17 +5,19 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from sklearn_ae.faces._pictures import (
-    SYNTHETIC,
+from sklearn_ae.faces._films import (
     frame_rate,
     is_video,
     iterate_pictures,
-    list_pictures,
     read_frames,
+    write_video,
+)
+from sklearn_ae.faces._pictures import (
+    SYNTHETIC,
+    list_pictures,
     read_picture,
     write_atomically,
     write_picture,
-    write_video,
 )
 
 

@@ -155,7 +155,7 @@ def test_photo_without_a_face(model, tmp_path, capsys):
 
 def test_video(model, tmp_path, capsys):
     pytest.importorskip("av")
-    from sklearn_ae.faces._pictures import read_frames, write_video
+    from sklearn_ae.faces._films import read_frames, write_video
 
     video, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
     head = astronaut()[:220, 100:350]
