@@ -24,10 +24,11 @@ _CHEEK, _BROW, _CHIN, _OUTLINE_RIM = 1.06, 0.85, 0.72, 0.3
 _EYE_AXES, _MOUTH_AXES = (0.33, 0.22), (0.6, 0.33)
 # Standard deviation of what is smooth in a face, as a share of the crop's side.
 _SHARPEN_WIDTH = 1.5 / 64.0
-# Bands of detail that are matched: standard deviations in pixels of the photo. Details
-# are made stronger by so much at most; what is missing of the finest then is grain.
+# Bands of detail that are matched: standard deviations in pixels of the photo. In each
+# pass details are made stronger by so much at most; what is missing of the finest at
+# the end is grain.
 _BANDS = (0.7, 1.4, 2.8)
-_LARGEST_GAIN = 2.5
+_PASSES, _LARGEST_GAIN = 8, 1.2
 # Errors of the source's own decoder (mean absolute, after a blur) from which something
 # else is before the face, and from which nothing of the face shows.
 _HIDDEN = 0.16, 0.26
@@ -180,17 +181,17 @@ def match_detail(patch: Face, below: Face, mask: Mask) -> Face:
     either, and it needs the same grain.
     """
     weights = mask / max(float(mask.sum()), 1e-6)
-    detail, smooth = _bands(patch)
-    wanted, _ = _bands(below)
-    result = smooth
-    for number, (band, other) in enumerate(zip(detail, wanted, strict=True)):
-        has, needs = _spread(band, weights), _spread(other, weights)
-        gain = min(needs / max(has, 1e-6), _LARGEST_GAIN)
-        result = result + np.float32(gain) * band
-        missing = needs**2 - (gain * has) ** 2
-        if number == 0 and missing > 0:
-            result = result + np.float32(np.sqrt(missing)) * _grain(band.shape)
-    return np.clip(result, 0.0, 1.0)
+    wanted = [_spread(band, weights) for band in _bands(below)[0]]
+    for _ in range(_PASSES):  # bands overlap: a change of one is one of its neighbours
+        detail, patch = _bands(patch)
+        for band, needs in zip(detail, wanted, strict=True):
+            gain = needs / max(_spread(band, weights), 1e-6)
+            patch = patch + np.float32(min(gain, _LARGEST_GAIN)) * band
+    has = _spread(_bands(patch)[0][0], weights)
+    if wanted[0] > has:
+        grain = np.float32(np.sqrt(wanted[0] ** 2 - has**2)) * _grain(patch.shape)
+        patch = patch + grain
+    return np.clip(patch, 0.0, 1.0)
 
 
 def _bands(image: Face) -> tuple[list[Face], Face]:

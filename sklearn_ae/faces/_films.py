@@ -141,8 +141,8 @@ def _sound_packets(
             stream = container.add_stream_from_template(given)
         except ValueError as error:
             warnings.warn(
-                f"The sound ({given.codec_context.name}) does not fit into such a file, "
-                f"and is left out: {error}",
+                f"The sound ({given.codec_context.name}) does not fit into such a "
+                f"file, and is left out: {error}",
                 UserWarning,
                 stacklevel=2,
             )
