@@ -130,11 +130,11 @@ def match_colors(
     cv2 = import_cv2()
     face_lab = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2Lab)
     wanted = cv2.cvtColor(np.ascontiguousarray(reference), cv2.COLOR_RGB2Lab)
-    given, wanted = _typical(face_lab[inside]), _typical(wanted[inside])
-    gain = wanted.std(axis=0) / np.maximum(given.std(axis=0), 1e-3)
+    given, other = _typical(face_lab[inside]), _typical(wanted[inside])
+    gain = other.std(axis=0) / np.maximum(given.std(axis=0), 1e-3)
     # More would make noise of a flat face.
     gain = np.clip(gain, 0.5, 2.0)
-    lab = (face_lab - given.mean(axis=0)) * gain + wanted.mean(axis=0)
+    lab = (face_lab - given.mean(axis=0)) * gain + other.mean(axis=0)
     return np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_Lab2RGB), 0.0, 1.0)
 
 
@@ -156,7 +156,7 @@ def _match_histograms(
         knots = np.quantile(values[inside], ranks)
         # Equal values share the mean of their ranks' values.
         knots, places = np.unique(knots, return_inverse=True)
-        levels = np.quantile(wanted, ranks)
+        levels: NDArray[Any] = np.quantile(wanted, ranks)
         levels = np.bincount(places, levels) / np.bincount(places)
         matched[..., channel] = np.interp(values, knots, levels)
     return matched

@@ -117,7 +117,10 @@ def add_faces_parser(commands: Any) -> None:
 
 def _add_extraction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--size", type=positive_integer, default=64, help="side of the faces in pixels"
+        "--size",
+        type=positive_integer,
+        default=96,
+        help="side of the faces in pixels (default: 96)",
     )
     parser.add_argument(
         "--detector",

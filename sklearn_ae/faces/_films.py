@@ -104,7 +104,8 @@ def write_video(
         with av.open(str(temporary), "w") as container:
             container.metadata["comment"] = SYNTHETIC
             container.metadata["description"] = SYNTHETIC
-            stream, packets = None, iter(())
+            stream: Any = None
+            packets: Iterator[Any] = iter(())
             for frame in frames:
                 array = np.ascontiguousarray(_even(np.asarray(frame)))
                 if stream is None:

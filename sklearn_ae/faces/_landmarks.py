@@ -58,9 +58,9 @@ def detect_mtcnn(
         corners, scores, points = _look_again(finish, x, corners, 48, _PROBABILITIES[2])
         keep = _suppress(corners, scores, of_smaller=True)
     # The middle of a pixel is half a pixel from its edge, whatever its size.
-    corners = corners[keep].double().numpy() / shrink - 0.5
+    edges = corners[keep].double().numpy() / shrink - 0.5
     landmarks = points[keep].double().numpy() / shrink - 0.5
-    boxes = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+    boxes = np.column_stack([edges[:, :2], edges[:, 2:] - edges[:, :2]])
     order = np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")
     return boxes[order], landmarks[order]
 
