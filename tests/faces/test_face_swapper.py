@@ -532,3 +532,44 @@ def test_nothing_warns_where_all_is_well():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FaceSwapper(**{**BRIEF, "max_iter": 1}).fit(X, y)
+
+
+# Photos -------------------------------------------------------------------------------
+
+
+def test_photos_are_searched_by_the_models_detector(fitted):
+    seen = []
+
+    def detector(image):
+        seen.append(image.shape)
+        return [[10, 10, 30, 30]]
+
+    swapper = copy.deepcopy(fitted).set_params(detector=detector)
+    photo = np.full((60, 50), 0.5)
+    swapper.swap_photo(photo, "ann")
+    list(swapper.swap_video([photo], "ann"))
+    assert seen == [(60, 50)] * 2
+    swapper.swap_photo(photo, "ann", detector=lambda image: [[5, 5, 30, 30]])
+    assert len(seen) == 2
+
+
+def test_what_is_replaced_is_judged_by_the_decoder_that_knows_it_best(fitted):
+    X, y = people("ann", "bob", n=6, seed=2)
+    made = fitted._reconstruct_nearest(X)
+    assert_array_equal(made, fitted.reconstruct(X, y))
+
+
+def test_a_training_goes_on_with_the_layers_it_had(fitted):
+    for change in ({"n_blocks": 2}, {"adversarial_weight": 0}):
+        changes = {"max_iter": 31} | change
+        swapper = copy.deepcopy(fitted).set_params(warm_start=True, **changes)
+        with pytest.raises(ValueError, match="cannot go on with"):
+            swapper.fit(*people("ann", "bob"))
+
+
+def test_the_original_layers_can_be_had():
+    X, y = people("ann", "bob", n=25)
+    plain = {"n_blocks": 0, "gradient_weight": 0, "adversarial_weight": 0}
+    swapper = FaceSwapper(**QUICK | plain | {"max_iter": 1}).fit(X, y)
+    assert swapper.module_.critic is None
+    assert not any("Residual" in type(m).__name__ for m in swapper.module_.modules())
