@@ -29,9 +29,9 @@ _SHARPEN_WIDTH = 1.5 / 64.0
 # the end is grain.
 _BANDS = (0.7, 1.4, 2.8)
 _PASSES, _LARGEST_GAIN = 8, 1.2
-# Errors of the source's own decoder (mean absolute, after a blur) from which something
-# else is before the face, and from which nothing of the face shows.
-_HIDDEN = 0.16, 0.26
+# Errors of the source's own decoder (mean absolute, after a blur), above that of the
+# whole face, from which something else is before it, and from which nothing shows.
+_HIDDEN = 0.14, 0.22
 
 Mask = NDArray[np.float32]
 Face = NDArray[np.float32]
@@ -224,9 +224,11 @@ def shown(crop: Face, own: Face) -> Mask:
     """How much of the face is to be seen (size, size), by its own decoder's error.
 
     A hand or a microphone before a face is nothing that a decoder of the person makes.
+    A face that is badly made as a whole is in an unusual light, or of somebody else.
     """
     error = np.abs(crop - own).mean(axis=2).astype(np.float32)
     error = import_cv2().GaussianBlur(error, (0, 0), 0.04 * crop.shape[0])
+    error = error - np.median(error[WHOLE_OVAL.skin(crop.shape[0])])
     low, high = _HIDDEN
     return _soft(1.0 - np.clip((high - error) / (high - low), 0.0, 1.0), 1.0).astype(
         np.float32

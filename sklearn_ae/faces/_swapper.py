@@ -126,9 +126,10 @@ class FaceSwapper(
     focus : float, default=0.7
         By what share errors count less at the crop's border than in the face.
 
-    adversarial_weight : float, default=0.05
+    adversarial_weight : float, default=0.0
         Weight of a critic of patches, which looks at faces and at swaps in the last
-        part of the training, and makes them as sharp as photos. 0 does without it.
+        part of the training, and is to make them as sharp as photos. 0 does without it:
+        a network that has not learned faces by then learns patterns instead.
 
     learning_rate_init : float, default=0.001
         Adam's learning rate, which rises to this value and falls to zero.
@@ -327,7 +328,7 @@ class FaceSwapper(
         n_blocks=1,
         gradient_weight=0.5,
         focus=0.7,
-        adversarial_weight=0.05,
+        adversarial_weight=0.0,
         learning_rate_init=1e-3,
         batch_size=16,
         detector=None,

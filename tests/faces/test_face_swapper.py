@@ -224,9 +224,8 @@ def test_partial_fit_takes_one_identity_at_a_time():
     swapper.partial_fit(X[25:], y[25:])
     after = weights(swapper)
     for name in before:
-        # Nor does a critic look without a schedule.
-        stays = name.startswith(("decoders.0", "critic"))
-        assert np.array_equal(before[name], after[name]) == stays
+        is_anns = name.startswith("decoders.0")
+        assert np.array_equal(before[name], after[name]) == is_anns
     assert [len(c) for c in swapper.identity_loss_curves_.values()] == [1, 1]
 
 
@@ -560,16 +559,41 @@ def test_what_is_replaced_is_judged_by_the_decoder_that_knows_it_best(fitted):
 
 
 def test_a_training_goes_on_with_the_layers_it_had(fitted):
-    for change in ({"n_blocks": 2}, {"adversarial_weight": 0}):
+    for change in ({"n_blocks": 2}, {"adversarial_weight": 0.1}):
         changes = {"max_iter": 31} | change
         swapper = copy.deepcopy(fitted).set_params(warm_start=True, **changes)
         with pytest.raises(ValueError, match="cannot go on with"):
             swapper.fit(*people("ann", "bob"))
 
 
+def test_a_critic_is_learned_with_the_faces_and_their_training_goes_on():
+    X, y = people("ann", "bob", n=25)
+    params = QUICK | {"max_iter": 4, "adversarial_weight": 0.05}
+    whole = FaceSwapper(**params).fit(X, y)
+    stop = lambda swapper, epoch: epoch == 3  # noqa: E731
+    half = FaceSwapper(**params, callbacks=[stop]).fit(X, y)
+    critic = half.module_.critic.state_dict()
+    assert half.n_iter_ == 3  # the critic has looked
+    half.set_params(warm_start=True, callbacks=None).fit(X, y)
+    assert_same_weights(half, whole)
+    after = half.module_.critic.state_dict()
+    changed = [
+        not torch.equal(after[name], critic[name])
+        for name in critic
+        if name.endswith("weight")
+    ]
+    assert all(changed)
+    # A new person's decoder is learned without it, and all go on with it.
+    half.add_identity(draw_faces("cyd", 25)[0], "cyd", max_iter=1)
+    X, y = people("ann", "bob", "cyd", n=25)
+    half.set_params(max_iter=5).fit(X, y)
+    assert half.classes_.tolist() == ["ann", "bob", "cyd"]
+    pickle.loads(pickle.dumps(half)).swap(X[:2], "cyd")
+
+
 def test_the_original_layers_can_be_had():
     X, y = people("ann", "bob", n=25)
-    plain = {"n_blocks": 0, "gradient_weight": 0, "adversarial_weight": 0}
+    plain = {"n_blocks": 0, "gradient_weight": 0}
     swapper = FaceSwapper(**QUICK | plain | {"max_iter": 1}).fit(X, y)
     assert swapper.module_.critic is None
     assert not any("Residual" in type(m).__name__ for m in swapper.module_.modules())
