@@ -73,7 +73,7 @@ else:
 # -----
 #
 # Every fifth photograph is held out. Faces are found by their landmarks where the extra
-# ``landmarks`` is installed, else by a cascade that comes with scikit-image, unless there
+# ``landmarks`` is installed, else by a cascade of scikit-image, unless there
 # is a ``detector``, and cut out alike.
 
 held_out = {name: pictures[name][::5] for name in people}

@@ -568,12 +568,12 @@ def test_a_training_goes_on_with_the_layers_it_had(fitted):
 
 def test_a_critic_is_learned_with_the_faces_and_their_training_goes_on():
     X, y = people("ann", "bob", n=25)
-    params = QUICK | {"max_iter": 4, "adversarial_weight": 0.05}
+    params = BRIEF | {"max_iter": 3, "batch_size": 4, "adversarial_weight": 0.05}
     whole = FaceSwapper(**params).fit(X, y)
-    stop = lambda swapper, epoch: epoch == 3  # noqa: E731
+    stop = lambda swapper, epoch: epoch == 2  # noqa: E731
     half = FaceSwapper(**params, callbacks=[stop]).fit(X, y)
     critic = half.module_.critic.state_dict()
-    assert half.n_iter_ == 3  # the critic has looked
+    assert half.n_iter_ == 2  # the critic has looked
     half.set_params(warm_start=True, callbacks=None).fit(X, y)
     assert_same_weights(half, whole)
     after = half.module_.critic.state_dict()
@@ -586,7 +586,7 @@ def test_a_critic_is_learned_with_the_faces_and_their_training_goes_on():
     # A new person's decoder is learned without it, and all go on with it.
     half.add_identity(draw_faces("cyd", 25)[0], "cyd", max_iter=1)
     X, y = people("ann", "bob", "cyd", n=25)
-    half.set_params(max_iter=5).fit(X, y)
+    half.set_params(max_iter=4).fit(X, y)
     assert half.classes_.tolist() == ["ann", "bob", "cyd"]
     pickle.loads(pickle.dumps(half)).swap(X[:2], "cyd")
 
@@ -594,6 +594,6 @@ def test_a_critic_is_learned_with_the_faces_and_their_training_goes_on():
 def test_the_original_layers_can_be_had():
     X, y = people("ann", "bob", n=25)
     plain = {"n_blocks": 0, "gradient_weight": 0}
-    swapper = FaceSwapper(**QUICK | plain | {"max_iter": 1}).fit(X, y)
+    swapper = FaceSwapper(**BRIEF | plain).fit(X, y)
     assert swapper.module_.critic is None
     assert not any("Residual" in type(m).__name__ for m in swapper.module_.modules())
