@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from sklearn.pipeline import make_pipeline
 from benchmarks._command import RESULTS, describe_run
 from benchmarks._measuring import timed
 from sklearn_ae import FaceSwapper
+from sklearn_ae.faces._crops import cut_face, face_matrix
 from sklearn_ae.faces._files import save_face_swapper
+from sklearn_ae.faces._landmarks import detect_mtcnn
 from sklearn_ae.faces._pictures import (
     list_pictures,
     read_picture,
@@ -35,18 +38,54 @@ from sklearn_ae.faces._pictures import (
 
 TEST_SHARE = 0.2
 CROP = 116  # pixels of the 250: a detector's box is about 113 wide
-TIGHT = 96  # of the 250, for the probe: without hair, ears and background
+TIGHT = 96  # of CROP, for the probe: without hair, ears and background
+MOUTH = slice(0.64, 0.86), slice(0.34, 0.66)  # of an aligned crop
 PROBE_SIDE = 32
 POSE_SIDE = 8
 Faces = NDArray[np.float32]  # (n, side, side, 3) in [0, 1]
 
 
-def load_person(folder: Path, size: int) -> Faces:
-    """The faces of one person's pictures, cut out of their middle."""
-    pictures = np.stack([read_picture(path) for path in list_pictures(folder)])
-    edge = (pictures.shape[1] - CROP) // 2
-    crops = pictures[:, edge : edge + CROP, edge : edge + CROP]
-    return np.stack([_resize(crop, size) for crop in crops]).astype(np.float32) / 255.0
+@dataclass
+class Person:
+    """One person's pictures: to learn from, and held out."""
+
+    train: Faces
+    test: Faces
+    photos: list[NDArray[np.uint8]]  # those of `test`, whole
+    landmarks: list[NDArray[np.float64]]
+
+
+def load_person(folder: Path, size: int, cut: str, seed: int) -> Person:
+    """The faces of one person's pictures, by their landmarks or out of their middle."""
+    photos, faces, landmarks = [], [], []
+    for path in list_pictures(folder):
+        photo = read_picture(path)
+        if cut == "middle":
+            edge = (len(photo) - CROP) // 2
+            face = photo[edge : edge + CROP, edge : edge + CROP]
+            points = np.empty((0, 2))
+        else:
+            boxes, found = detect_mtcnn(photo)
+            if not len(boxes):
+                continue
+            # Who a picture of LFW is of stands in its middle.
+            middles = boxes[:, :2] + boxes[:, 2:] / 2.0
+            off = np.abs(middles - np.array(photo.shape[1::-1]) / 2.0).sum(axis=1)
+            points = found[off.argmin()]
+            matrix = face_matrix(boxes[off.argmin()], points, size)
+            face = np.clip(cut_face(photo, matrix, size), 0, 255)
+        faces.append(_resize(face, size) if len(face) != size else face)
+        photos.append(photo)
+        landmarks.append(points)
+    order = np.random.RandomState(seed).permutation(len(faces))
+    n_test = round(TEST_SHARE * len(faces))
+    crops = np.stack(faces).astype(np.float32) / 255.0
+    return Person(
+        crops[order[n_test:]],
+        crops[order[:n_test]],
+        [photos[i] for i in order[:n_test]],
+        [landmarks[i] for i in order[:n_test]],
+    )
 
 
 def _resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -123,37 +162,58 @@ def sharpness(faces: Faces) -> float:
     return float(np.mean([np.abs(np.diff(grey, axis=axis)).mean() for axis in (1, 2)]))
 
 
+def mouth_contrast(faces: Faces) -> NDArray[np.float64]:
+    """How far the mouth's grey values spread from top to bottom: (n,).
+
+    A closed one is all lips; an open one has teeth and a dark inside.
+    """
+    rows, columns = (
+        slice(round(part.start * faces.shape[1]), round(part.stop * faces.shape[1]))
+        for part in MOUTH
+    )
+    profile = faces[:, rows, columns].mean(axis=(2, 3)).astype(np.float64)
+    return profile.std(axis=1) / profile.mean(axis=1)
+
+
+def eyes_found_again(photo: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> float:
+    """How far the eyes found in a photo are from where they were, at most.
+
+    In distances of the eyes; infinite where there is no face any more.
+    """
+    boxes, found = detect_mtcnn(photo)
+    if not len(boxes):
+        return np.inf
+    off = np.linalg.norm(found[:, :2] - landmarks[:2], axis=2).max(axis=1).min()
+    return float(off / np.linalg.norm(landmarks[0] - landmarks[1]))
+
+
 # Measuring ----------------------------------------------------------------------------
 
 
-def measure(
-    people: dict[str, tuple[Faces, Faces]], swapper: FaceSwapper
-) -> dict[str, Any]:
+def measure(people: dict[str, Person], swapper: FaceSwapper) -> dict[str, Any]:
     """Fit to the training faces, and measure swaps of the held-out ones."""
     names = list(people)
-    train = [people[name][0] for name in names]
+    train = [people[name].train for name in names]
     y = np.repeat(names, [len(faces) for faces in train])
     X = np.concatenate(train)
     seconds = timed(lambda: swapper.fit(X, y))
     return {
-        "n_train": {name: len(people[name][0]) for name in names},
-        "n_test": {name: len(people[name][1]) for name in names},
+        "n_train": {name: len(people[name].train) for name in names},
+        "n_test": {name: len(people[name].test) for name in names},
         "fit_seconds": round(seconds.wall, 1),
         "fit_cpu_seconds": round(seconds.cpu, 1),
         **evaluate(people, swapper),
     }
 
 
-def evaluate(
-    people: dict[str, tuple[Faces, Faces]], swapper: FaceSwapper
-) -> dict[str, Any]:
+def evaluate(people: dict[str, Person], swapper: FaceSwapper) -> dict[str, Any]:
     """What a fitted swapper makes of the held-out faces."""
     names = list(people)
-    probe = fit_probe([people[name][0] for name in names], names)
+    probe = fit_probe([people[name].train for name in names], names)
     result: dict[str, Any] = {"probe_on_real_faces": {}, "held_out_error": {}}
     errors = []
     for name in names:
-        test = people[name][1]
+        test = people[name].test
         called = probe.predict(tight_grey(test))
         result["probe_on_real_faces"][name] = _share(called == name)
         back = swapper.reconstruct(test, name)
@@ -170,13 +230,13 @@ def evaluate(
 
 
 def _measure_swap(
-    people: dict[str, tuple[Faces, Faces]],
+    people: dict[str, Person],
     swapper: FaceSwapper,
     probe: Any,
     source: str,
     target: str,
 ) -> dict[str, float]:
-    faces, real = people[source][1], people[target][1]
+    faces, real = people[source].test, people[target].test
     swapped = swapper.swap(faces, target)
     of_faces, of_swapped = shading(faces), shading(swapped)
     return {
@@ -185,6 +245,35 @@ def _measure_swap(
         "pose_with_source": round(float((of_faces * of_swapped).sum(axis=1).mean()), 3),
         "pose_of_random_target": round(float((of_faces @ shading(real).T).mean()), 3),
         "sharpness_over_real": round(sharpness(swapped) / sharpness(real), 3),
+        "mouth_with_source": _agreement(mouth_contrast(faces), mouth_contrast(swapped)),
+        **_measure_photos(people[source], swapper, target),
+    }
+
+
+def _agreement(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Share of those above or below their median in both."""
+    return _share((a > np.median(a)) == (b > np.median(b)))
+
+
+def _measure_photos(
+    person: Person, swapper: FaceSwapper, target: str
+) -> dict[str, float]:
+    """The held-out photos with the face put back, where landmarks are known."""
+    if not all(map(len, person.landmarks)):
+        return {}
+    off, sharp = [], []
+    for photo, landmarks in zip(person.photos, person.landmarks, strict=True):
+        swapped = swapper.swap_photo(photo, target, landmarks=[landmarks])
+        off.append(eyes_found_again(swapped, landmarks))
+        matrix = face_matrix(np.zeros(4), landmarks, 128)
+        before, after = (
+            cut_face(x.astype(np.float32), matrix, 128)[None] for x in (photo, swapped)
+        )
+        sharp.append(sharpness(after) / sharpness(before))
+    return {
+        "eyes_within_5_percent": _share(np.array(off) < 0.05),
+        "eyes_within_10_percent": _share(np.array(off) < 0.1),
+        "sharpness_over_photo": round(float(np.median(sharp)), 3),
     }
 
 
@@ -221,7 +310,7 @@ class _Clock:
 class _Grid:
     """Draws held-out faces, each above its reconstruction and its swaps."""
 
-    def __init__(self, path: Path, people: dict[str, tuple[Faces, Faces]]):
+    def __init__(self, path: Path, people: dict[str, Person]):
         self.path = path
         self.people = people
 
@@ -229,9 +318,9 @@ class _Grid:
         if epoch % 50 and epoch != swapper.max_iter:
             return
         lines = []
-        n_columns = min(12, *(len(test) for _, test in self.people.values()))
+        n_columns = min(12, *(len(person.test) for person in self.people.values()))
         for name in self.people:
-            faces = self.people[name][1][:n_columns]
+            faces = self.people[name].test[:n_columns]
             lines += [faces, swapper.reconstruct(faces, name)]
             lines += [swapper.swap(faces, n) for n in self.people if n != name]
         grid = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
@@ -251,7 +340,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "Colin_Powell,Tony_Blair,Serena_Williams",
         ],
     )
-    add("--size", type=int, default=64)
+    add("--size", type=int, default=96)
+    add("--cut", choices=("landmarks", "middle"), default="landmarks")
     add("--width", type=int, default=FaceSwapper().width)
     add("--max-iter", type=int, default=FaceSwapper().max_iter)
     add("--seed", type=int, default=0)
@@ -268,12 +358,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.output.exists():
         content = json.loads(arguments.output.read_text(encoding="utf-8"))
     for group in arguments.groups:
-        people = {}
-        for name in group.split(","):
-            faces = load_person(arguments.lfw_home / name, arguments.size)
-            order = np.random.RandomState(arguments.seed).permutation(len(faces))
-            n_test = round(TEST_SHARE * len(faces))
-            people[name] = faces[order[n_test:]], faces[order[:n_test]]
+        people = {
+            name: load_person(
+                arguments.lfw_home / name, arguments.size, arguments.cut, arguments.seed
+            )
+            for name in group.split(",")
+        }
         swapper = FaceSwapper(
             width=arguments.width,
             max_iter=arguments.max_iter,

@@ -13,20 +13,25 @@ from numpy.typing import NDArray
 from .._utils.arguments import positive_integer
 from .._utils.extras import import_extra
 from .._utils.text import say
+from ._crops import default_detector
 from ._display import Preview
 from ._extraction import FaceExtractor
 from ._files import Checkpoint, load_face_swapper, resume_training
+from ._films import (
+    VIDEOS,
+    count_frames,
+    frame_rate,
+    is_video,
+    read_frames,
+    write_video,
+)
 from ._pictures import (
     PICTURES,
-    VIDEOS,
     WRITTEN,
-    frame_rate,
     import_pillow,
     list_pictures,
-    read_frames,
     read_picture,
     write_picture,
-    write_video,
 )
 from ._swapper import FaceSwapper
 
@@ -39,6 +44,7 @@ examples:
 Show nobody doing what they did not do without their consent. Pictures and videos that
 are written here say in their metadata that they are synthetic: leave that in.
 """
+DETECTORS = ("mtcnn", "lbp", "haar")
 # Faces of each person that are looked at in previews, and not trained on, where a
 # person has so many that they are not missed.
 _N_SHOWN, _MANY = 4, 50
@@ -94,19 +100,35 @@ def add_faces_parser(commands: Any) -> None:
     add("--output", type=Path, required=True, help="file for the result")
     add("--which", default="largest", help='"largest", "all" or a number from 0')
     add("--color", choices=("lab", "mean", "hist", "none"), default="lab")
-    add("--sharpen", type=float, default=1.0, help="0 leaves faces as they are")
+    add(
+        "--sharpen",
+        type=float,
+        help="0 leaves faces as they are (default: as sharp as the photo)",
+    )
     add("--blend", choices=("feather", "seamless"), default="feather")
     add("--on-no-face", choices=("raise", "unchanged"))
-    add("--detector", choices=("lbp", "haar"), default="lbp")
+    add(
+        "--detector",
+        choices=DETECTORS,
+        help="how the face is found (default: as for the model)",
+    )
     add("--overwrite", action="store_true", help="replace a file that is there")
     swap.set_defaults(run=_swap)
 
 
 def _add_extraction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--size", type=positive_integer, default=64, help="side of the faces in pixels"
+        "--size",
+        type=positive_integer,
+        default=96,
+        help="side of the faces in pixels (default: 96)",
     )
-    parser.add_argument("--detector", choices=("lbp", "haar"), default="lbp")
+    parser.add_argument(
+        "--detector",
+        choices=DETECTORS,
+        help='how faces are found (default: "mtcnn" where the extra landmarks is '
+        'installed, else "lbp")',
+    )
 
 
 def run_faces(arguments: argparse.Namespace) -> int:
@@ -167,7 +189,10 @@ def _train(arguments: argparse.Namespace) -> None:
         import_extra("matplotlib", user="A preview")
     size = arguments.size
     if arguments.resume:  # before pictures are read for nothing
-        size = load_face_swapper(arguments.model).image_shape_[0]
+        before = load_face_swapper(arguments.model)
+        size = before.image_shape_[0]
+        # Faces are cut out as they were.
+        arguments.detector = arguments.detector or before.detector
         checkpoint = None
     else:
         checkpoint = Checkpoint(
@@ -211,6 +236,7 @@ def _train(arguments: argparse.Namespace) -> None:
         given = {"width": arguments.width, "max_iter": arguments.max_iter}
         swapper = FaceSwapper(
             **{name: value for name, value in given.items() if value is not None},
+            detector=arguments.detector or default_detector(),
             random_state=arguments.random_state,
             verbose=1,
             callbacks=[checkpoint, *callbacks],
@@ -259,10 +285,10 @@ def _read_faces(
 def _swap(arguments: argparse.Namespace) -> None:
     _check_there(arguments.photo)
     suffix = arguments.photo.suffix.lower()
-    is_video = suffix in VIDEOS
-    if not is_video and suffix not in PICTURES:
+    has_frames = is_video(arguments.photo)
+    if not has_frames and suffix not in PICTURES:
         raise ValueError(f"{str(arguments.photo)!r} is neither a picture nor a video.")
-    written = VIDEOS if is_video else WRITTEN
+    written = VIDEOS if has_frames else WRITTEN
     if arguments.output.suffix.lower() not in written:
         raise ValueError(
             f"--output must end in one of {', '.join(written)}; got "
@@ -289,16 +315,21 @@ def _swap(arguments: argparse.Namespace) -> None:
         "blend": arguments.blend,
         "detector": arguments.detector,
     }
-    if is_video:
+    if has_frames:
         from tqdm.auto import tqdm
 
         frames = swapper.swap_video(
-            tqdm(read_frames(arguments.photo), unit="frame"),
+            tqdm(
+                read_frames(arguments.photo),
+                total=count_frames(arguments.photo),
+                unit="frame",
+            ),
             target,
             on_no_face=arguments.on_no_face or "unchanged",
             **options,
         )
-        n = write_video(arguments.output, frames, frame_rate(arguments.photo))
+        rate = frame_rate(arguments.photo)
+        n = write_video(arguments.output, frames, rate, sound=arguments.photo)
         print(f"{n} frames are in {str(arguments.output)!r}.")
         return
     swapped = swapper.swap_photo(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
+from ._landmarks import detect_mtcnn, has_mtcnn
 from ._pictures import in_colors, to_uint8
 
 # Side of a crop over that of the box: the detector's box ends at chin and hair.
@@ -24,8 +25,9 @@ _TRIES = ((480, 0.15, 4), (600, 0.04, 6), (600, 0.04, 3), (1200, 0.02, 6))
 _SIZES = (1.0, 5.0 / 6.0, 2.0 / 3.0)
 _SMALLEST = 24  # pixels of the cascade's window
 # Where landmarks lie in a detector's box: eyes; eyes, nose and corners of the mouth.
-_EYES = ((0.31, 0.39), (0.69, 0.39))
-_FIVE = (*_EYES, (0.5, 0.56), (0.35, 0.74), (0.65, 0.74))
+# The places of five, to each other, are those of 432 press photographs (medians).
+_EYES = ((0.32, 0.37), (0.68, 0.37))
+_FIVE = (*_EYES, (0.5, 0.568), (0.348, 0.759), (0.652, 0.759))
 _LANDMARKS = {2: np.array(_EYES), 5: np.array(_FIVE)}
 
 
@@ -94,16 +96,25 @@ Detector = Callable[[NDArray[Any]], Any]
 
 def find_detector(detector: Any) -> Detector:
     """The detector named, or the callable given."""
-    if detector is None or detector == "lbp":
+    if detector is None:
+        detector = default_detector()
+    if detector == "mtcnn":
+        return detect_mtcnn
+    if detector == "lbp":
         return detect_lbp
     if detector == "haar":
         return detect_haar
     if callable(detector):
         return detector
     raise ValueError(
-        'detector must be None, "lbp", "haar" or a callable that takes a picture and '
-        f"returns boxes, or boxes and landmarks; got {detector!r}."
+        'detector must be None, "mtcnn", "lbp", "haar" or a callable that takes a '
+        f"picture and returns boxes, or boxes and landmarks; got {detector!r}."
     )
+
+
+def default_detector() -> str:
+    """The best detector of those installed."""
+    return "mtcnn" if has_mtcnn() else "lbp"
 
 
 def detect_lbp(image: NDArray[Any]) -> NDArray[np.float64]:
@@ -305,6 +316,12 @@ def _similarity(
 def matrix_scale(matrix: NDArray[np.float64]) -> float:
     """Pixels of the crop per pixel of the picture."""
     return float(np.sqrt(np.abs(np.linalg.det(matrix[:, :2]))))
+
+
+def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From the crop back to the picture: (2, 3)."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
 
 
 def cut_face(

@@ -19,9 +19,11 @@ from ._crops import (
     find_faces,
     import_cv2,
 )
-from ._pictures import in_colors, iterate_pictures
+from ._films import iterate_pictures
+from ._pictures import in_colors
 
 _NAMED = 10  # files named in a warning, of any number
+SMALLEST_FACE = 40  # pixels: of fewer there is nothing to learn from
 
 
 @dataclass
@@ -82,11 +84,12 @@ class FaceExtractor:
     coverage : float, default=1.1
         Side of a crop over that of the detector's box.
 
-    detector : {"lbp", "haar"}, callable or None, default=None
-        None and "lbp" take scikit-image's cascade; "haar" OpenCV's, which wheels of
-        version 4 bring. A callable is given a picture (h, w, 3) and returns boxes
-        (n, 4), or boxes and landmarks (n, 2, 2) of the eyes or (n, 5, 2) of eyes, nose
-        and corners of the mouth, to which faces are aligned.
+    detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
+        "mtcnn" finds landmarks too, and needs the extra ``landmarks``; "lbp" is
+        scikit-image's cascade; "haar" OpenCV's, which wheels of version 4 bring. None
+        takes "mtcnn" where it is installed, else "lbp". A callable is given a picture
+        (h, w, 3) and returns boxes (n, 4), or boxes and landmarks (n, 2, 2) of the eyes
+        or (n, 5, 2) of eyes, nose and corners of the mouth, to which faces are aligned.
 
     verbose : int, default=0
         Whether to show a progress bar.
@@ -155,11 +158,13 @@ class FaceExtractor:
         for name, image in items:
             photo = in_colors(check_photo(image))
             found, landmarks = find_faces(photo, detector)
-            if not len(found):
-                skipped[str(name)] = "no face was found"
-            for number in range(
-                len(found) if self.which == "all" else min(1, len(found))
-            ):
+            reason = _reason_to_skip(photo, found)
+            if reason:
+                skipped[str(name)] = reason
+                continue
+            for number in range(len(found) if self.which == "all" else 1):
+                if _side(found[number]) < SMALLEST_FACE:
+                    continue
                 points = None if landmarks is None else landmarks[number]
                 matrix = face_matrix(found[number], points, self.size, self.coverage)
                 faces.append(np.clip(cut_face(photo, matrix, self.size), 0, 255))
@@ -203,7 +208,7 @@ def extract_faces(
     coverage : float, default=1.1
         Side of a crop over that of the detector's box.
 
-    detector : {"lbp", "haar"}, callable or None, default=None
+    detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
         As in `FaceExtractor`.
 
     verbose : int, default=0
@@ -232,13 +237,32 @@ def extract_faces(
     --------
     >>> from skimage.data import astronaut
     >>> from sklearn_ae.faces import extract_faces
-    >>> extracted = extract_faces(astronaut(), size=32)
+    >>> extracted = extract_faces(astronaut(), size=32, detector="lbp")
     >>> extracted.faces.shape, extracted.boxes.round(-1).tolist()
     ((1, 32, 32, 3), [[170.0, 60.0, 100.0, 100.0]])
     """
     return FaceExtractor(
         size, which=which, coverage=coverage, detector=detector, verbose=verbose
     ).extract(pictures)
+
+
+def _side(box: NDArray[np.float64]) -> float:
+    """Mean of a box's sides, which are not the same to every detector."""
+    return float(box[2] + box[3]) / 2.0
+
+
+def _reason_to_skip(photo: NDArray[Any], boxes: NDArray[np.float64]) -> str:
+    """Why a picture gives no face, if it does not."""
+    needed = f"at least {SMALLEST_FACE} are needed"
+    if len(boxes):
+        side = max(_side(box) for box in boxes)
+        if side >= SMALLEST_FACE:
+            return ""
+        return f"the face has {side:.0f} pixels, and {needed}"
+    height, width = photo.shape[:2]
+    if min(height, width) < SMALLEST_FACE:
+        return f"no face was found in {width} x {height} pixels; {needed}"
+    return "no face was found"
 
 
 def _tell(skipped: dict[str, str]) -> str:

@@ -17,7 +17,15 @@ from ._pictures import write_atomically
 from ._swapper import FaceSwapper
 
 _FORMAT = "sklearn_ae.FaceSwapper"
-_VERSION = 1
+_VERSION = 2
+# What parameters were, in effect, before files had them.
+_BEFORE = {
+    "n_blocks": 0,
+    "gradient_weight": 0.0,
+    "focus": 0.0,
+    "adversarial_weight": 0.0,
+    "detector": "lbp",
+}
 # Parameters that a file cannot hold, or that are not the model's.
 _LEFT_OUT = ("callbacks", "device")
 _NUMBERS = ("n_features_in_", "n_components_", "n_iter_", "best_iter_", "_seed")
@@ -131,7 +139,10 @@ def load_face_swapper(path, device="auto"):
             f"{os.fspath(path)!r} holds no FaceSwapper that this release can read: "
             f"{content['format']!r}, version {content['version']}."
         )
-    swapper = FaceSwapper(**content["params"], device=device)
+    params = content["params"]
+    if content["version"] == 1:
+        params = _BEFORE | params
+    swapper = FaceSwapper(**params, device=device)
     swapper._validate_params()
     swapper.classes_ = np.array(content["classes"])
     swapper.image_shape_ = tuple(content["image_shape"])

@@ -11,6 +11,7 @@ of d = h * w * c values, k latents.
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from .._networks.images import ImageShape
 from ._augmentation import FaceAugmentation
+from ._critic import SMALLEST_SEEN, FaceCritic
 
 SLOPE = 0.1  # of LeakyReLU below zero
 # Where halving stops, and the largest side that the dense layers should have to mix.
@@ -40,10 +42,14 @@ class _Upscale(nn.Sequential):
 
     def __init__(self, n_inputs: int, n_outputs: int):
         super().__init__(
-            nn.Conv2d(n_inputs, 4 * n_outputs, 3, padding=1, dtype=torch.float32),
+            _conv3(n_inputs, 4 * n_outputs),
             nn.LeakyReLU(SLOPE),
             nn.PixelShuffle(2),
         )
+
+
+def _conv3(n_inputs: int, n_outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(n_inputs, n_outputs, 3, padding=1, dtype=torch.float32)
 
 
 def _conv5(n_inputs: int, n_outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -78,13 +84,57 @@ class FaceTrunk(nn.Sequential):
         super().__init__(*layers)
 
 
-class FaceDecoder(nn.Sequential):
-    """One identity's way from the shared maps to its face: (n, c, h, w) in (0, 1)."""
+def _middle(x: Tensor, of: Tensor) -> Tensor:
+    """The middle of pictures (..., h, w), of the size of others."""
+    for dim in (-2, -1):
+        size = of.shape[dim]
+        x = x.narrow(dim, (x.shape[dim] - size) // 2, size)
+    return x
 
-    def __init__(self, channels: Sequence[int], n_outputs: int):
-        pairs = itertools.pairwise(channels)
-        doublings = [_Upscale(n_inputs, n_maps) for n_inputs, n_maps in pairs]
-        super().__init__(*doublings, _conv5(channels[-1], n_outputs), nn.Sigmoid())
+
+class _Residual(nn.Module):
+    """Maps plus what two convolutions find in them: (n, c, h, w), as before."""
+
+    def __init__(self, n_maps: int):
+        super().__init__()
+        self.first = _conv3(n_maps, n_maps)
+        self.second = _conv3(n_maps, n_maps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.leaky_relu(self.first(x), SLOPE)
+        return F.leaky_relu(x + self.second(inner), SLOPE)
+
+
+class FaceDecoder(nn.Sequential):
+    """One identity's way from the shared maps to its face: (n, c, h, w) in (0, 1).
+
+    Without residual blocks it is the original program's. With them, as many after each
+    doubling, the last doubling makes the face: maps as large as it are what takes time.
+    """
+
+    def __init__(self, channels: Sequence[int], n_outputs: int, n_blocks: int):
+        layers: list[nn.Module] = []
+        n_doublings = len(channels) - 1
+        for i, (n_inputs, n_maps) in enumerate(itertools.pairwise(channels)):
+            if n_blocks and i == n_doublings - 1:
+                layers += [_conv3(n_inputs, 4 * n_outputs), nn.PixelShuffle(2)]
+            else:
+                layers += [_Upscale(n_inputs, n_maps)]
+                if i < n_doublings - 2:
+                    layers += [_Residual(n_maps) for _ in range(n_blocks)]
+        if not n_blocks or not n_doublings:
+            layers += [_conv5(channels[-1], n_outputs)]
+        super().__init__(*layers, nn.Sigmoid())
+
+
+@dataclass
+class Made:
+    """What a batch became, by its parts."""
+
+    clean: list[Tensor]  # faces (n, c, h, w), as outputs are to be
+    latents: list[Tensor]  # (n, k)
+    shared: list[Tensor]  # maps that any decoder takes
+    outputs: list[Tensor]  # (n, c, h, w), of each part's own decoder
 
 
 class FaceNetwork(nn.Module):
@@ -122,21 +172,39 @@ class FaceNetwork(nn.Module):
         n_identities: int,
         augmentation: FaceAugmentation,
         ssim_weight: float,
+        n_blocks: int = 0,
+        gradient_weight: float = 0.0,
+        focus: float = 0.0,
+        has_critic: bool = False,
     ):
         super().__init__()
         self.shape = shape
         self.ssim_weight = ssim_weight
+        self.gradient_weight = gradient_weight
+        self.focus = focus
         self.augmentation = augmentation
         n = n_halvings(shape)
         # From the smallest maps to those as large as the face: 8w, 4w, 2w, w, w/2, and
         # for a face of 128 pixels w/2 once more.
+        # and for a face of 128 pixels w/2 once more. With residual blocks it is w for
+        # half the face's side, and twice as many for half of that, up to 8w.
         channels = [max(4, width // 2, 8 * width // 2**i) for i in range(n + 1)]
         self.encoder = FaceEncoder(shape, channels[:n][::-1], n_components)
+        if n_blocks:
+            channels = [min(8, 2 ** max(0, n - 1 - i)) * width for i in range(n + 1)]
         size = shape[0] // 2**n, shape[1] // 2**n
         self.trunk = FaceTrunk(n_components, size, channels[:2])
         self.decoders = nn.ModuleList(
-            FaceDecoder(channels[1:] or channels, shape[2]) for _ in range(n_identities)
+            FaceDecoder(channels[1:] or channels, shape[2], n_blocks)
+            for _ in range(n_identities)
         )
+        self.critic = (
+            FaceCritic(shape[2], n_identities)
+            if has_critic and min(shape[:2]) >= SMALLEST_SEEN
+            else None
+        )
+        if n_blocks:
+            _start_alike(self)
         # Convolutions on a CPU are a quarter faster so, and rows lie like this anyway.
         _lay_channels_last(self)
 
@@ -168,29 +236,53 @@ class FaceNetwork(nn.Module):
         """Mean absolute error of each face under its own decoder: (n,)."""
         return (self.forward(x, identity) - x).abs().mean(dim=1)
 
-    def losses(
+    def seen_and_made(
         self,
         parts: Sequence[tuple[int, Tensor]],
         generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Mean loss of each part (p,), and how far the latents of parts are apart ().
+    ) -> "Made":
+        """What the network makes of parts: an identity's number and its faces (n, d).
 
-        A part is an identity's number and its faces (n, d). The encoder takes all faces
-        together, each decoder those of its identity.
+        The encoder takes all faces together, each decoder those of its identity.
         """
         x = torch.cat([faces for _, faces in parts])
         images = self.to_images(x.to(self.dtype))
         seen, clean = self.augmentation(images, generator)
         z = self.encoder(seen)  # (n, k)
-        shared = self.trunk(z)
         counts = [len(faces) for _, faces in parts]
-        of_parts = zip(parts, shared.split(counts), clean.split(counts), strict=True)
-        losses = [
-            self.image_loss(self.decoders[identity](maps), faces)
-            for (identity, _), maps, faces in of_parts
+        shared = self.trunk(z).split(counts)
+        outputs = [
+            self.decoders[identity](maps)
+            for (identity, _), maps in zip(parts, shared, strict=True)
         ]
-        discrepancy = mean_discrepancy(z.to(clean.dtype).split(counts))
-        return torch.stack(losses), discrepancy
+        clean_parts = list(clean.split(counts))
+        latents = list(z.to(clean.dtype).split(counts))
+        return Made(clean_parts, latents, list(shared), outputs)
+
+    def losses(
+        self,
+        parts: Sequence[tuple[int, Tensor]],
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Mean loss of each part (p,), and how far parts' latents are apart ()."""
+        return self.losses_of(self.seen_and_made(parts, generator))
+
+    def losses_of(self, made: "Made") -> tuple[Tensor, Tensor]:
+        """As `losses`, of what was made."""
+        pairs = zip(made.outputs, made.clean, strict=True)
+        losses = [self.image_loss(output, faces) for output, faces in pairs]
+        return torch.stack(losses), mean_discrepancy(made.latents)
+
+    def swapped(
+        self, made: "Made", parts: Sequence[tuple[int, Tensor]]
+    ) -> list[Tensor]:
+        """Faces of each part made of those of the next, half as many as it has."""
+        identities = [identity for identity, _ in parts]
+        others = [*made.shared[1:], made.shared[0]]
+        return [
+            self.decoders[identity](maps[: max(1, len(maps) // 2)])
+            for identity, maps in zip(identities, others, strict=True)
+        ]
 
     def image_loss(self, output: Tensor, clean: Tensor) -> Tensor:
         """Absolute error, with a share of structural dissimilarity where asked for.
@@ -199,14 +291,34 @@ class FaceNetwork(nn.Module):
         the time of a step and little else.
         """
         output = output.to(clean.dtype)
-        loss = F.l1_loss(output, clean)
+        weights = self.weights(clean)
+        loss = ((output - clean).abs() * weights).mean()
         if self.ssim_weight:
             similarity = structural_similarity(
                 output.mean(dim=1, keepdim=True), clean.mean(dim=1, keepdim=True)
             )
-            dissimilarity = 0.5 * (1.0 - similarity.mean())
+            inner = _middle(weights, similarity)
+            inner = inner / inner.mean()
+            dissimilarity = 0.5 * (1.0 - (similarity * inner).mean())
             loss = (1.0 - self.ssim_weight) * loss + self.ssim_weight * dissimilarity
+        if self.gradient_weight:
+            error = output - clean
+            for dim in (-2, -1):
+                n_steps = weights.shape[dim] - 1
+                if n_steps:
+                    steps = error.diff(dim=dim).abs() * weights.narrow(dim, 1, n_steps)
+                    loss = loss + self.gradient_weight * steps.mean()
         return loss
+
+    def weights(self, x: Tensor) -> Tensor:
+        """What errors count (1, 1, h, w): more in the face than around it."""
+        height, width = x.shape[-2:]
+        y = (torch.arange(height, device=x.device) + 0.5) / height - 0.5
+        z = (torch.arange(width, device=x.device) + 0.5) / width - 0.5
+        radius = torch.hypot(y[:, None] / 0.48, z / 0.44)
+        inside = ((1.0 - radius) / 0.38).clamp(0.0, 1.0)
+        weights = 1.0 - self.focus + self.focus * inside
+        return (weights / weights.mean())[None, None].to(x.dtype)
 
 
 def mean_discrepancy(parts: Sequence[Tensor]) -> Tensor:
@@ -233,6 +345,30 @@ def mean_discrepancy(parts: Sequence[Tensor]) -> Tensor:
     pairs = list(itertools.combinations(range(len(parts)), 2))
     total = sum(within[i] + within[j] - 2.0 * blocks[i][j].mean() for i, j in pairs)
     return total / len(pairs)
+
+
+def _start_alike(network: FaceNetwork) -> None:
+    """Let each layer give on as much variance as it gets (He et al., ICCV 2015).
+
+    By torch's own start a face is lost in the biases of a dozen layers at first, and a
+    short training is over before they tell one from another. Residual blocks start as
+    no change, and faces as grey.
+    """
+    parts = (network.encoder, network.trunk, network.decoders)
+    for layer in itertools.chain.from_iterable(part.modules() for part in parts):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    for layer in network.decoders.modules():
+        if isinstance(layer, _Residual):
+            nn.init.zeros_(layer.second.weight)
+    for decoder in network.decoders:
+        last = [layer for layer in decoder.modules() if isinstance(layer, nn.Conv2d)][
+            -1
+        ]
+        with torch.no_grad():
+            last.weight.mul_(0.1)
 
 
 def _lay_channels_last(module: Any) -> None:

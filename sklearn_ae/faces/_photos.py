@@ -1,12 +1,21 @@
 """Put a face back into its photo, with neither a box nor an edge of colours to see."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._blending import (
+    COLORS,
+    WHOLE_OVAL,
+    Outline,
+    match_colors,
+    match_detail,
+    sharpen_face,
+    shown,
+)
 from ._crops import (
     COVERAGE,
     NoFaceError,
@@ -19,21 +28,23 @@ from ._crops import (
     find_detector,
     find_faces,
     import_cv2,
+    invert,
     matrix_scale,
 )
 from ._input import as_float
 from ._pictures import in_colors, to_uint8
 
-COLORS = ("lab", "mean", "hist", None)
 BLENDS = ("feather", "seamless")
-# Half axes of the oval that is replaced, as shares of the crop, and how wide its soft
-# rim is, as a share of the oval.
-_HALF_AXES = (0.44, 0.48)
-_RIM = 0.38
-# Standard deviation of what is smooth in a face, as a share of the crop's side.
-_SHARPEN_WIDTH = 1.5 / 64.0
 
 Swap = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a face is: from the photo to its crop (2, 3), and its outline in that."""
+
+    matrix: NDArray[np.float64]
+    outline: Outline = WHOLE_OVAL
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class PhotoOptions:
     """How faces are found in a photo, and how they are put back."""
 
     color: str | None = "lab"
-    sharpen: float = 1.0
+    sharpen: float | None = None
     blend: str = "feather"
     coverage: float = COVERAGE
     detector: Any = None
@@ -57,8 +68,8 @@ class PhotoOptions:
             raise ValueError(
                 f'blend must be "feather" or "seamless"; got {self.blend!r}.'
             )
-        if not 0 <= self.sharpen < np.inf:
-            raise ValueError(f"sharpen must be 0 or more; got {self.sharpen!r}.")
+        if self.sharpen is not None and not 0 <= self.sharpen < np.inf:
+            raise ValueError(f"sharpen must be None, 0 or more; got {self.sharpen!r}.")
         if not self.coverage > 0:
             raise ValueError(f"coverage must be positive; got {self.coverage!r}.")
         if self.on_no_face not in ("raise", "unchanged"):
@@ -77,6 +88,7 @@ def swap_photo(
     boxes: Any,
     landmarks: Any,
     options: PhotoOptions,
+    own: Swap | None = None,
 ) -> NDArray[Any]:
     """The photo with faces swapped: of its shape and type, its other pixels the same.
 
@@ -87,6 +99,9 @@ def swap_photo(
 
     face_shape : tuple of int
         Height, width and channels of a crop.
+
+    own : callable or None
+        From crops to what the decoder that knows the person best makes of them.
     """
     import_cv2("Swapping faces in photos")
     options.check()
@@ -114,8 +129,8 @@ def swap_photo(
             "No face was found in the photo. Give boxes= or landmarks=, another "
             'detector=, or on_no_face="unchanged".'
         )
-    matrices = [
-        face_matrix(
+    places = [
+        find_place(
             np.zeros(4) if landmarks is not None else boxes[number],
             None if landmarks is None else landmarks[number],
             size,
@@ -123,7 +138,21 @@ def swap_photo(
         )
         for number in (choose_faces(n, options.which) if chosen is None else chosen)
     ]
-    return put_faces(swap, size, face_shape[2], image, photo, matrices, options)
+    return put_faces(swap, size, face_shape[2], image, photo, places, options, own)
+
+
+def find_place(
+    box: NDArray[np.float64],
+    landmarks: NDArray[np.float64] | None,
+    size: int,
+    coverage: float,
+) -> Place:
+    """The place of a box, or of landmarks, of which five give an outline too."""
+    matrix = face_matrix(box, landmarks, size, coverage)
+    if landmarks is None or len(landmarks) != 5:
+        return Place(matrix)
+    points = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    return Place(matrix, Outline((points + 0.5) / size))
 
 
 def check_face_shape(face_shape: tuple[int, int, int]) -> int:
@@ -142,24 +171,45 @@ def put_faces(
     n_channels: int,
     image: Any,
     photo: NDArray[np.uint8],
-    matrices: list[NDArray[np.float64]],
+    places: list[Place],
     options: PhotoOptions,
+    own: Swap | None = None,
 ) -> NDArray[Any]:
     """Swap the faces at these places of the photo."""
     is_grey = photo.ndim == 2
     canvas = as_float(in_colors(photo))  # (h, w, 3)
-    crops = np.stack([cut_face(canvas, matrix, size) for matrix in matrices])
+    crops = np.stack([cut_face(canvas, place.matrix, size) for place in places])
     crops = np.clip(crops, 0.0, 1.0)
     given = crops if n_channels == 3 else crops.mean(axis=3, keepdims=True)
-    swapped = np.asarray(swap(given.astype(np.float32)), dtype=np.float32)
-    swapped = np.broadcast_to(swapped.reshape(given.shape), crops.shape)
-    if is_grey:
-        swapped = np.broadcast_to(swapped.mean(axis=3, keepdims=True), crops.shape)
+    given = given.astype(np.float32)
+
+    def made_by(network: Swap) -> NDArray[np.float32]:
+        made = np.asarray(network(given), dtype=np.float32).reshape(given.shape)
+        if is_grey:
+            made = made.mean(axis=3, keepdims=True)
+        return np.broadcast_to(made, crops.shape)
+
+    swapped, of_source = made_by(swap), None if own is None else made_by(own)
     result = canvas
-    for crop, face, matrix in zip(crops, swapped, matrices, strict=True):
-        matched = match_colors(sharpen_face(face, options.sharpen), crop, options.color)
-        result = paste_face(result, matched, matrix, options.blend)
+    for number, (crop, face, place) in enumerate(
+        zip(crops, swapped, places, strict=True)
+    ):
+        skin = place.outline.skin(size) & _in_photo(place.matrix, size, canvas.shape)
+        face = sharpen_face(face, options.sharpen or 0.0)
+        face = match_colors(face, crop, options.color, skin)
+        seen = None if of_source is None else shown(crop, of_source[number])
+        result = paste_face(result, face, place, options, seen)
     return _as_given(image, canvas, result)
+
+
+def _in_photo(
+    matrix: NDArray[np.float64], size: int, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which pixels of a crop are of the photo: over its border they are mirrored."""
+    inverse = invert(matrix)
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    left, top = (row[0] * x + row[1] * y + row[2] for row in inverse)
+    return (left >= 0) & (left <= shape[1] - 1) & (top >= 0) & (top <= shape[0] - 1)
 
 
 def _as_given(
@@ -175,107 +225,54 @@ def _as_given(
     return np.where(before == after, given, result)
 
 
-def sharpen_face(face: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
-    """Unsharp masking: what a network learned of faces is smoother than a photo is."""
-    if not amount:
-        return face
-    face = np.ascontiguousarray(face)
-    smooth = import_cv2().GaussianBlur(face, (0, 0), _SHARPEN_WIDTH * face.shape[0])
-    return np.clip(face + np.float32(amount) * (face - smooth), 0.0, 1.0)
-
-
-# Colours ------------------------------------------------------------------------------
-
-
-def match_colors(
-    face: NDArray[np.float32], reference: NDArray[np.float32], color: str | None
-) -> NDArray[np.float32]:
-    """The face (size, size, 3) in the reference's colours, those within the oval."""
-    if color is None:
-        return face
-    inside = _oval(*_grid(face.shape[0])) > 0.5
-    if color == "mean":
-        shift = reference[inside].mean(axis=0) - face[inside].mean(axis=0)
-        return np.clip(face + shift, 0.0, 1.0)
-    if color == "hist":
-        return _match_histograms(face, reference, inside)
-    cv2 = import_cv2()
-    face_lab = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2Lab)
-    wanted = cv2.cvtColor(np.ascontiguousarray(reference), cv2.COLOR_RGB2Lab)
-    mean, std = face_lab[inside].mean(axis=0), face_lab[inside].std(axis=0)
-    gain = wanted[inside].std(axis=0) / np.maximum(std, 1e-3)
-    # More would make noise of a flat face.
-    gain = np.clip(gain, 0.5, 2.0)
-    lab = (face_lab - mean) * gain + wanted[inside].mean(axis=0)
-    return np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_Lab2RGB), 0.0, 1.0)
-
-
-def _match_histograms(
-    face: NDArray[np.float32], reference: NDArray[np.float32], inside: NDArray[Any]
-) -> NDArray[np.float32]:
-    """Each channel of the face by the ranks of its values within the oval."""
-    matched = np.empty_like(face)
-    ranks = np.linspace(0.0, 1.0, 256)
-    for channel in range(face.shape[2]):
-        values, wanted = face[..., channel], reference[..., channel][inside]
-        knots = np.quantile(values[inside], ranks)
-        # Equal values share the mean of their ranks' values.
-        knots, places = np.unique(knots, return_inverse=True)
-        levels = np.quantile(wanted, ranks)
-        levels = np.bincount(places, levels) / np.bincount(places)
-        matched[..., channel] = np.interp(values, knots, levels)
-    return matched
-
-
 # Blending -----------------------------------------------------------------------------
-
-
-def _grid(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places of a crop's pixels, between 0 and 1: (1, size) and (size, 1)."""
-    places = (np.arange(size) + 0.5) / size
-    return places[None, :], places[:, None]
-
-
-def _oval(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-    """How much of the face shows at places of the crop: 1 inside, 0 outside."""
-    radius = np.hypot((x - 0.5) / _HALF_AXES[0], (y - 0.5) / _HALF_AXES[1])
-    share = np.clip((1.0 - radius) / _RIM, 0.0, 1.0)
-    return share * share * (3.0 - 2.0 * share)  # without a kink at either end
 
 
 def paste_face(
     canvas: NDArray[np.float32],
     face: NDArray[np.float32],
-    matrix: NDArray[np.float64],
-    blend: str,
+    at: Place,
+    options: PhotoOptions,
+    seen: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """The canvas (h, w, 3) with the face (size, size, 3) at its place."""
+    """The canvas (h, w, 3) with the face (size, size, 3) at its place.
+
+    Of a face that something hides, only what is seen is replaced.
+    """
     cv2 = import_cv2()
-    size = face.shape[0]
+    size, matrix = face.shape[0], at.matrix
     left, top, width, height = _bounds(matrix, size)
     # From pixels of the patch, which may reach over the canvas, to those of the crop.
     place = matrix.copy()
     place[:, 2] += matrix[:, :2] @ [left, top]
+
+    def to_patch(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return cv2.warpAffine(
+            image,
+            place,
+            (width, height),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
     scale = matrix_scale(matrix)
     if scale > 1.0:  # the face gets smaller: each pixel a mean
         face = cv2.GaussianBlur(face, (0, 0), 0.5 * scale)
-    patch = cv2.warpAffine(
-        face,
-        place,
-        (width, height),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    patch = np.clip(patch, 0.0, 1.0)
+    patch = np.clip(to_patch(face), 0.0, 1.0)
     x, y = np.arange(width)[None, :], np.arange(height)[:, None]
     in_crop = [
         (place[axis, 0] * x + place[axis, 1] * y + place[axis, 2] + 0.5) / size
         for axis in (0, 1)
     ]
-    alpha = _oval(*in_crop).astype(np.float32)[:, :, None]
+    alpha = at.outline.mask(*in_crop).astype(np.float32)
+    if seen is not None:
+        alpha = alpha * np.clip(to_patch(seen), 0.0, 1.0)
 
     below = _reach(canvas, left, top, width, height)
-    if blend == "seamless":
+    if options.sharpen is None:
+        patch = match_detail(patch, below, alpha)
+    alpha = alpha[:, :, None]
+    if options.blend == "seamless":
         patch, alpha = _clone(patch, below, alpha)
     mixed = below + alpha * (patch - below)
     result = canvas.copy()
@@ -291,9 +288,9 @@ def paste_face(
 
 def _bounds(matrix: NDArray[np.float64], size: int) -> tuple[int, int, int, int]:
     """Left, top, width and height of the crop in the picture, with a pixel around."""
-    inverse = np.linalg.inv(matrix[:, :2])
+    back = invert(matrix)
     ends = np.array([[x, y] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)])
-    corners = (ends - matrix[:, 2]) @ inverse.T  # (4, 2)
+    corners = ends @ back[:, :2].T + back[:, 2]  # (4, 2)
     low = np.floor(corners.min(axis=0)).astype(int) - 1
     high = np.ceil(corners.max(axis=0)).astype(int) + 2
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
@@ -341,93 +338,3 @@ def _clone(
     cloned = cloned[inner, inner].astype(np.float32) / 255.0
     # A soft rim hides the rounding that cloning leaves.
     return cloned, np.minimum(1.0, 4.0 * alpha)
-
-
-# Videos -------------------------------------------------------------------------------
-
-
-def swap_video(
-    swap: Swap,
-    face_shape: tuple[int, int, int],
-    frames: Iterable[Any],
-    options: PhotoOptions,
-    smoothing: float,
-    max_gap: int,
-) -> Iterator[NDArray[Any]]:
-    """Frames with the largest face, or the one followed so far, swapped.
-
-    A box is the mean of that found and the box before, weighted by ``smoothing``. Where
-    no face is found, the last box holds for ``max_gap`` frames.
-    """
-    import_cv2("Swapping faces in videos")
-    options.check()  # now, not with the first frame
-    size = check_face_shape(face_shape)
-    return _swap_frames(swap, size, face_shape[2], frames, options, smoothing, max_gap)
-
-
-def _swap_frames(
-    swap: Swap,
-    size: int,
-    n_channels: int,
-    frames: Iterable[Any],
-    options: PhotoOptions,
-    smoothing: float,
-    max_gap: int,
-) -> Iterator[NDArray[Any]]:
-    detector = find_detector(options.detector)
-    matrix, n_missing = None, 0
-    for number, frame in enumerate(frames):
-        photo = check_photo(frame, n_channels)
-        boxes, landmarks = find_faces(photo, detector)
-        found = [
-            face_matrix(
-                box, None if landmarks is None else landmarks[i], size, options.coverage
-            )
-            for i, box in enumerate(boxes)
-        ]
-        if found:
-            matrix, n_missing = _follow(matrix, found, size, smoothing), 0
-        else:
-            n_missing += 1
-            if n_missing > max_gap:
-                matrix = None
-        if matrix is None:
-            if options.on_no_face == "raise":
-                raise NoFaceError(
-                    f"No face was found in frame {number}. With "
-                    'on_no_face="unchanged" such frames stay as they are.'
-                )
-            yield np.array(frame)
-            continue
-        yield put_faces(swap, size, n_channels, frame, photo, [matrix], options)
-
-
-def _follow(
-    before: NDArray[np.float64] | None,
-    found: list[NDArray[np.float64]],
-    size: int,
-    smoothing: float,
-) -> NDArray[np.float64]:
-    """The face nearest to that of the frame before, and moved a part of the way to it.
-
-    A face that is further than its own size from where it was is another scene's.
-    """
-    if before is None:
-        return found[0]
-    middle = np.full(2, (size - 1) / 2.0)
-    # Corners of the crop in the picture, which can be averaged where matrices cannot.
-    inverses = [_invert(matrix) for matrix in found]
-    last = _invert(before)
-    centers = [inverse[:, :2] @ middle + inverse[:, 2] for inverse in inverses]
-    distances = [
-        float(np.linalg.norm(c - (last[:, :2] @ middle + last[:, 2]))) for c in centers
-    ]
-    nearest = int(np.argmin(distances))
-    if distances[nearest] > size / matrix_scale(before):
-        return found[0]
-    return _invert(smoothing * last + (1.0 - smoothing) * inverses[nearest])
-
-
-def _invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    inverse = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([inverse, -inverse @ matrix[:, 2]])

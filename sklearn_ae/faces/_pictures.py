@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from .._utils.extras import import_extra
 
-PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-VIDEOS = (".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+PICTURES = (
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff"),
+    ".webp",
+)
 # Formats that carry a text on what they show.
 WRITTEN = (".jpeg", ".jpg", ".png")
 
@@ -70,27 +72,43 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     ops = import_extra("PIL.ImageOps", extra="faces", user="Reading pictures")
     try:
         with image.open(path) as file:
-            return np.asarray(ops.exif_transpose(file).convert("RGB"))
+            return to_colors(ops.exif_transpose(file))
     except FileNotFoundError:
+        if Path(path).is_symlink():
+            raise ValueError(
+                f"{os.fspath(path)!r} is a link to a file that is not there."
+            ) from None
         raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ValueError(f"{os.fspath(path)!r} holds no picture: {error}") from error
 
 
-def read_frames(path: str | os.PathLike[str]) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a video file, one after the other: needs the extra ``video``."""
-    imageio = import_extra("imageio.v3", extra="video", user="Reading videos")
-    import_extra("av", extra="video", user="Reading videos")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
-    yield from imageio.imiter(path, plugin="pyav")
+def to_colors(picture: Any) -> NDArray[np.uint8]:
+    """Pillow's picture of any mode as uint8 (h, w, 3); nothing is white."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return in_colors(_to_bytes(np.asarray(picture)))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = import_pillow().new("RGBA", picture.size, "white")
+        picture = import_pillow().alpha_composite(white, picture)
+    return np.asarray(picture.convert("RGB"))
 
 
-def frame_rate(path: str | os.PathLike[str]) -> float:
-    """Frames of a video per second."""
-    av = import_extra("av", extra="video", user="Reading videos")
-    with av.open(os.fspath(path)) as container:
-        return float(container.streams.video[0].average_rate or 25)
+def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey values of more than a byte, by the range of their type.
+
+    Pillow has 16 bits as 32 as well, and floats have no range: what the values need, of
+    those in use.
+    """
+    ranges = [65535.0, 2.0**32 - 1.0]
+    if values.dtype.kind == "f":
+        ranges = [1.0, 255.0, *ranges]
+    values = np.nan_to_num(values.astype(np.float64))
+    low, high = values.min(), values.max()
+    for largest in ranges:
+        if low >= 0 and high <= largest:
+            return to_uint8(values / largest)
+    raise ValueError(f"values from {low:g} to {high:g} are no brightness")
 
 
 # Writing ------------------------------------------------------------------------------
@@ -184,92 +202,3 @@ def write_picture(
         exif[_SOFTWARE] = "sklearn_ae"
         options = {"format": "JPEG", "quality": 95, "exif": exif, "xmp": xmp.encode()}
     write_atomically(target, lambda temporary: picture.save(temporary, **options))
-
-
-def write_video(
-    path: str | os.PathLike[str], frames: Iterable[Any], rate: float
-) -> int:
-    """Write frames as a video that says it is synthetic; return how many.
-
-    Needs the extra ``video``. Sides that are odd lose a pixel, as the codec wants it.
-    """
-    av = import_extra("av", extra="video", user="Writing videos")
-    count = 0
-
-    def write(temporary: Path) -> None:
-        nonlocal count
-        with av.open(str(temporary), "w") as container:
-            container.metadata["comment"] = SYNTHETIC
-            container.metadata["description"] = SYNTHETIC
-            stream = None
-            for frame in frames:
-                array = np.ascontiguousarray(_even(np.asarray(frame)))
-                if stream is None:
-                    stream = container.add_stream("libx264", rate=round(rate))
-                    stream.height, stream.width = array.shape[:2]
-                    stream.pix_fmt = "yuv420p"
-                packed = av.VideoFrame.from_ndarray(array, format="rgb24")
-                container.mux(stream.encode(packed))
-                count += 1
-            if stream is None:
-                raise ValueError("There are no frames to write.")
-            container.mux(stream.encode())
-
-    write_atomically(Path(path), write)
-    return count
-
-
-def _even(frame: NDArray[Any]) -> NDArray[Any]:
-    frame = in_colors(frame)
-    height, width = frame.shape[:2]
-    return frame[: height - height % 2, : width - width % 2]
-
-
-# All kinds of sources -----------------------------------------------------------------
-
-
-def iterate_pictures(
-    source: Any, skipped: dict[str, str]
-) -> tuple[Iterator[tuple[Any, NDArray[Any]]], int | None]:
-    """Names and pictures, one after the other, and how many there are, if known.
-
-    Files that hold no picture are noted in ``skipped`` with the reason.
-    """
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.is_dir():
-            paths = list_pictures(path)
-            if not paths:
-                raise FileNotFoundError(
-                    f"There are no pictures in {str(path)!r}: files that end in "
-                    f"{', '.join(PICTURES)} are looked for."
-                )
-            return _from_paths(paths, skipped), len(paths)
-        if path.suffix.lower() in VIDEOS:
-            return enumerate(read_frames(path)), None
-        return iter([(str(path), read_picture(path))]), 1
-    if isinstance(source, np.ndarray):
-        if source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3)):
-            source = source[None]
-        return enumerate(source), len(source)
-    if isinstance(source, Sequence):
-        are_paths = [isinstance(item, str | os.PathLike) for item in source]
-        if source and all(are_paths):
-            return _from_paths([Path(item) for item in source], skipped), len(source)
-        return enumerate(np.asarray(item) for item in source), len(source)
-    if isinstance(source, Iterable):
-        return enumerate(source), None
-    raise TypeError(
-        "pictures must be a folder, a picture or video file, an array, or a sequence "
-        f"of arrays or paths; got {type(source).__name__}."
-    )
-
-
-def _from_paths(
-    paths: list[Path], skipped: dict[str, str]
-) -> Iterator[tuple[str, NDArray[Any]]]:
-    for path in paths:
-        try:
-            yield str(path), read_picture(path)
-        except ValueError as error:
-            skipped[str(path)] = str(error)

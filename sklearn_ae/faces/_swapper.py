@@ -9,7 +9,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -111,11 +111,30 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     color_jitter : float, default=0.1
         Contrast and brightness change by up to so large a share.
 
+    n_blocks : int, default=1
+        Residual blocks after each doubling of the decoders; 0 takes the layers of the
+        original program.
+
+    gradient_weight : float, default=0.5
+        Weight of the errors of differences between neighbouring pixels, for edges.
+
+    focus : float, default=0.7
+        By what share errors count less at the crop's border than in the face.
+
+    adversarial_weight : float, default=0.0
+        Weight of a critic of patches, which looks at faces and at swaps in the last
+        part of the training, and is to make them as sharp as photos. 0 does without it:
+        a network that has not learned faces by then learns patterns instead.
+
     learning_rate_init : float, default=0.001
         Adam's learning rate, which rises to this value and falls to zero.
 
     batch_size : int, default=16
         Faces of each identity in a training step.
+
+    detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
+        How `swap_photo` and `swap_video` find faces: as those of X were found, so that
+        they are cut out alike. As in `sklearn_ae.faces.FaceExtractor`.
 
     max_iter : int, default=900
         Number of epochs: passes over the identity with the most faces, of at least ten
@@ -257,6 +276,11 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         "warp": [Interval(Real, 0, 1, closed="left")],
         "deform": [Interval(Real, 0, 1, closed="left")],
         "color_jitter": [Interval(Real, 0, 1, closed="left")],
+        "n_blocks": [Interval(Integral, 0, None, closed="left")],
+        "gradient_weight": [Interval(Real, 0, None, closed="left")],
+        "focus": [Interval(Real, 0, 1, closed="both")],
+        "adversarial_weight": [Interval(Real, 0, None, closed="left")],
+        "detector": [None, StrOptions({"mtcnn", "lbp", "haar"}), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -296,8 +320,13 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         warp=0.03125,
         deform=0.015,
         color_jitter=0.1,
+        n_blocks=1,
+        gradient_weight=0.5,
+        focus=0.7,
+        adversarial_weight=0.0,
         learning_rate_init=1e-3,
         batch_size=16,
+        detector=None,
         max_iter=900,
         early_stopping=False,
         validation_fraction=0.1,
@@ -322,8 +351,13 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         self.warp = warp
         self.deform = deform
         self.color_jitter = color_jitter
+        self.n_blocks = n_blocks
+        self.gradient_weight = gradient_weight
+        self.focus = focus
+        self.adversarial_weight = adversarial_weight
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
+        self.detector = detector
         self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -474,7 +508,9 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         curves = FaceCurves.of(self) if goes_on else FaceCurves()
         n_done = 0 if is_new_identity else curves.n_epochs
         device = resolve_device(self.device)
-        options = self._options(device, n_epochs, n_done, is_one_pass)
+        options = self._options(
+            device, n_epochs, n_done, is_one_pass, is_new=is_new_identity
+        )
         with steady_convolutions(device), enable_gradients():
             faces = by_identity(X, y, self.classes_)
             held_out: Faces = {}
@@ -511,7 +547,12 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             self.__dict__.pop(name, None)
 
     def _options(
-        self, device: torch.device, n_epochs: int, n_done: int, is_one_pass: bool
+        self,
+        device: torch.device,
+        n_epochs: int,
+        n_done: int,
+        is_one_pass: bool,
+        is_new: bool,
     ) -> FaceTrainingOptions:
         return FaceTrainingOptions(
             learning_rate=float(self.learning_rate_init),
@@ -521,6 +562,8 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             seed=self._seed,
             precision=self._precision(device),
             mmd_weight=float(self.mmd_weight),
+            # The critic knows the others, who are learned no more.
+            adversarial_weight=0.0 if is_new else float(self.adversarial_weight),
             verbose=0 if is_one_pass else self.verbose,
             is_scheduled=not is_one_pass,
             n_iter_no_change=self.n_iter_no_change,
@@ -575,6 +618,8 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         network = copy.deepcopy(self.module_)
         network.augmentation = self._augmentation()
         network.ssim_weight = float(self.ssim_weight)
+        network.gradient_weight = float(self.gradient_weight)
+        network.focus = float(self.focus)
         return network
 
     def _make_network(self) -> FaceNetwork:
@@ -586,6 +631,10 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 len(self.classes_),
                 self._augmentation(),
                 float(self.ssim_weight),
+                n_blocks=int(self.n_blocks),
+                gradient_weight=float(self.gradient_weight),
+                focus=float(self.focus),
+                has_critic=self.adversarial_weight > 0,
             )
 
     def _augmentation(self) -> FaceAugmentation:
@@ -623,7 +672,12 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         check_device(self.device)
 
     def _current_structure(self) -> dict[str, Any]:
-        return {"width": int(self.width), "n_components": self._n_latents()}
+        return {
+            "width": int(self.width),
+            "n_components": self._n_latents(),
+            "n_blocks": int(self.n_blocks),
+            "adversarial_weight above 0": bool(self.adversarial_weight > 0),
+        }
 
     def _check_structure(self) -> None:
         for name, value in self._current_structure().items():
@@ -649,3 +703,5 @@ def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:
     nearest = min(errors, key=lambda identity: errors[identity].mean().item())
     network.requires_grad_(False)
     decoders.append(copy.deepcopy(decoders[nearest]).requires_grad_(True))
+    if network.critic is not None:
+        network.critic.add_identity(nearest)

@@ -17,8 +17,9 @@ from .._utils.random import make_random_state
 from ._crops import COVERAGE
 from ._input import FaceInput, as_float, with_shape
 from ._modules import FaceNetwork
-from ._photos import PhotoOptions, swap_photo, swap_video
+from ._photos import PhotoOptions, swap_photo
 from ._training import BLOCK, to_unit_interval
+from ._videos import swap_video
 
 
 class FaceSwaps(FaceInput, TransformerMixin):
@@ -27,6 +28,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
     A transformer itself, as `set_output` rules only methods of classes that are one.
     """
 
+    detector: Any
     random_state: Any
     module_: FaceNetwork
     n_components_: int
@@ -125,7 +127,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
         boxes=None,
         landmarks=None,
         color="lab",
-        sharpen=1.0,
+        sharpen=None,
         blend="feather",
         coverage=COVERAGE,
         detector=None,
@@ -160,20 +162,22 @@ class FaceSwaps(FaceInput, TransformerMixin):
 
         color : {"lab", "mean", "hist"} or None, default="lab"
             How the face takes the photo's colours: mean and spread in CIELAB, means of
-            the channels, their histograms, or not at all.
+            the channels, their histograms, or not at all. With five landmarks it is
+            the skin that counts, without eyes and mouth.
 
-        sharpen : float, default=1.0
-            Amount of unsharp masking of the swapped face, which is smoother than a
-            photo; 0 leaves it as it is.
+        sharpen : float or None, default=None
+            None gives the face as much detail and grain as what it replaces has. A
+            number is the amount of unsharp masking instead; 0 leaves the face as it is.
 
         blend : {"feather", "seamless"}, default="feather"
-            A soft oval rim, or Poisson blending.
+            A soft rim, of an oval or by five landmarks of the face's outline, or
+            Poisson blending.
 
         coverage : float, default=1.1
             Side of a crop over that of the box.
 
-        detector : {"lbp", "haar"}, callable or None, default=None
-            As in `sklearn_ae.faces.FaceExtractor`.
+        detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
+            As in `sklearn_ae.faces.FaceExtractor`; None takes the estimator's own.
 
         on_no_face : {"raise", "unchanged"}, default="raise"
             What to do with a photo without a face.
@@ -190,11 +194,19 @@ class FaceSwaps(FaceInput, TransformerMixin):
         """
         check_is_fitted(self)
         self._codes(target, 1, "target")
+        detector = self.detector if detector is None else detector
         options = PhotoOptions(
             color, sharpen, blend, coverage, detector, on_no_face, which
         )
-        swap = partial(self.swap, target=target)
-        return swap_photo(swap, self.image_shape_, image, boxes, landmarks, options)
+        return swap_photo(
+            partial(self.swap, target=target),
+            self.image_shape_,
+            image,
+            boxes,
+            landmarks,
+            options,
+            self._reconstruct_nearest,
+        )
 
     def swap_video(
         self,
@@ -202,7 +214,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
         target,
         *,
         color="lab",
-        sharpen=1.0,
+        sharpen=None,
         blend="feather",
         coverage=COVERAGE,
         detector=None,
@@ -232,8 +244,8 @@ class FaceSwaps(FaceInput, TransformerMixin):
         coverage : float, default=1.1
             Side of a crop over that of the box.
 
-        detector : {"lbp", "haar"}, callable or None, default=None
-            As in `sklearn_ae.faces.FaceExtractor`.
+        detector : {"mtcnn", "lbp", "haar"}, callable or None, default=None
+            As in `sklearn_ae.faces.FaceExtractor`; None takes the estimator's own.
 
         smoothing : float, default=0.7
             Weight of the last frame's place when a face has moved: boxes that are found
@@ -259,9 +271,18 @@ class FaceSwaps(FaceInput, TransformerMixin):
         self._codes(target, 1, "target")
         check_scalar(smoothing, "smoothing", Real, min_val=0, max_val=1)
         check_scalar(max_gap, "max_gap", Integral, min_val=0)
+        detector = self.detector if detector is None else detector
         options = PhotoOptions(color, sharpen, blend, coverage, detector, on_no_face)
         swap = partial(self.swap, target=target)
-        return swap_video(swap, self.image_shape_, frames, options, smoothing, max_gap)
+        return swap_video(
+            swap,
+            self.image_shape_,
+            frames,
+            options,
+            smoothing,
+            max_gap,
+            self._reconstruct_nearest,
+        )
 
     def score(self, X, y):
         """Return minus the mean absolute error of faces under their own decoders.
@@ -317,6 +338,12 @@ class FaceSwaps(FaceInput, TransformerMixin):
         if identity is None:
             identity = self.classes_[0]
         return self.inverse_transform(Z, identity)
+
+    def _reconstruct_nearest(self, crops: np.ndarray) -> np.ndarray:
+        """Faces by the decoder that makes each best: whoever they are, or are like."""
+        made = np.stack([self.swap(crops, name) for name in self.classes_])
+        errors = np.abs(made - crops).reshape(*made.shape[:2], -1).mean(axis=2)
+        return made[errors.argmin(axis=0), np.arange(len(crops))]
 
     def _decode_as(self, X: Any, labels: Any, name: str) -> np.ndarray:
         check_is_fitted(self)

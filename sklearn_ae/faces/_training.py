@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .._training.optimizer import Schedule
 from .._training.trainer import Patience, Trainer, check_loss, progress_bar
+from ._critic import critic_losses
 from ._modules import FaceNetwork
 
 # Few faces are gone through several times in an epoch, or epochs would be too short to
@@ -28,6 +29,8 @@ BETAS = (0.5, 0.999)  # of Adam, as the original program has them
 # Shares of the training between which the warp falls to nothing. Warped faces teach the
 # encoder not to look who is seen; at last it must see faces as it will get them.
 WARP_FALLS = 0.4, 0.8
+# Share of the training after which a critic looks at the faces.
+WATCHED_FROM = 0.6
 
 # Faces (n, d) by the number of their identity.
 Faces = dict[int, Tensor]
@@ -44,6 +47,7 @@ class FaceTrainingOptions:
     seed: int
     precision: torch.dtype | None
     mmd_weight: float = 0.0
+    adversarial_weight: float = 0.0
     verbose: int = 0
     # Without a schedule the learning rate is that of every step.
     is_scheduled: bool = True
@@ -145,20 +149,32 @@ class FaceBatches:
         return torch.cat(rounds)[:n_wanted]
 
 
-@dataclass(frozen=True)
+@dataclass
 class FaceObjective:
     """What the face network minimises, and what it is judged by."""
 
     mmd_weight: float = 0.0
+    adversarial_weight: float = 0.0
+    is_watched: bool = False
 
     def step_loss(
         self, network: FaceNetwork, batch: FaceBatch, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """The number () that a step goes down from, and each identity's loss (p,)."""
-        losses, discrepancy = network.losses(batch.parts, generator)
+        made = network.seen_and_made(batch.parts, generator)
+        losses, discrepancy = network.losses_of(made)
         loss = losses.mean()
         if self.mmd_weight:
             loss = loss + self.mmd_weight * discrepancy
+        if self.is_watched and network.critic is not None:
+            identities = [identity for identity, _ in batch.parts]
+            pairs = zip(made.outputs, network.swapped(made, batch.parts), strict=True)
+            of_critic, of_decoders = critic_losses(
+                network.critic,
+                list(zip(identities, made.clean, strict=True)),
+                list(zip(identities, map(torch.cat, pairs), strict=True)),
+            )
+            loss = loss + of_critic + self.adversarial_weight * of_decoders
         return loss, losses.detach()
 
     @torch.no_grad()
@@ -175,6 +191,7 @@ class FaceObjective:
     def follow(self, network: FaceNetwork, progress: float) -> None:
         """Told before every scheduled step what share of the schedule is done."""
         network.augmentation.warp_share = warp_share(progress)
+        self.is_watched = self.adversarial_weight > 0 and progress >= WATCHED_FROM
 
 
 class FaceTraining:
@@ -201,7 +218,7 @@ class FaceTraining:
         self.curves = curves
         self.batches = FaceBatches(faces, options.batch_size, network.device)
         self.noise = torch.Generator(network.device)
-        self.objective = FaceObjective(options.mmd_weight)
+        self.objective = FaceObjective(options.mmd_weight, options.adversarial_weight)
         self.patience = Patience(options.n_iter_no_change, options.tol, options.n_done)
         self.best_error = math.inf
         self.best_state: dict[str, Tensor] | None = None

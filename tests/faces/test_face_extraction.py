@@ -157,3 +157,14 @@ def test_from_pictures_to_a_swapped_photo():
         swapper.swap_video([image], "blue", smoothing=2.0)
     frames = list(swapper.swap_video([image, image], "blue", color=None))
     np.testing.assert_array_equal(frames[0], result)
+
+
+def test_small_pictures_and_small_faces_are_told_their_size(tmp_path):
+    write_picture(tmp_path / "tiny.png", np.zeros((30, 20, 3)))
+    with pytest.raises(NoFaceError, match=r"20 x 30 pixels; at least 40 are needed"):
+        extract_faces(tmp_path)
+    small = lambda image: [[10, 10, 30, 34], [0, 0, 10, 10]]  # noqa: E731
+    with pytest.raises(NoFaceError, match=r"has 32 pixels, and at least 40 are needed"):
+        extract_faces(astronaut(), detector=small)
+    mixed = lambda image: [[10, 10, 50, 50], [0, 0, 10, 10]]  # noqa: E731
+    assert len(extract_faces(astronaut(), detector=mixed, which="all")) == 1

@@ -42,6 +42,22 @@ def test_file_holds_the_whole_estimator(fitted, faces, tmp_path):
     pickle.loads(pickle.dumps(loaded)).partial_fit(*faces)
 
 
+def test_files_of_the_first_format_load_as_they_were(faces, tmp_path):
+    # Those had neither the parameters nor the layers that came later.
+    first = {"n_blocks": 0, "gradient_weight": 0, "focus": 0, "adversarial_weight": 0}
+    swapper = quick(**first).fit(*faces)
+    path = tmp_path / "first.pt"
+    save_face_swapper(swapper, path)
+    content = torch.load(path, weights_only=True)
+    for name in (*first, "detector"):
+        del content["params"][name]
+    torch.save(content | {"version": 1}, path)
+    loaded = load_face_swapper(path)
+    assert loaded.detector == "lbp"
+    assert_array_equal(loaded.swap(faces[0], "ann"), swapper.swap(faces[0], "ann"))
+    assert resume_training(path, *faces, max_iter=7).n_iter_ == 7
+
+
 def test_loading_runs_no_code(tmp_path):
     class Harmful:
         def __reduce__(self):

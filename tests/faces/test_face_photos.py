@@ -5,14 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut
 
+from sklearn_ae.faces._blending import match_colors, sharpen_face
 from sklearn_ae.faces._crops import NoFaceError
-from sklearn_ae.faces._photos import (
-    PhotoOptions,
-    match_colors,
-    sharpen_face,
-    swap_photo,
-    swap_video,
-)
+from sklearn_ae.faces._photos import PhotoOptions, swap_photo
 
 BOX = [175.0, 65.0, 100.0, 100.0]  # of the astronaut's face
 SHAPE = (64, 64, 3)
@@ -197,7 +192,7 @@ def test_no_face():
     [
         ({"color": "rgb"}, "color must be"),
         ({"blend": "hard"}, "blend must be"),
-        ({"sharpen": -1}, "sharpen must be"),
+        ({"sharpen": -1}, "sharpen must be None, 0 or more"),
         ({"which": "best"}, "which must be"),
         ({"coverage": 0}, "coverage must be"),
         ({"on_no_face": "skip"}, "on_no_face must be"),
@@ -230,83 +225,52 @@ def test_sharpening_is_unsharp_masking():
     assert detail(softened) < detail(sharpened) < 1.2 * detail(image)
 
 
-# Videos -------------------------------------------------------------------------------
+def test_faces_by_landmarks_get_their_outline():
+    points = [[203, 105], [247, 103], [225, 129], [202, 140], [245, 141]]
+    image = astronaut()
+    result = swap(image, lambda crops: 1 - crops, None, [points], color=None)
+    changed = (result != image).any(axis=2)
+    rows, columns = np.where(changed)
+    assert changed[125, 225]  # the nose
+    assert not changed[60, 225]  # hair
+    assert columns.min() > 165
+    assert columns.max() < 285
+    assert rows.max() < 180
 
 
-class Boxes:
-    """A detector that finds what it is told."""
+def test_what_hides_a_face_is_left_alone():
+    image = astronaut()
+    image[100:130, 215:235] = [0, 255, 0]
 
-    def __init__(self, *of_frames):
-        self.of_frames = iter(of_frames)
+    def without_the_spot(crops):
+        return swapped_by.pop()
 
-    def __call__(self, image):
-        return next(self.of_frames)
-
-
-def run_video(boxes, function=None, smoothing=0.0, max_gap=1, **options):
-    frames = [np.full((100, 200, 3), 0.5)] * len(boxes)
-    swapped = swap_video(
-        function or (lambda crops: np.ones_like(crops)),
-        SHAPE,
-        frames,
-        PhotoOptions(color=None, sharpen=0, detector=Boxes(*boxes), **options),
-        smoothing,
-        max_gap,
+    crops = []
+    swap(image, lambda x: crops.append(x) or x, color=None)
+    plain = []
+    swap(astronaut(), lambda x: plain.append(x) or x, color=None)
+    swapped_by = [plain[0]]
+    options = PhotoOptions(sharpen=0, color=None)
+    result = swap_photo(
+        lambda x: 1 - x, SHAPE, image, BOX, None, options, without_the_spot
     )
-    return list(swapped)
+    np.testing.assert_array_equal(result[112:118, 222:228], image[112:118, 222:228])
+    assert (result[112:118, 195:200] != image[112:118, 195:200]).all()
 
 
-def centres(frames):
-    """Horizontal centre of what is white in each frame; nan where nothing is."""
-    columns = np.arange(frames[0].shape[1])
-    mass = [(frame[:, :, 0] - 0.5).sum(axis=0) for frame in frames]
-    return np.array([(m @ columns) / m.sum() if m.sum() > 1 else np.nan for m in mass])
+def test_photos_that_are_blurred_get_a_blurred_face():
+    sharp = astronaut()
+    blurred = gaussian_filter(sharp.astype(float), (3, 3, 0)).astype(np.uint8)
 
+    def detail(photo):
+        inner = photo[90:140, 200:250].astype(float).mean(axis=2)
+        return np.abs(inner - gaussian_filter(inner, 1)).mean()
 
-def test_boxes_are_smoothed():
-    at = [[40 + x, 30, 40, 40] for x in (0, 10, 0, 10, 0, 10)]
-    rough, smooth = centres(run_video(at)), centres(run_video(at, smoothing=0.7))
-    np.testing.assert_allclose(np.abs(np.diff(rough)), 10, atol=0.2)
-    assert np.abs(np.diff(smooth)).max() < 4
-    # exactly: the mean of the place before and the place found
-    expected = [rough[0]]
-    for place in rough[1:]:
-        expected.append(0.7 * expected[-1] + 0.3 * place)
-    np.testing.assert_allclose(smooth, expected, atol=0.2)
+    def noisy(crops):
+        rng = np.random.default_rng(0)
+        return np.clip(crops + 0.1 * rng.standard_normal(crops.shape), 0, 1)
 
-
-def test_a_new_scene_is_not_smoothed():
-    at = [[10, 30, 40, 40], [140, 30, 40, 40]]
-    np.testing.assert_allclose(
-        centres(run_video(at, smoothing=0.9)), centres(run_video(at)), atol=0.1
-    )
-
-
-def test_the_face_of_the_frame_before_is_followed():
-    at = [[[10, 30, 40, 40]], [[130, 20, 60, 60], [12, 30, 40, 40]]]
-    assert np.ptp(centres(run_video(at))) < 4
-
-
-def test_frames_without_a_face():
-    box = [10, 30, 40, 40]
-    found = centres(run_video([box, [], [], box, []], on_no_face="unchanged"))
-    np.testing.assert_array_equal(np.isnan(found), [False, False, True, False, False])
-    with pytest.raises(NoFaceError, match="frame 2"):
-        run_video([box, [], []], on_no_face="raise")
-
-
-def test_frames_are_read_one_at_a_time():
-    n_read = 0
-
-    def frames():
-        nonlocal n_read
-        for _ in range(5):
-            n_read += 1
-            yield np.full((100, 200, 3), 0.5)
-
-    swapped = swap_video(
-        same, SHAPE, frames(), PhotoOptions(detector=lambda x: BOX), 0.5, 1
-    )
-    next(swapped)
-    next(swapped)
-    assert n_read == 2
+    for photo in (sharp, blurred):
+        matched = swap(photo, noisy, color=None, sharpen=None)
+        assert detail(matched) == pytest.approx(detail(photo), rel=0.35)
+    assert detail(swap(blurred, noisy, color=None)) > 3 * detail(blurred)

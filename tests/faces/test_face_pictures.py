@@ -5,16 +5,19 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from sklearn_ae.faces._films import (
+    frame_rate,
+    is_video,
+    iterate_pictures,
+    read_frames,
+    write_video,
+)
 from sklearn_ae.faces._pictures import (
     SYNTHETIC,
-    frame_rate,
-    iterate_pictures,
     list_pictures,
-    read_frames,
     read_picture,
     write_atomically,
     write_picture,
-    write_video,
 )
 
 
@@ -153,3 +156,103 @@ def test_video_there_and_back(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileNotFoundError):
         next(read_frames(tmp_path / "missing.mp4"))
+
+
+# Files of all kinds -------------------------------------------------------------------
+
+
+def _kinds():
+    """Name of a file, what is written to it, and what should be read."""
+    ramp = np.linspace(0, 255, 64).round().astype(np.uint8).reshape(8, 8)
+    grey = np.repeat(ramp[:, :, None], 3, axis=2)
+    wide = Image.fromarray(ramp.astype(np.uint16) * 257)
+    clear = np.dstack([grey, np.where(ramp < 128, 0, 255).astype(np.uint8)])
+    on_white = np.where(ramp[:, :, None] < 128, 255, grey)
+    bits = np.where(grey < 128, 0, 255)
+    colours = Image.fromarray(grey)
+    return [
+        ("grey16.png", wide, grey),
+        ("grey16.tif", wide, grey),
+        ("grey32.tif", Image.fromarray(ramp.astype(np.int32) * 257), grey),
+        ("float.tif", Image.fromarray((ramp / 255).astype(np.float32)), grey),
+        ("float255.tif", Image.fromarray(ramp.astype(np.float32)), grey),
+        ("bits.png", Image.fromarray(ramp >= 128), bits),
+        ("palette.png", colours.quantize(64, dither=Image.Dither.NONE), grey),
+        ("palette.gif", Image.fromarray(ramp), grey),
+        ("cmyk.tif", colours.convert("CMYK"), grey),
+        ("alpha.png", Image.fromarray(clear), on_white),
+        ("alpha.webp", Image.fromarray(clear), on_white),
+        ("grey_alpha.png", Image.fromarray(clear[:, :, 2:]), on_white),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "expected"), _kinds(), ids=[kind[0] for kind in _kinds()]
+)
+def test_pictures_of_all_modes(name, picture, expected, tmp_path):
+    lossless = {"lossless": True} if name.endswith("webp") else {}
+    picture.save(tmp_path / name, **lossless)
+    read = read_picture(tmp_path / name)
+    assert read.dtype == np.uint8
+    assert np.abs(read.astype(int) - expected).max() <= 1
+
+
+def test_colours_of_16_bits(image, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), image[:, :, ::-1].astype(np.uint16) * 257)
+    np.testing.assert_allclose(read_picture(path), image, atol=1)
+
+
+def test_values_that_are_no_brightness_are_refused(tmp_path):
+    values = np.array([[-5.0, 1.0]], dtype=np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="values from -5 to 1 are no brightness"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_what_cannot_be_read_in_a_folder_is_named(image, tmp_path):
+    write_picture(tmp_path / "whole.png", image)
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    skipped = {}
+    items, _ = iterate_pictures(tmp_path, skipped)
+    assert [name for name, _ in items] == [str(tmp_path / "whole.png")]
+    assert "link to a file that is not there" in skipped[str(tmp_path / "dangling.png")]
+    assert "folder.png' holds no picture" in skipped[str(tmp_path / "folder.png")]
+    assert skipped[str(tmp_path / "film.mp4")] == "a video; give it by itself"
+    skipped = {}
+    items, _ = iterate_pictures([tmp_path / "no.png", tmp_path / "whole.png"], skipped)
+    assert len(list(items)) == 1
+    assert "There is no file" in skipped[str(tmp_path / "no.png")]
+
+
+def test_files_without_permission_are_named(image, tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", image)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("PIL.Image.open", refuse)
+    skipped = {}
+    items, _ = iterate_pictures(tmp_path, skipped)
+    assert not list(items)
+    assert "Permission denied" in skipped[str(tmp_path / "a.png")]
+
+
+def test_animated_gifs_need_no_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "sklearn_ae._utils.extras.has_extra", lambda name: name == "PIL"
+    )
+    frames = [Image.fromarray(np.full((8, 8), grey, np.uint8)) for grey in (0, 90, 200)]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50)
+    assert is_video(path)
+    items, _ = iterate_pictures(path, {})
+    assert [picture.mean().round() for _, picture in items] == [0, 90, 200]
+    assert frame_rate(path) == 20
+    frames[0].save(path)
+    assert not is_video(path)
+    items, _ = iterate_pictures(tmp_path, {})
+    assert len(list(items)) == 1

@@ -20,6 +20,7 @@ from sklearn_ae.faces import Checkpoint, Preview
 
 SIDE = 16
 QUICK = {"width": 8, "max_iter": 30, "random_state": 0, "learning_rate_init": 3e-3}
+QUICK |= {"focus": 0.0}  # places are all over the pictures
 BRIEF = {**QUICK, "width": 2, "max_iter": 2}  # where looks do not matter
 LOOKS = {"ann": 0.9, "bob": 0.2, "cyd": 0.55}  # brightness of the spot
 
@@ -238,7 +239,7 @@ def test_added_identity_leaves_the_others_as_they_are(fitted):
     assert_array_equal(swapper.swap(X, "ann"), before)
     X_test, _ = draw_faces("cyd", seed=1)
     errors = [np.abs(swapper.swap(X_test, name) - X_test).mean() for name in LOOKS]
-    assert errors[2] < 0.5 * min(errors[:2])
+    assert errors[2] < 0.7 * min(errors[:2])
     assert len(swapper.identity_loss_curves_["cyd"]) == 20
     assert swapper.n_iter_ == fitted.n_iter_
     # and the network can be trained as a whole again
@@ -277,9 +278,9 @@ def test_identities_count_alike_however_many_pictures_there_are():
 
     def make_network():
         network = original()
-        losses = network.losses
-        network.losses = lambda parts, generator: (
-            seen.append({i: len(x) for i, x in parts}) or losses(parts, generator)
+        make = network.seen_and_made
+        network.seen_and_made = lambda parts, generator: (
+            seen.append({i: len(x) for i, x in parts}) or make(parts, generator)
         )
         return network
 
@@ -539,3 +540,69 @@ def test_set_output_rules_every_method_that_gives_latents(method):
     swapper.fit(X, y)
     Z = getattr(swapper, method)(*((X, y) if method == "fit_transform" else (X,)))
     assert list(Z.columns) == list(swapper.get_feature_names_out())
+
+
+# Photos -------------------------------------------------------------------------------
+
+
+def test_photos_are_searched_by_the_models_detector(fitted):
+    seen = []
+
+    def detector(image):
+        seen.append(image.shape)
+        return [[10, 10, 30, 30]]
+
+    swapper = copy.deepcopy(fitted).set_params(detector=detector)
+    photo = np.full((60, 50), 0.5)
+    swapper.swap_photo(photo, "ann")
+    list(swapper.swap_video([photo], "ann"))
+    assert seen == [(60, 50)] * 2
+    swapper.swap_photo(photo, "ann", detector=lambda image: [[5, 5, 30, 30]])
+    assert len(seen) == 2
+
+
+def test_what_is_replaced_is_judged_by_the_decoder_that_knows_it_best(fitted):
+    X, y = people("ann", "bob", n=6, seed=2)
+    made = fitted._reconstruct_nearest(X)
+    assert_array_equal(made, fitted.reconstruct(X, y))
+
+
+def test_a_training_goes_on_with_the_layers_it_had(fitted):
+    for change in ({"n_blocks": 2}, {"adversarial_weight": 0.1}):
+        changes = {"max_iter": 31} | change
+        swapper = copy.deepcopy(fitted).set_params(warm_start=True, **changes)
+        with pytest.raises(ValueError, match="cannot go on with"):
+            swapper.fit(*people("ann", "bob"))
+
+
+def test_a_critic_is_learned_with_the_faces_and_their_training_goes_on():
+    X, y = people("ann", "bob", n=25)
+    params = BRIEF | {"max_iter": 3, "batch_size": 4, "adversarial_weight": 0.05}
+    whole = FaceSwapper(**params).fit(X, y)
+    stop = lambda swapper, epoch: epoch == 2  # noqa: E731
+    half = FaceSwapper(**params, callbacks=[stop]).fit(X, y)
+    critic = half.module_.critic.state_dict()
+    assert half.n_iter_ == 2  # the critic has looked
+    half.set_params(warm_start=True, callbacks=None).fit(X, y)
+    assert_same_weights(half, whole)
+    after = half.module_.critic.state_dict()
+    changed = [
+        not torch.equal(after[name], critic[name])
+        for name in critic
+        if name.endswith("weight")
+    ]
+    assert all(changed)
+    # A new person's decoder is learned without it, and all go on with it.
+    half.add_identity(draw_faces("cyd", 25)[0], "cyd", max_iter=1)
+    X, y = people("ann", "bob", "cyd", n=25)
+    half.set_params(max_iter=4).fit(X, y)
+    assert half.classes_.tolist() == ["ann", "bob", "cyd"]
+    pickle.loads(pickle.dumps(half)).swap(X[:2], "cyd")
+
+
+def test_the_original_layers_can_be_had():
+    X, y = people("ann", "bob", n=25)
+    plain = {"n_blocks": 0, "gradient_weight": 0}
+    swapper = FaceSwapper(**BRIEF | plain).fit(X, y)
+    assert swapper.module_.critic is None
+    assert not any("Residual" in type(m).__name__ for m in swapper.module_.modules())

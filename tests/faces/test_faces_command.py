@@ -9,6 +9,7 @@ from skimage.data import astronaut
 
 from sklearn_ae.__main__ import main
 from sklearn_ae.faces import load_face_swapper, write_picture
+from sklearn_ae.faces._crops import default_detector
 from sklearn_ae.faces._pictures import read_picture
 
 LIGHTS = {"plain": [1.0, 1.0, 1.0], "blue": [0.4, 0.6, 1.0]}
@@ -73,6 +74,7 @@ def test_training_writes_a_model_and_a_preview(folders, tmp_path, capsys):
     swapper = load_face_swapper(path)
     assert swapper.classes_.tolist() == ["blue", "plain"]
     assert swapper.image_shape_ == (16, 16, 3)
+    assert swapper.detector == default_detector()  # and so will photos be searched
     with Image.open(preview) as image:
         assert "Synthetic" in image.text["Description"]
 
@@ -155,7 +157,7 @@ def test_photo_without_a_face(model, tmp_path, capsys):
 
 def test_video(model, tmp_path, capsys):
     pytest.importorskip("av")
-    from sklearn_ae.faces._pictures import read_frames, write_video
+    from sklearn_ae.faces._films import read_frames, write_video
 
     video, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
     head = astronaut()[:220, 100:350]
