@@ -155,6 +155,9 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had names that are all strings.
 
+    columns_ : list of pairs
+        What each column was taken for: its name, and its kind in words.
+
     n_iter_ : int
         Epochs trained, in all calls: with cross-validation those of each fold.
 

@@ -183,6 +183,9 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     n_targets_ : int
         Number of columns of Y seen in `fit`.
 
+    columns_ : list of pairs
+        What each column was taken for: its name, and its kind in words.
+
     n_iter_ : int
         Epochs trained, in all calls: with cross-validation those of each fold.
 

@@ -98,4 +98,5 @@ def test_method_is_shown_in_an_example(name):
     )
     pages = [*DOCS.glob("*.md"), *DOCS.glob("*/*.md")]
     shown += "".join(sources(page.read_text(encoding="utf-8")) for page in pages)
-    assert f".{method}(" in shown
+    is_property = isinstance(inspect.getattr_static(resolve(cls), method), property)
+    assert (f".{method}\n" if is_property else f".{method}(") in shown
