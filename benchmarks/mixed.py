@@ -198,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--data-home", type=Path, required=True, help="folder with the tables")
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    add("--sizes", nargs="+", type=int, default=list(SIZES), metavar="K")
+    add("--sizes", nargs="*", type=int, default=list(SIZES), metavar="K")
     add("--shares", nargs="*", type=float, default=list(SHARES), metavar="SHARE")
     add("--imputers", nargs="+", choices=IMPUTERS, default=list(IMPUTERS))
     add("--impute-rows", type=int, default=2000, help="rows of which cells are hidden")
