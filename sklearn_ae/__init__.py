@@ -6,6 +6,7 @@ else.
 
 from ._estimators.autoencoder import AutoencoderTransformer
 from ._estimators.denoising import DenoisingAutoencoderTransformer
+from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.regressor import EncoderDecoderRegressor
 from ._estimators.vae import VAETransformer
 from .faces._swapper import FaceSwapper
@@ -17,6 +18,7 @@ __all__ = [
     "DenoisingAutoencoderTransformer",
     "EncoderDecoderRegressor",
     "FaceSwapper",
+    "NeighborMapTransformer",
     "VAETransformer",
     "__version__",
 ]

@@ -18,7 +18,7 @@ from ._utils.arguments import positive_integer
 from ._utils.extras import has_extra, import_extra
 from .comparison import compare_reducers
 from .comparison._figures import comparison_figure, save_png
-from .comparison._reducers import DEFAULT_REDUCERS, find_reducer
+from .comparison._reducers import DEFAULT_REDUCERS, REDUCERS, find_reducer
 from .comparison._report import (
     format_best,
     format_columns,
@@ -155,8 +155,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         nargs="+",
         help="any of "
-        + ", ".join(_argument(name) for name in DEFAULT_REDUCERS)
-        + " (default: all that are installed)",
+        + ", ".join(_argument(name) for name in REDUCERS)
+        + " (default: all but map that are installed)",
     )
     add(
         "--output",
@@ -281,7 +281,7 @@ def _reducers(names: list[str] | None) -> tuple[list[str], list[str]]:
         try:
             return list(dict.fromkeys(map(find_reducer, names))), []
         except ValueError as error:
-            known = listed(map(_argument, DEFAULT_REDUCERS))
+            known = listed(map(_argument, REDUCERS))
             raise UsageError(
                 f"{str(error).split('.')[0]}; choose from {known}"
             ) from None

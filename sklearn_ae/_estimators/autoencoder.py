@@ -6,12 +6,12 @@ from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
-from .autoencoders import BaseAutoencoder
+from .autoencoders import BaseAutoencoder, LearnsByParts
 from .base import FitTable
 from .design import Design
 
 
-class AutoencoderTransformer(BaseAutoencoder):
+class AutoencoderTransformer(LearnsByParts, BaseAutoencoder):
     """Nonlinear dimension reduction with an autoencoder that starts as PCA.
 
     An encoder maps each row to ``n_components`` latents, a decoder maps the latents

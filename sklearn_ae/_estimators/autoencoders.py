@@ -27,6 +27,34 @@ from .base import BaseEncoderDecoder, FitTable
 from .design import Design, MakeModule
 
 
+class LearnsByParts(BaseEncoderDecoder):
+    """Rows may come in parts: each is learned with a call of its own."""
+
+    def partial_fit(self, X, y=None):
+        """Go on learning with one pass over the rows of X.
+
+        The first call lays out the networks and takes the centre, the scale and the
+        linear start from the rows it is given, so these should be typical. Every
+        call steps at ``learning_rate_init``, holds no rows out, and leaves the axes
+        of the latent space as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, any number of them.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        self : object
+            The estimator after the pass.
+        """
+        self._partial_fit(X, y)
+        return self
+
+
 class BaseAutoencoder(BaseEncoderDecoder):
     """Common part of the estimators that reconstruct the rows they are given."""
 
@@ -56,30 +84,6 @@ class BaseAutoencoder(BaseEncoderDecoder):
             The fitted estimator.
         """
         self._fit(X, y)
-        return self
-
-    def partial_fit(self, X, y=None):
-        """Go on learning with one pass over the rows of X.
-
-        The first call lays out the networks and takes the centre, the scale and the
-        linear start from the rows it is given, so these should be typical. Every
-        call steps at ``learning_rate_init``, holds no rows out, and leaves the axes
-        of the latent space as they are.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, any number of them.
-
-        y : None
-            Ignored: here for scikit-learn's Pipeline.
-
-        Returns
-        -------
-        self : object
-            The estimator after the pass.
-        """
-        self._partial_fit(X, y)
         return self
 
     def _architecture(self, table: FitTable, **changes: Any) -> Architecture:
@@ -119,7 +123,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         inference = self._make_inference(architecture, refining_pays)
         # Projections on a curve or surface follow its bends less than an encoder does.
         has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
-        decay = (
+        decay: dict[str, Any] = (
             {"n_columns": 0, "least_alpha": recipe.ALPHA_OF_FEW_LATENTS}
             if has_few
             else {}

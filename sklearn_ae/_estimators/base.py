@@ -205,6 +205,7 @@ class BaseEncoderDecoder(
             if module.is_own and not has_axes:
                 axes = design.find_axes(module, described)
                 described = described.turned(module, *axes)
+            design.finish(module, described, seed)
         self._record(result, goes_on)
         self._set_fitted(state, rows.order, described, random_state)
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
@@ -312,13 +313,18 @@ class BaseEncoderDecoder(
         warn(message, ConvergenceWarning)
 
     def _recipe(
-        self, architecture: Architecture, auto_learning_rate: float, **changes: Any
+        self,
+        architecture: Architecture,
+        auto_learning_rate: float,
+        *,
+        kind: type[Recipe] = Recipe,
+        **changes: Any,
     ) -> Recipe:
         """The recipe that the estimator's parameters ask for."""
         # It takes many pixels to make one column of a convolution.
         n_columns = architecture.n_inputs if architecture.image_shape is None else 0
         changes = {"n_columns": n_columns, **changes}
-        return Recipe(
+        return kind(
             learning_rate=self.learning_rate_init,
             alpha=self.alpha,
             batch_size=self.batch_size,

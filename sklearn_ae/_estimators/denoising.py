@@ -21,12 +21,12 @@ from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
-from .autoencoders import BaseAutoencoder
+from .autoencoders import BaseAutoencoder, LearnsByParts
 from .base import FitTable
 from .design import Design
 
 
-class DenoisingAutoencoderTransformer(BaseAutoencoder):
+class DenoisingAutoencoderTransformer(LearnsByParts, BaseAutoencoder):
     """Autoencoder that learns to give back clean rows from corrupted ones.
 
     In training the encoder sees each row corrupted, with new noise every time, and

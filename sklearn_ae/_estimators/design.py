@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def to_principal_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
     return principal_axes(rows.z, module.filled(rows.x))
 
 
-def leave(module: Autoencoder) -> None:
+def leave(module: Autoencoder, *known: Any) -> None:
     """Change nothing."""
 
 
@@ -81,6 +82,10 @@ class Design:
 
     renew : callable
         Lets a module that goes on training follow parameters that have changed.
+
+    finish : callable
+        ``finish(module, rows, seed)`` learns what is left to learn where the latents
+        are known.
     """
 
     columns: Columns
@@ -93,6 +98,7 @@ class Design:
     inference: Inference = field(default_factory=Encoded)
     find_axes: Callable[[Autoencoder, DescribedRows], Axes] = to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
+    finish: Callable[[Autoencoder, DescribedRows, int], None] = leave
 
     def find_paths(
         self, X: np.ndarray | Table, rows: Rows, filling: Filling | None

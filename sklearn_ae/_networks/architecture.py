@@ -20,8 +20,9 @@ from .images import (
     SkipEncoder,
     check_image_shape,
 )
+from .linear import Layer
 from .losses import SquaredError
-from .modules import MLP, OwnNetwork
+from .modules import MLP, Anchored, OwnNetwork
 from .sizes import channels, channels_with_skips, hidden_layer_sizes
 from .starts import LinearPaths
 
@@ -147,6 +148,9 @@ class Architecture:
     is_of_pairs : bool
         Whether what is given is something else than what is seen.
 
+    keeps_order : bool
+        Whether columns are to stay in their order, for what knows them by it.
+
     encoded_as, decoded_as : str
         What the user's own networks are to give, in words.
     """
@@ -159,6 +163,7 @@ class Architecture:
     outputs_per_latent: int = 1
     n_conditions: int = 0
     is_of_pairs: bool = False
+    keeps_order: bool = False
     encoded_as: str = "(n_samples, n_components)"
     decoded_as: str = "(n_samples, n_features)"
 
@@ -212,6 +217,7 @@ class Architecture:
         images do, and what stands beside the rows stays behind them.
         """
         has_own = self.spec.has_own or callable(self.spec.corruption)
+        has_own = has_own or self.keeps_order
         is_alone = not self.is_of_pairs and not self.n_conditions
         return is_alone and not has_own and self.spec.image_shape is None
 
@@ -254,6 +260,10 @@ class Architecture:
         else:
             start_at(own_decoder, loss.inverse_link(mean_output.cpu()))
         return encoder, decoder
+
+    def anchored_decoder(self, layer: Layer, latent_variances: Tensor) -> Anchored:
+        """A decoder of the package's own beside a linear path from latents to rows."""
+        return anchor(self._own_decoder(), layer, latent_variances)
 
     def _input_variances(self, seen: Tensor) -> Tensor:
         variances = seen.var(dim=0, correction=0).cpu()  # (d,)

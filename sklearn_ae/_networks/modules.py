@@ -338,6 +338,28 @@ class EncoderDecoder(Autoencoder):
         return self.to_targets(self.respond(self.standardize(X)))  # (n, d) -> (n, m)
 
 
+class DecoderAlone(EncoderDecoder):
+    """A decoder that learns rows x from latents z which are known: rows [z | x]."""
+
+    def __init__(self, decoder: nn.Module, loss: SquaredError, n_latents: int, d: int):
+        super().__init__(
+            nn.Identity(),
+            decoder,
+            loss,
+            center=torch.zeros(n_latents + d),
+            scale=torch.ones(n_latents + d),
+            n_inputs=n_latents,
+        )
+
+    @property
+    def is_own(self) -> bool:
+        return isinstance(_bent(self.decoder), OwnNetwork)
+
+    @property
+    def is_fast(self) -> bool:
+        return isinstance(_bent(self.decoder), MLP)
+
+
 def _bent(network: nn.Module) -> nn.Module:
     """The network without the linear path beside it."""
     return network.network if isinstance(network, Anchored) else network

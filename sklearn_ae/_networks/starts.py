@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .._tables.columns import Columns
@@ -83,6 +84,22 @@ class PCAStart:
     def _paths(self, start: LinearStart) -> LinearPaths:
         filling = Filling.of(start)
         return LinearPaths(*start.pca_layers(), start.noise_variance, filling)
+
+
+@dataclass(frozen=True)
+class UnitPCAStart(PCAStart):
+    """PCA with a first latent of unit variance: on a map, distances have a unit."""
+
+    def _paths(self, start: LinearStart) -> LinearPaths:
+        encoder, decoder, variances = start.pca_layers()
+        largest = variances.max()
+        scale = largest.sqrt() if largest > 0 else torch.ones_like(largest)
+        return LinearPaths(
+            (encoder[0] / scale, encoder[1] / scale),
+            (decoder[0] * scale, decoder[1]),
+            variances / scale**2,
+            start.noise_variance,
+        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._networks.modules import Autoencoder
-from .._tables.rows import StreamedRows, make_batches
+from .._tables.rows import StreamedRows
 from .._utils.device import enough_threads, seeded_generator
 from .fast import fast_step, unflatten
 from .objectives import row_losses
@@ -80,7 +80,7 @@ def train(
     x_watch = x_train if x_valid is None else x_valid
     x_compared = net.objective.inference.compared(x_watch, len(x_train))
     order = torch.Generator().manual_seed(seed)
-    batches = make_batches(rows, options.batch_size, order)
+    batches = net.objective.batches(rows, options.batch_size, order)
     generator = generator or seeded_generator(seed, options.device)
     schedule = (
         None
@@ -187,7 +187,7 @@ def train_one_pass(
 ) -> float:
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
     order = torch.Generator().manual_seed(seed)
-    batches = make_batches(rows, options.batch_size, order)
+    batches = net.objective.batches(rows, options.batch_size, order)
     generator = generator or seeded_generator(seed, options.device)
     x = rows if isinstance(rows, Tensor) else rows.sample
     module = net.module_

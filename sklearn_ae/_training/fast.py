@@ -182,7 +182,8 @@ def fast_step(
     zero_grad = (module if optimizer is None else optimizer).zero_grad
     objective = Objective() if objective is None else objective
     # An objective of its own may want derivatives that fast networks do not have.
-    can_be_fast = is_flat and module.is_fast and objective.is_of_rows
+    asks_for_little = objective.is_of_rows or objective.has_fast_networks
+    can_be_fast = is_flat and module.is_fast and asks_for_little
     # Maps take many times the memory of an image. The user's networks may look at the
     # batch as a whole, and fast ones do not add to gradients.
     is_conv = module.is_own and not module.is_fast
@@ -205,18 +206,24 @@ def fast_step(
         yield autograd_step
         return
     low = None if precision is None else _flat_buffer(module).to(precision)
-    encoder = FastNetwork(module.encoder, is_first=True, low=low)
     decoder = FastNetwork(module.decoder, is_first=False, low=low)
+    encoder: Any = module.encoder  # that of a decoder alone has nothing to compute
+    if not isinstance(encoder, nn.Identity):
+        encoder = FastNetwork(encoder, is_first=True, low=low)
     step: Callable[[Tensor], Tensor] = autograd_step
-    if type(module) is Autoencoder:
+    if type(module) is Autoencoder and objective.is_of_rows:
         step = partial(_manual_step, module, encoder, decoder, generator)
     else:
-        module.encoder.forward, module.decoder.forward = encoder, decoder
+        networks = (module.encoder, encoder), (module.decoder, decoder)
+        for network, fast in networks:
+            if fast is not network:
+                network.forward = fast
     try:
         yield step if low is None else _refreshing(step, low, _flat_buffer(module))
     finally:
         if step is autograd_step:
-            del module.encoder.forward, module.decoder.forward
+            for network in (module.encoder, module.decoder):
+                vars(network).pop("forward", None)
 
 
 def _refreshing(

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from .._inference.inference import Encoded, Inference
 from .._networks.modules import Autoencoder, draws_globally, set_mode
-from .._tables.rows import block_rows
+from .._tables.rows import (
+    Batches,
+    StreamedBatches,
+    StreamedRows,
+    block_rows,
+    make_batches,
+)
 from .._utils.device import as_global, seeded_generator
 
 
@@ -28,6 +34,10 @@ class Objective:
     # paths and can be taken part by part.
     is_of_rows = True
 
+    # Whether `step_loss` of another kind asks networks for no more than their output
+    # and its gradient, which fast networks have.
+    has_fast_networks = False
+
     # What finds the latents of rows that are judged.
     inference: Inference = Encoded()
 
@@ -36,6 +46,12 @@ class Objective:
         judging = copy.copy(self)
         judging.inference = inference.quick()
         return judging
+
+    def batches(
+        self, rows: Tensor | StreamedRows, batch_size: int, order: torch.Generator
+    ) -> Batches | StreamedBatches:
+        """What an epoch goes over: batches of rows in an order from the generator."""
+        return make_batches(rows, batch_size, order)
 
     def step_loss(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None

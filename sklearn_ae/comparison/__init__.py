@@ -1,9 +1,11 @@
 """Every reducer on the same rows: held-out error, neighbourhoods, time.
 
 `compare_reducers` splits and scales a table once, fits every reducer to the same
-training rows and measures all of them on the same held-out rows.
+training rows and measures all of them on the same held-out rows. `map_quality`
+measures any map.
 """
 
 from ._comparison import compare_reducers
+from ._map_quality import map_quality
 
-__all__ = ["compare_reducers"]
+__all__ = ["compare_reducers", "map_quality"]

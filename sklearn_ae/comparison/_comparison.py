@@ -55,7 +55,7 @@ def compare_reducers(
 
         - None: "PCA", "kernel PCA", "t-SNE", "UMAP" (where umap-learn is installed),
           "AE", "DAE" and "VAE".
-        - A list of such names.
+        - A list of such names; "map", NeighborMapTransformer, is one more.
         - A mapping of names of your own to scikit-learn transformers or pipelines.
           Each is cloned, and its parameter ``n_components`` (of a pipeline: that of
           its last step) is set to k; nothing else is changed, so give it a

@@ -14,11 +14,13 @@ from sklearn.pipeline import Pipeline
 
 from .._estimators.autoencoder import AutoencoderTransformer
 from .._estimators.denoising import DenoisingAutoencoderTransformer
+from .._estimators.neighbor_map import NeighborMapTransformer
 from .._estimators.vae import VAETransformer
 from .._utils.extras import has_extra, import_extra
 from ._split import Split
 
 DEFAULT_REDUCERS = ("PCA", "kernel PCA", "t-SNE", "UMAP", "AE", "DAE", "VAE")
+REDUCERS = (*DEFAULT_REDUCERS, "map")
 
 # Kernel PCA and t-SNE hold a value for every pair of rows or take minutes beyond.
 _MAX_ROWS_PAIRWISE = 10_000
@@ -50,11 +52,11 @@ def check_reducers(
 
 def find_reducer(name: Any) -> str:
     """Return the spelling in the table of a reducer's name: "pca" becomes "PCA"."""
-    names = {_bare(known): known for known in DEFAULT_REDUCERS}
+    names = {_bare(known): known for known in REDUCERS}
     if not isinstance(name, str) or _bare(name) not in names:
         raise ValueError(
             f"Unknown reducer {name!r}. Known by name are: "
-            + ", ".join(DEFAULT_REDUCERS)
+            + ", ".join(REDUCERS)
             + ". Other transformers go into a mapping of name to transformer."
         )
     return names[_bare(name)]
@@ -162,4 +164,5 @@ _BUILDERS: dict[str, Builder] = {
     "AE": lambda k, split: AutoencoderTransformer(k, random_state=split.seed),
     "DAE": lambda k, split: DenoisingAutoencoderTransformer(k, random_state=split.seed),
     "VAE": lambda k, split: VAETransformer(k, random_state=split.seed),
+    "map": lambda k, split: NeighborMapTransformer(k, random_state=split.seed),
 }

@@ -1,0 +1,142 @@
+"""Places on a map: training rows settle, and new rows go between their neighbours.
+
+An encoder draws a map as well as a function of its size can, and of few rows it cannot
+know where others belong. So the training rows move on freely, under the objective of
+the map, from where the encoder has put them; and a new row is put where its nearest
+training rows are.
+
+Shapes: n known rows, m new rows, K neighbours, k latents.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from scipy.sparse import csr_matrix
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from .._networks.contrast import NeighborMap, pair_loss_and_gradient
+from .._networks.modules import Autoencoder
+from .._networks.variational import VariationalAutoencoder
+from .._tables.neighbors import Edges
+from .gaussians import Gaussians
+from .inference import Encoded, Inference
+
+# Pairs of rows that settle together: each row is pushed by twice as many.
+_PAIRS_TOGETHER = 2048
+_N_SWEEPS = 300
+# How far a row goes in a step at first, in units of the map.
+_RATE = 1.0
+_DECAYS = 0.9, 0.99
+# Steps of a row on its way between its neighbours.
+_N_STEPS = 30
+
+
+def settle(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
+    """Latents (n, k) after every one has gone down the objective of the map."""
+    generator = torch.Generator().manual_seed(seed)
+    edges = Edges(graph)
+    device, dtype = z.device, z.dtype
+    z = z.cpu().float().clone()
+    n_batches = math.ceil(len(z) / _PAIRS_TOGETHER)
+    n_steps = _N_SWEEPS * n_batches
+    # Adam with one scale for all latents of a row: it does not matter how they turn.
+    direction, square = torch.zeros_like(z), torch.zeros(len(z), 1)
+    slow, slower = _DECAYS
+    n_done = 0
+    for _ in range(_N_SWEEPS):
+        order = torch.randperm(len(z), generator=generator)
+        for rows in torch.tensor_split(order, n_batches):
+            both = torch.cat([rows, edges.draw(rows, generator)])
+            _, gradient = pair_loss_and_gradient(z[both], 1.0)
+            gradient = torch.zeros_like(z).index_add_(0, both, gradient)
+            direction.lerp_(gradient, 1.0 - slow)
+            square.lerp_(gradient.square().sum(dim=1, keepdim=True), 1.0 - slower)
+            rate = _RATE * 0.5 * (1.0 + math.cos(math.pi * n_done / n_steps))
+            n_done += 1
+            size = (square / (1.0 - slower**n_done)).sqrt_().add_(1e-12)
+            z.sub_(direction / size, alpha=rate / (1.0 - slow**n_done))
+    return z.to(device, dtype)
+
+
+def place(z: Tensor, distances: Tensor) -> Tensor:
+    """Latents (m, k) between those of neighbours (m, K, k) at these distances (m, K).
+
+    The sum over the neighbours of log(1 + |z - z'|^2), each divided by its squared
+    distance, has a valley at every cluster of them. From the best neighbour the mean
+    shift leads down into its own.
+    """
+    # Relative to the nearest: what is at no distance at all is where the row belongs.
+    nearest = distances.min(dim=1, keepdim=True).values
+    tiny = torch.finfo(distances.dtype).tiny
+    weights = (nearest.clamp(min=tiny) / distances.clamp(min=tiny)).square()  # (m, K)
+    between = (z[:, :, None] - z[:, None]).square_().sum(dim=3).log1p_()  # (m, K, K)
+    best = (between * weights[:, None]).sum(dim=2).argmin(dim=1)  # (m,)
+    place = z[torch.arange(len(z), device=z.device), best]  # (m, k)
+    for _ in range(_N_STEPS):
+        pull = weights / (1.0 + (z - place[:, None]).square().sum(dim=2))  # (m, K)
+        place = (pull[:, :, None] * z).sum(dim=1) / pull.sum(dim=1, keepdim=True)
+    return place
+
+
+@dataclass(frozen=True)
+class Placed(Inference):
+    """The place between a row's nearest training rows on the map.
+
+    Parameters
+    ----------
+    index : NearestNeighbors
+        That finds them, fitted to the training rows in their own units.
+
+    graph : csr_matrix of shape (n, n)
+        The graph of the map.
+
+    seed : int
+        Of the order in which training rows settle.
+
+    known : Tensor of shape (n, k) or None
+        Where they have settled; None is before that.
+    """
+
+    index: NearestNeighbors
+    graph: csr_matrix
+    seed: int
+    known: Tensor | None = None
+
+    def remembering(self, module: Autoencoder, x: Tensor) -> Inference:
+        z = Encoded().latents(module, x)
+        return replace(self, known=settle(z, self.graph, self.seed))
+
+    def turned(self, rotation: Tensor, shift: Tensor) -> Inference:
+        assert self.known is not None
+        return replace(self, known=(self.known - shift) @ rotation)
+
+    def quick(self) -> Inference:
+        return Encoded()
+
+    def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
+        return self._placed(module.columns.restore(x)).to(x)
+
+    def transform(self, module: Autoencoder, X: Tensor) -> Tensor:
+        return self._placed(X)
+
+    def _placed(self, X: Tensor) -> Tensor:
+        assert self.known is not None
+        distances, rows = self.index.kneighbors(X.cpu().numpy())
+        known = self.known.to(X)  # (n, k)
+        return place(known[torch.from_numpy(rows)], torch.from_numpy(distances).to(X))
+
+    def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
+        assert isinstance(module, NeighborMap)
+        z_landmarks = self.latents(module, module.landmarks)
+        x = module.standardize(X)
+        return -module.landmark_losses(x, self._placed(X).to(x), z_landmarks)
+
+    def losses(
+        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        return module.loss(x, generator)
+
+    def posterior(self, module: VariationalAutoencoder, x: Tensor) -> Gaussians:
+        return Encoded().posterior(module, x)

@@ -1,0 +1,123 @@
+"""Which rows of a table are near each other: exactly, or on long tables nearly.
+
+No matrix of all distances is ever held.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix, issparse
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from .._utils.extras import import_extra
+
+# Multiplications up to which all distances are looked at: tens of seconds of a core.
+_MOST_PRODUCTS = 4e11
+# Principal components that stand for longer rows, where these are compared by their
+# Euclidean distance and would take longer.
+_N_COMPONENTS = 50
+
+# Those that both ways to find neighbours know.
+METRICS = (
+    "euclidean",
+    "manhattan",
+    "chebyshev",
+    "cosine",
+    "correlation",
+    "braycurtis",
+    "canberra",
+)
+
+
+def find_neighbors(
+    X: np.ndarray, n_neighbors: int, metric: str, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Numbers of each row's nearest other rows, nearest first: (n, n_neighbors)."""
+    if _is_long(X) and metric == "euclidean" and X.shape[1] > _N_COMPONENTS:
+        pca = PCA(_N_COMPONENTS, svd_solver="covariance_eigh")
+        X = pca.fit_transform(X.astype(np.float32))
+    if not _is_long(X):
+        index = NearestNeighbors(n_neighbors=n_neighbors, metric=metric)
+        return index.fit(X).kneighbors(return_distance=False)
+    pynndescent = import_extra("pynndescent", "maps", "A map of so many rows")
+    with warnings.catch_warnings():
+        # Of rows that were not reached: they have other neighbours.
+        warnings.simplefilter("ignore")
+        index = pynndescent.NNDescent(
+            np.asarray(X, dtype=np.float32),
+            metric=metric,
+            n_neighbors=n_neighbors + 1,  # with the row itself
+            random_state=random_state,
+            n_jobs=1,  # with more of them two fits differ
+        )
+    return _without_themselves(index.neighbor_graph[0], n_neighbors)
+
+
+def _is_long(X: np.ndarray) -> bool:
+    return len(X) ** 2 * X.shape[1] > _MOST_PRODUCTS
+
+
+def _without_themselves(numbers: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """Lists of neighbours (n, n_neighbors + 1) without the row that each belongs to.
+
+    Among duplicates the row itself may be missing: then the last one is.
+    """
+    rows = np.arange(len(numbers))
+    is_self = numbers == rows[:, None]
+    is_self[~is_self.any(axis=1), -1] = True
+    kept = numbers[~is_self].reshape(len(numbers), n_neighbors)
+    # -1 stands for a neighbour that was not found.
+    return np.where(kept < 0, rows[:, None], kept)
+
+
+def as_graph(numbers: np.ndarray) -> csr_matrix:
+    """A graph with an edge from each row to each of its neighbours (n, k)."""
+    n_samples, k = numbers.shape
+    ones = np.ones(n_samples * k, dtype=np.float32)
+    starts = np.arange(0, n_samples * k + 1, k)
+    shape = (n_samples, n_samples)
+    graph = csr_matrix((ones, numbers.ravel(), starts), shape=shape)
+    graph.sort_indices()
+    return graph
+
+
+def check_graph(graph: Any, n_samples: int) -> csr_matrix:
+    """A graph of the user's, as scikit-learn's kneighbors_graph gives them."""
+    if not issparse(graph) and not isinstance(graph, np.ndarray):
+        raise TypeError(
+            "graph must be a sparse matrix, as sklearn.neighbors.kneighbors_graph "
+            f"gives it; got {type(graph).__name__}."
+        )
+    if graph.shape != (n_samples, n_samples):
+        raise ValueError(
+            f"graph must have a row and a column for each of the {n_samples} rows of "
+            f"X; its shape is {graph.shape}."
+        )
+    edges = csr_matrix(graph).tocoo()
+    is_edge = edges.row != edges.col  # a row is no neighbour of its own
+    rows, columns = edges.row[is_edge], edges.col[is_edge]
+    ones = np.ones(len(rows), dtype=np.float32)
+    return csr_matrix((ones, (rows, columns)), shape=graph.shape)
+
+
+class Edges:
+    """The edges of a graph, to draw a neighbour of any row from."""
+
+    def __init__(self, graph: csr_matrix):
+        starts = torch.from_numpy(graph.indptr.astype(np.int64))
+        self.starts, self.counts = starts[:-1], starts.diff()  # (n,)
+        self.ends = torch.from_numpy(graph.indices)  # (number of edges,)
+
+    def draw(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """A neighbour of each row (B,); a row without any is its own."""
+        shares = torch.rand(len(rows), generator=generator, dtype=torch.float64)
+        counts = self.counts[rows]
+        edges = self.starts[rows] + (shares * counts).long()
+        has_any = counts > 0
+        partners = rows.clone()
+        partners[has_any] = self.ends[edges[has_any]].long()
+        return partners

@@ -1,0 +1,64 @@
+"""The way back from latents that are known: a decoder is trained alone.
+
+Shapes: n rows, d features, k latents.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .._networks.linear import Layer
+from .._networks.losses import SquaredError
+from .._networks.modules import DecoderAlone, draws_globally
+from .._tables.loading import Rows
+from .._utils.device import isolated_generators, steady_convolutions
+from .objectives import Objective
+from .plans import Plan, TrainingState, find_weights
+from .recipe import Recipe
+
+# Of latents (n, k) and rows (n, d) that it is to give for them.
+MakeDecoder = Callable[[Tensor, Tensor], nn.Module]
+
+
+def regress(z: Tensor, x: Tensor) -> Layer:
+    """The linear regression of rows (n, d) on latents (n, k), as a layer."""
+    z, x = z.cpu().double(), x.cpu().double()
+    mean, center = x.mean(dim=0), z.mean(dim=0)
+    weight = (torch.linalg.pinv(z - center) @ (x - mean)).T  # (d, k)
+    return weight, mean - weight @ center
+
+
+def train_decoder(
+    make_decoder: MakeDecoder,
+    z: Tensor,
+    x: Tensor,
+    loss: SquaredError,
+    recipe: Recipe,
+    plan: Plan,
+    seed: int,
+) -> nn.Module:
+    """A decoder that gives rows x (n, d) for latents z (n, k)."""
+    k = z.shape[1]
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
+    pairs = torch.cat([z.to(x), x], dim=1)[order.to(x.device)]  # (n, k + d)
+
+    def make_module(pairs: Tensor) -> DecoderAlone:
+        decoder = make_decoder(pairs[:, :k], pairs[:, k:])
+        return DecoderAlone(decoder, loss, k, x.shape[1]).to(x.device)
+
+    n_valid = plan.n_valid
+    rows = Rows(
+        pairs,
+        train=pairs[n_valid:],
+        valid=pairs[:n_valid] if n_valid else None,
+        order=torch.arange(x.shape[1]),
+    )
+    generator = torch.Generator(x.device).manual_seed(seed)
+    state = TrainingState(make_module(pairs), make_module, generator)
+    draws = draws_globally(state.module)
+    with (
+        isolated_generators(seed, x.device) if draws else steady_convolutions(x.device)
+    ):
+        find_weights(state, rows, plan, recipe, Objective(), seed)
+    return state.module.decoder
