@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
@@ -25,8 +24,13 @@ from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, RandomStart, UnitPCAStart
 from .._tables.columns import Columns
-from .._tables.containers import are_numbers, is_frame
-from .._tables.neighbors import METRICS, as_graph, check_graph, find_neighbors
+from .._tables.neighbors import (
+    METRICS,
+    as_graph,
+    check_graph,
+    comparable,
+    find_neighbors,
+)
 from .._tables.rows import Table
 from .._training import recipe
 from .._training.decoding import regress, train_decoder
@@ -55,9 +59,9 @@ _N_LANDMARKS = 500
 
 @dataclass(frozen=True)
 class NeighborTable(FitTable):
-    """The rows of a fit, all in memory, and which of them are neighbours."""
+    """The rows of a fit, all in memory, and a graph of them if one was given."""
 
-    graph: csr_matrix | None = None
+    graph: Any = None
 
 
 class NeighborMapTransformer(BaseAutoencoder):
@@ -345,23 +349,7 @@ class NeighborMapTransformer(BaseAutoencoder):
     def _make_table(self, X: Any, y: Any, reset: bool) -> NeighborTable:
         rows = self._validate_rows(X, reset)
         rows = rows[:] if isinstance(rows, Table) else rows
-        self.graph_ = self._find_graph(rows, graph=y)
-        return NeighborTable(rows, rows.shape[1], graph=self.graph_)
-
-    def _validate_rows(
-        self, X: Any, reset: bool, loss: SquaredError | None = None
-    ) -> np.ndarray | Table:
-        # Which rows are neighbours is a matter of all their cells, in their own units.
-        if is_frame(X) and not are_numbers(X):
-            raise ValueError(
-                "NeighborMapTransformer takes numbers; X holds other columns. Make "
-                "these numbers first, for instance by the latents of an "
-                "AutoencoderTransformer: make_pipeline(AutoencoderTransformer(16), "
-                "NeighborMapTransformer())."
-            )
-        rows = super()._validate_rows(X, reset, loss)
-        assert_all_finite(rows[:], input_name="X", estimator_name=type(self).__name__)
-        return rows
+        return NeighborTable(rows, rows.shape[1], self._kinds, graph=y)
 
     def _find_graph(self, X: np.ndarray, graph: Any) -> csr_matrix:
         if self.metric == "precomputed":
@@ -391,6 +379,9 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         assert isinstance(table, NeighborTable)
+        columns = self._columns(table)
+        X = comparable(table.X, columns)
+        self.graph_ = self._find_graph(X, table.graph)
         is_refined = self._is_refined(len(table.X))
         spec = NetworkSpec.of(self.get_params(deep=False))
         if isinstance(spec.hidden_layer_sizes, str) and spec.image_shape is None:
@@ -406,7 +397,7 @@ class NeighborMapTransformer(BaseAutoencoder):
             keeps_order=True,
         )
         return Design(
-            columns=self._columns(table),
+            columns=columns,
             architecture=architecture,
             loss=LOSSES[self.loss](),
             start=(
@@ -420,8 +411,8 @@ class NeighborMapTransformer(BaseAutoencoder):
                 least_alpha=0.0,
                 is_rough=is_refined,
             ),
-            objective=NeighborObjective(table.graph),
-            inference=self._make_map_inference(table, is_refined),
+            objective=NeighborObjective(self.graph_),
+            inference=self._make_map_inference(X, is_refined),
             finish=partial(self._learn_way_back, architecture),
         )
 
@@ -432,13 +423,13 @@ class NeighborMapTransformer(BaseAutoencoder):
         is_automatic = self.inference == "auto" and n_samples <= _MOST_PLACED
         return self.inference == "refined" or is_automatic
 
-    def _make_map_inference(self, table: NeighborTable, is_refined: bool) -> Inference:
+    def _make_map_inference(self, X: np.ndarray, is_refined: bool) -> Inference:
         if not is_refined:
             return Encoded()
-        n_neighbors = min(_N_PLACED_BETWEEN, len(table.X))
+        n_neighbors = min(_N_PLACED_BETWEEN, len(X))
         index = NearestNeighbors(n_neighbors=n_neighbors, metric=self.metric)
         seed = make_random_state(self.random_state).randint(SEED_LIMIT)
-        return Placed(index.fit(table.X), table.graph, seed)
+        return Placed(index.fit(X), self.graph_, seed)
 
     def _make_module(
         self,
@@ -470,7 +461,8 @@ class NeighborMapTransformer(BaseAutoencoder):
     ) -> None:
         """Train the decoder, and it alone, where the places of the rows are known."""
         is_linear = architecture.spec.starts_linear
-        own = copy.deepcopy(module.decoder)
+        own, filled = copy.deepcopy(module.decoder), module.filling
+        assert filled is not None
 
         def make_decoder(z: Tensor, x: Tensor) -> nn.Module:
             if not is_linear:
@@ -478,7 +470,7 @@ class NeighborMapTransformer(BaseAutoencoder):
             generator = torch.Generator().manual_seed(seed)
             with as_global(generator):  # layers draw their weights from there
                 return architecture.anchored_decoder(
-                    regress(z, x), z.double().var(dim=0, correction=0).cpu()
+                    regress(z, filled(x)), z.double().var(dim=0, correction=0).cpu()
                 )
 
         rate = recipe.learning_rate(is_linear, architecture.widest_layer)
@@ -487,7 +479,7 @@ class NeighborMapTransformer(BaseAutoencoder):
             make_decoder,
             rows.z,
             rows.x,
-            module.loss_function,
+            module,
             replace(
                 self._recipe(architecture, rate, n_columns=0),
                 n_iter_no_change="auto",
@@ -508,13 +500,6 @@ class NeighborMapTransformer(BaseAutoencoder):
                 'Use inference="encoder".'
             )
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = False
-        tags.input_tags.categorical = False
-        tags.input_tags.string = False
-        return tags
-
     # Using a fitted estimator ---------------------------------------------------------
 
     def score_samples(self, X):
@@ -531,4 +516,7 @@ class NeighborMapTransformer(BaseAutoencoder):
             The logarithm of the probability, in nats, that the map gives the nearest
             of up to 500 training rows as the neighbour of the row: higher is better.
         """
-        return super().score_samples(X)
+        X = self._validate_new_rows(X)
+        if isinstance(self._inference, Placed):
+            return self._infer("score_samples", X)
+        return self._compute("score_samples", X)

@@ -19,7 +19,7 @@ from torch import Tensor
 from .._networks.contrast import NeighborMap, pair_loss_and_gradient
 from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
-from .._tables.neighbors import Edges
+from .._tables.neighbors import Edges, comparable
 from .gaussians import Gaussians
 from .inference import Encoded, Inference
 
@@ -27,7 +27,7 @@ from .inference import Encoded, Inference
 _PAIRS_TOGETHER = 2048
 _N_SWEEPS = 300
 # How far a row goes in a step at first, in units of the map.
-_RATE = 0.3
+_RATE = 1.0
 _DECAYS = 0.9, 0.99
 # Steps of a row on its way between its neighbours.
 _N_STEPS = 30
@@ -116,22 +116,25 @@ class Placed(Inference):
         return Encoded()
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
-        return self._placed(module.columns.restore(x)).to(x)
+        return self._placed(module, module.columns.restore(x)).to(x)
 
     def transform(self, module: Autoencoder, X: Tensor) -> Tensor:
-        return self._placed(X)
+        return self._placed(module, X)
 
-    def _placed(self, X: Tensor) -> Tensor:
+    def _placed(self, module: Autoencoder, X: Tensor) -> Tensor:
         assert self.known is not None
-        distances, rows = self.index.kneighbors(X.cpu().numpy())
+        distances, rows = self.index.kneighbors(
+            comparable(X.cpu().numpy(), module.columns)
+        )
         known = self.known.to(X)  # (n, k)
         return place(known[torch.from_numpy(rows)], torch.from_numpy(distances).to(X))
 
     def score_samples(self, module: Autoencoder, X: Tensor) -> Tensor:
         assert isinstance(module, NeighborMap)
         z_landmarks = self.latents(module, module.landmarks)
-        x = module.standardize(X)
-        return -module.landmark_losses(x, self._placed(X).to(x), z_landmarks)
+        x = module.filled(module.standardize(X))
+        z = self._placed(module, X).to(x)
+        return -module.landmark_losses(x, z, z_landmarks)
 
     def losses(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
@@ -141,4 +144,4 @@ class Placed(Inference):
     def posterior(
         self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
     ) -> Gaussians:
-        return Encoded().posterior(module, x)
+        return Encoded().posterior(module, x, z)

@@ -41,6 +41,7 @@ class NeighborMap(Autoencoder):
         return max(super().loss_size, len(self.landmarks))
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        x = self.filled(x)
         return self.landmark_losses(x, self.encode(x), self.encode(self.landmarks))
 
     def landmark_losses(self, x: Tensor, z: Tensor, z_landmarks: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from .._utils.extras import import_extra
+from .columns import Columns
 
 # Multiplications up to which all distances are looked at: tens of seconds of a core.
 _MOST_PRODUCTS = 4e11
@@ -55,6 +56,20 @@ def find_neighbors(
             n_jobs=1,  # with more of them two fits differ
         )
     return _without_themselves(index.neighbor_graph[0], n_neighbors)
+
+
+def comparable(X: np.ndarray, columns: Columns) -> np.ndarray:
+    """Rows without gaps, and in the units of X, or of each column where kinds differ.
+
+    What is missing is taken for the column's mean.
+    """
+    center, scale = columns.center.cpu().numpy(), columns.scale.cpu().numpy()
+    missing = np.isnan(X)
+    if missing.any():
+        X = np.where(missing, center, X).astype(X.dtype)
+    if scale.ndim:
+        X = ((X - center) / scale).astype(X.dtype)
+    return X
 
 
 def _is_long(X: np.ndarray) -> bool:

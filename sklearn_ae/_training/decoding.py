@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .._networks.linear import Layer
-from .._networks.losses import SquaredError
-from .._networks.modules import DecoderAlone, draws_globally
+from .._networks.modules import Autoencoder, DecoderAlone, draws_globally
 from .._tables.loading import Rows
 from .._utils.device import isolated_generators, steady_convolutions
 from .objectives import Objective
@@ -33,19 +32,21 @@ def train_decoder(
     make_decoder: MakeDecoder,
     z: Tensor,
     x: Tensor,
-    loss: SquaredError,
+    of: Autoencoder,
     recipe: Recipe,
     plan: Plan,
     seed: int,
 ) -> nn.Module:
-    """A decoder that gives rows x (n, d) for latents z (n, k)."""
+    """A decoder that gives rows x (n, d) for latents z (n, k) of the module."""
     k = z.shape[1]
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     pairs = torch.cat([z.to(x), x], dim=1)[order.to(x.device)]  # (n, k + d)
 
     def make_module(pairs: Tensor) -> DecoderAlone:
         decoder = make_decoder(pairs[:, :k], pairs[:, k:])
-        return DecoderAlone(decoder, loss, k, x.shape[1]).to(x.device)
+        module = DecoderAlone(decoder, of.loss_function, k, x.shape[1])
+        module.has_missing = of.has_missing
+        return module.to(x.device)
 
     n_valid = plan.n_valid
     rows = Rows(

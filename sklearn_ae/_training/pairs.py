@@ -69,7 +69,7 @@ class NeighborObjective(Objective):
     def step_loss(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        return pair_loss(module.encode(module.corrupted(x, generator)))
+        return pair_loss(module.encode(module.filled(module.corrupted(x, generator))))
 
 
 @dataclass(frozen=True)
