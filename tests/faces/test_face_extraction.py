@@ -21,7 +21,7 @@ def whole(image):
 
 def test_crops_boxes_and_matrices_belong_together():
     image = astronaut()
-    extracted = extract_faces([image], size=48)
+    extracted = extract_faces([image], size=48, detector="lbp")
     assert len(extracted) == 1
     assert extracted.faces.shape == (1, 48, 48, 3)
     assert extracted.faces.dtype == np.uint8

@@ -181,3 +181,16 @@ def test_discrepancy_of_one_part_or_of_equal_faces_is_zero():
     assert same == 0
     same.backward()
     assert torch.isfinite(z.grad).all()
+
+
+def test_layers_start_with_the_variance_that_they_get():
+    torch.manual_seed(0)
+    network = FaceNetwork((64, 64, 3), 8, 64, 1, FaceAugmentation(), 0.0, n_blocks=1)
+    x = torch.rand(8, 64 * 64 * 3)
+    z = network.encode(x - 0.5)
+    assert 0.1 < (z.std() / (x - 0.5).std()) < 3
+    assert torch.allclose(network.decode(z, 0), torch.tensor(0.5), atol=0.2)
+    # Blocks are no change at first, but for what is below zero.
+    block = next(m for m in network.decoders.modules() if hasattr(m, "second"))
+    maps = torch.rand(1, block.first.in_channels, 4, 4)
+    torch.testing.assert_close(block(maps), maps)
