@@ -16,6 +16,7 @@ from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder, EncoderDecoder
 from .._networks.starts import LinearPaths, RandomStart, ReducedRankStart
 from .._tables.checks import (
+    check_not_empty,
     check_unit_interval,
     read_kinds,
     validate_rows,
@@ -380,6 +381,8 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
                 ensure_all_finite="allow-nan",
                 reset=reset,
             )
+            if reset:
+                check_not_empty(X)
         is_flat = y.ndim == 1
         Y = self._validate_targets(y.reshape(len(y), -1), reset)
         self._is_flat, self.n_targets_ = is_flat, Y.shape[1]

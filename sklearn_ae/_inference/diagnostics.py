@@ -50,7 +50,7 @@ def n_latents_missed(module: VariationalAutoencoder, x: Tensor, kl: np.ndarray) 
     n_active = len(active_latents(kl))
     if 2 * n_active > len(kl):
         return 0
-    some = module.drawn(x[:_COLLAPSE_ROWS], _generator(x))
+    some = module.filled(module.drawn(x[:_COLLAPSE_ROWS], _generator(x)))
     rows = some.tensor_split([len(module.center)], dim=1)  # (n, d) and (n, m)
     n_expected = min(len(kl), n_principal_components(*rows))
     return n_expected if 2 * n_active <= n_expected else 0

@@ -16,6 +16,8 @@ _LEAST_NOISE = 1e-3
 # Numbers of the rows that axes are found from, and rounds of filling and finding.
 _MOST_NUMBERS = 2**21
 _MOST_ROUNDS = 50
+# Each row has a matrix of its axes: numbers of these at a time.
+_MOST_PRODUCTS = 2**24
 # Change of the missing cells, as a share of a standard deviation, that is the last.
 _LEAST_CHANGE = 1e-3
 
@@ -109,7 +111,8 @@ def find_filling(
     missing values", JMLR 11, 1957-2000, 2010).
     """
     n, d = x.shape
-    n_rows = max(2, _MOST_NUMBERS // d)
+    n_products = max(1, n_components**2)
+    n_rows = max(2, min(_MOST_NUMBERS // d, _MOST_PRODUCTS // n_products))
     if n > n_rows:
         chosen = random_state.choice(n, n_rows, replace=False)
         x = x[torch.from_numpy(chosen).to(x.device)]

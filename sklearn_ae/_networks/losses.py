@@ -306,7 +306,8 @@ class ObservedCells(SquaredError):
 
     def entries(self, output: Tensor, x: Tensor) -> Tensor:
         missing = x.isnan()
-        x = torch.where(missing, 0.0, x)
+        # Several outputs may stand against the same rows.
+        x = torch.where(missing, 0.0, x).expand_as(output)
         return torch.where(missing, 0.0, self.loss.entries(output, x))
 
     def slopes(self, output: Tensor, x: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from .containers import with_none
 from .rows import SparseTable, Table, is_lazy, is_long
-from .table_kinds import TableKinds, needs_kinds
+from .table_kinds import NOTHING_KNOWN, TableKinds, needs_kinds
 
 
 def validate_rows(
@@ -54,6 +55,8 @@ def validate_rows(
         ensure_all_finite="allow-nan",
         reset=reset,
     )
+    if reset:
+        check_not_empty(X)
     if needs_unit_interval:
         check_unit_interval(X)
     return X
@@ -95,14 +98,22 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
 
 
 def without_wrapping(X: Any) -> Any:
-    """X without what numpy would drop in silence, or cannot take: masks, gradients."""
+    """X without what numpy would drop in silence, or cannot take: masks, pd.NA, gradients."""
     if isinstance(X, np.ma.MaskedArray):
         if not np.ma.is_masked(X):
             return X.data
         numbers = np.asarray(X.data, dtype=np.result_type(X.dtype, np.float32))
         return np.where(np.ma.getmaskarray(X), np.nan, numbers)
+    if isinstance(X, np.ndarray) and X.dtype == object:
+        return with_none(X)
     # Nothing flows back from here.
     return X.detach() if isinstance(X, Tensor) and X.requires_grad else X
+
+
+def check_not_empty(X: np.ndarray) -> None:
+    """Raise where all cells are missing."""
+    if np.isnan(X[0]).all() and np.isnan(X).all():
+        raise ValueError(NOTHING_KNOWN)
 
 
 def check_unit_interval(X: np.ndarray, name: str = "X") -> None:

@@ -7,6 +7,7 @@ given. Times are microseconds since 1970 here.
 import datetime as dt
 import decimal
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -73,16 +74,25 @@ def is_frame(X: Any) -> bool:
         return False
     import narwhals as nw
 
-    return isinstance(
-        nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame
-    )
+    return isinstance(_opened(X), nw.DataFrame)
 
 
 def has_only_floats(X: Any) -> bool:
     """Whether a frame is a matrix of numbers, which needs no reading of its columns."""
+    return all(dtype.is_float() for dtype in _opened(X).schema.values())
+
+
+def _opened(X: Any) -> Any:
+    """X as narwhals has it: a frame, if it is of a library that it knows."""
     import narwhals as nw
 
-    return all(dtype.is_float() for dtype in nw.from_native(X).schema.values())
+    if hasattr(X, "iloc"):
+        # Names of pandas may be numbers, tuples or all the same: places tell better.
+        X = X.copy(deep=False)
+        X.columns = [str(i) for i in range(X.shape[1])]
+    elif hasattr(X, "column_names"):
+        check_names(X)
+    return nw.from_native(X, eager_only=True, pass_through=True)
 
 
 def are_numbers(X: Any) -> bool:
@@ -100,14 +110,22 @@ def read_columns(X: Any) -> list[RawColumn]:
         ]
     import narwhals as nw
 
-    _check_names(X)
-    frame = nw.from_native(X, eager_only=True)
-    return [_of_series(str(name), frame[name], nw) for name in frame.columns]
+    frame = _opened(X)
+    return [
+        _of_series(name, frame[column], nw)
+        for name, column in zip(_names(X), frame.columns, strict=True)
+    ]
 
 
-def _check_names(X: Any) -> None:
-    names = [str(name) for name in getattr(X, "column_names", X.columns)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+def _names(X: Any) -> list[str]:
+    names = X.column_names if hasattr(X, "column_names") else X.columns
+    return [str(name) for name in names]
+
+
+def check_names(X: Any) -> None:
+    """Raise where columns of a frame have the same name."""
+    names = _names(X)
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise ValueError(
             f"X has several columns of one name: {', '.join(map(repr, twice))}. "
@@ -119,6 +137,8 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
     dtype = series.dtype
 
     def numbers(of: Any) -> np.ndarray:
+        if of.implementation.is_pyarrow():  # whose safe cast takes no large integers
+            return of.to_native().cast("double", safe=False).to_numpy().copy()
         return np.array(of.cast(nw.Float64).to_numpy(), dtype=np.float64)
 
     if dtype.is_integer():
@@ -174,8 +194,13 @@ def _of_objects(name: str, values: list[Any]) -> RawColumn:
                 f"{type(kinds[kind]).__name__}. A cell must be a number, text, a truth "
                 "value, a date or a time, or missing."
             )
-    if set(kinds) == {"integer", "float"}:
-        del kinds["integer"]
+    for wider, kind in (
+        ("decimal", "integer"),
+        ("float", "integer"),
+        ("float", "decimal"),
+    ):
+        if {wider, kind} <= set(kinds):
+            del kinds[kind]
     if len(kinds) > 1:
         examples = " and ".join(f"{value!r} ({kind})" for kind, value in kinds.items())
         raise ValueError(
@@ -190,7 +215,16 @@ def _of_objects(name: str, values: list[Any]) -> RawColumn:
         [np.nan if value is None else to_number(value) for value in objects],
         dtype=np.float64,
     )
-    return RawColumn(name, kind, numbers, unit=_DAY if kind == "date" else 1.0)
+    unit = _DAY if kind == "date" else 1.0
+    if kind == "decimal":
+        unit = 10.0 ** -max(map(_places, objects))
+    return RawColumn(name, kind, numbers, unit=unit)
+
+
+def _places(value: Any) -> int:
+    """Digits behind the point of one decimal."""
+    exponent = value.as_tuple().exponent if isinstance(value, decimal.Decimal) else 0
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _as_objects(values: Sequence[Any]) -> np.ndarray:
@@ -198,6 +232,11 @@ def _as_objects(values: Sequence[Any]) -> np.ndarray:
     objects = np.empty(len(values), dtype=object)
     objects[:] = [None if _is_missing(value) else value for value in values]
     return objects
+
+
+def with_none(X: np.ndarray) -> np.ndarray:
+    """An array of objects with None for all that stands for a missing one."""
+    return _as_objects(X.ravel().tolist()).reshape(X.shape)
 
 
 def _is_missing(value: Any) -> bool:
@@ -213,7 +252,9 @@ def _kind_of(value: Any) -> str:
         return "boolean"
     if isinstance(value, Integral):
         return "integer"
-    if isinstance(value, Real | decimal.Decimal):
+    if isinstance(value, decimal.Decimal):
+        return "decimal"
+    if isinstance(value, Real):
         return "float"
     if isinstance(value, dt.datetime | np.datetime64):
         return "datetime"
@@ -284,15 +325,35 @@ def _as_decimal(unit: float, value: float) -> decimal.Decimal:
     return decimal.Decimal(round(value / unit)).scaleb(-places)
 
 
-class ObjectArray:
-    """Gives columns back in an array of objects."""
+class Array:
+    """Gives columns back in an array: of numbers, or of Python's objects.
 
-    names: list[str] | None = None
+    Parameters
+    ----------
+    dtype : dtype
+        Of the array that they were made of.
+    """
+
+    def __init__(self, dtype: Any):
+        self.dtype = np.dtype(dtype if np.dtype(dtype).kind in "fiu" else object)
 
     def restore(self, columns: Sequence[RawColumn], index: Any = None) -> np.ndarray:
-        array = np.empty((len(columns[0].values), len(columns)), dtype=object)
-        for i, column in enumerate(columns):
-            array[:, i] = to_objects(column)
+        if self.dtype == object or not all(column.is_numeric for column in columns):
+            array = np.empty((len(columns[0].values), len(columns)), dtype=object)
+            for i, column in enumerate(columns):
+                array[:, i] = to_objects(column)
+            return array
+        numbers = np.column_stack([column.values for column in columns])
+        if self.dtype.kind != "f":
+            numbers = np.clip(np.round(numbers), *_limits(self.dtype))
+        return numbers.astype(self.dtype)
+
+    def fill(self, X: Any, columns: Sequence[RawColumn]) -> np.ndarray:
+        """A copy of X in whose missing cells are those of the columns."""
+        made = self.restore(columns)
+        missing = np.column_stack([column.is_missing for column in read_columns(X)])
+        array = np.array(X, dtype=made.dtype)
+        array[missing] = made[missing]
         return array
 
 
@@ -306,18 +367,14 @@ class Frame:
     """
 
     def __init__(self, X: Any):
-        import narwhals as nw
-
-        frame = nw.from_native(X, eager_only=True)
-        self.backend: str = frame.implementation.value
-        self.names = list(frame.columns)
-        self.empty = frame.head(0).to_native()  # names and types
+        self.backend: str = _opened(X).implementation.value
+        self.empty = X[:0]  # names and types
 
     def restore(self, columns: Sequence[RawColumn], index: Any = None) -> Any:
         """The frame, with the rows' names of another where it has any."""
         import narwhals as nw
 
-        schema = nw.from_native(self.empty, eager_only=True).schema
+        schema = _opened(self.empty).schema
         series = [
             self._series(name, column, dtype, nw)
             for (name, dtype), column in zip(schema.items(), columns, strict=True)
@@ -331,6 +388,30 @@ class Frame:
             return native.cast(dict(self.empty.schema))
         return native.cast(self.empty.schema) if self.backend == "pyarrow" else native
 
+    def fill(self, X: Any, columns: Sequence[RawColumn]) -> Any:
+        """A copy of X in whose missing cells are those of the columns."""
+        import narwhals as nw
+
+        made = _opened(self.restore(columns, rows_of(X)))
+        frame = _opened(X)
+        known = [~column.is_missing for column in read_columns(X)]
+        if self.backend == "pandas":
+            result = X.copy()
+            for i, is_known in enumerate(known):
+                if not is_known.all():
+                    cells = made[str(i)].to_native()
+                    result.isetitem(i, X.iloc[:, i].where(is_known, cells))
+            return result
+        backend: Any = self.backend
+        filled = [
+            frame[name].zip_with(
+                nw.new_series(name, is_known, nw.Boolean, backend=backend), made[name]
+            )
+            for name, is_known in zip(frame.columns, known, strict=True)
+            if not is_known.all()
+        ]
+        return frame.with_columns(*filled).to_native()
+
     def _of_pandas(self, series: list[Any], index: Any) -> Any:
         result = self.empty.reindex(range(len(series[0])))
         for i, (column, dtype) in enumerate(
@@ -343,7 +424,8 @@ class Frame:
 
     def _series(self, name: str, column: RawColumn, dtype: Any, nw: Any) -> Any:
         if dtype.is_integer():
-            column = replace(column, values=np.clip(column.values, *_limits(dtype)))
+            whole = np.clip(np.round(column.values), *_limits(dtype))
+            column = replace(column, type="integer", values=whole)
         cells: Any = column.values
         is_plain = column.type == "float" and self.backend == "pandas"
         if not is_plain:  # elsewhere a missing number is not NaN

@@ -1,15 +1,15 @@
 """A table whose columns are of several kinds: its cells as numbers, and back."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .containers import (
+    Array,
     Frame,
-    ObjectArray,
     RawColumn,
+    check_names,
     has_only_floats,
     is_frame,
     read_columns,
@@ -19,6 +19,7 @@ from .kinds import Categories, Kind, Numbers, Truths, kind_of
 
 # Of arrays, what is more than numbers.
 _MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64)
+NOTHING_KNOWN = "X has no cell that is not missing; there is nothing to learn from."
 
 
 class ColumnKinds(list):
@@ -46,7 +47,7 @@ class TableKinds:
 
     def __init__(self, X: Any, categorical_features: Any = "from_dtype"):
         columns = _columns_of(X)
-        self.container: Frame | ObjectArray = Frame(X) if is_frame(X) else ObjectArray()
+        self.container = _container_of(X)
         chosen = _chosen(categorical_features, [column.name for column in columns])
         if categorical_features is None:
             _check_no_text(columns)
@@ -55,9 +56,7 @@ class TableKinds:
             for column, is_category in zip(columns, chosen, strict=True)
         ]
         if not self.n_numbers:
-            raise ValueError(
-                "X has no cell that is not missing; there is nothing to learn from."
-            )
+            raise ValueError(NOTHING_KNOWN)
 
     @property
     def n_numbers(self) -> int:
@@ -125,16 +124,9 @@ class TableKinds:
 
     def fill(self, X: Any, numbers: np.ndarray, random_state: Any = None) -> Any:
         """The table X with missing cells, and no others, as these numbers have them."""
-        filled = []
-        for given, made in zip(
-            _columns_of(X), self._decode(numbers, random_state), strict=True
-        ):
-            values = given.values.copy()
-            missing = given.is_missing
-            values[missing] = made.values[missing].astype(values.dtype)
-            filled.append(RawColumn(given.name, made.type, values, unit=made.unit))
-        container = Frame(X) if is_frame(X) else self.container
-        return container.restore(filled, rows_of(X))
+        container = _container_of(X)
+        rows = X if isinstance(container, Frame) else _objects_of(X)
+        return container.fill(rows, self._decode(numbers, random_state))
 
     def _decode(self, numbers: np.ndarray, random_state: Any) -> list[RawColumn]:
         ends = np.cumsum([kind.n_numbers for kind in self.kinds])[:-1]
@@ -148,15 +140,16 @@ class TableKinds:
 def fill_numbers(X: Any, numbers: np.ndarray) -> Any:
     """A frame of numbers whose missing cells, and no others, are as in (n, d)."""
     columns = [
-        replace(column, values=np.where(column.is_missing, made, column.values))
+        RawColumn(column.name, "float", made.astype(np.float64))
         for column, made in zip(read_columns(X), numbers.T, strict=True)
     ]
-    return Frame(X).restore(columns, rows_of(X))
+    return Frame(X).fill(X, columns)
 
 
 def needs_kinds(X: Any) -> bool:
     """Whether X holds more than numbers: text, categories, dates, types of integers."""
     if is_frame(X):
+        check_names(X)
         return not has_only_floats(X)
     X = _as_objects(X)
     if X is None:
@@ -178,11 +171,23 @@ def _as_objects(X: Any) -> np.ndarray | None:
     return array if array.ndim == 2 else None
 
 
-def _columns_of(X: Any) -> list[RawColumn]:
-    if is_frame(X):
-        return read_columns(X)
+def _objects_of(X: Any) -> np.ndarray:
     array = _as_objects(X)
-    return read_columns(np.asarray(X, dtype=object) if array is None else array)
+    return np.asanyarray(X, dtype=object) if array is None else array
+
+
+def _columns_of(X: Any) -> list[RawColumn]:
+    columns = read_columns(X if is_frame(X) else _objects_of(X))
+    if not columns or not len(columns[0].values):
+        raise ValueError(
+            "X must have at least one row and one column; got a table with "
+            f"{len(X)} rows and {len(columns)} columns."
+        )
+    return columns
+
+
+def _container_of(X: Any) -> Frame | Array:
+    return Frame(X) if is_frame(X) else Array(getattr(X, "dtype", object))
 
 
 def _chosen(categorical_features: Any, names: Sequence[str]) -> list[bool]:

@@ -247,6 +247,20 @@ def test_fit_with_holes_learns_the_plane(estimator):
     assert error < 1.5 * best
 
 
+@pytest.mark.filterwarnings("ignore:The posterior collapsed")
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_bound_of_shares_with_holes_is_that_of_their_cells(n_samples):
+    X = with_holes(np.clip(0.5 + 0.2 * numbers(40), 0, 1))
+    model = VAETransformer(2, loss="log_loss", **QUICK).fit(X)
+    scores = model.score_samples(X, n_samples=n_samples)
+    known = ~np.isnan(X)
+    assert np.isfinite(scores).all()
+    # An empty row has the density 1, and each cell's entropy takes from it.
+    nothing = np.full((1, 6), np.nan)
+    assert model.score_samples(nothing, n_samples=n_samples)[0] == pytest.approx(0)
+    assert np.corrcoef(scores, known.sum(axis=1))[0, 1] < -0.5
+
+
 # Contract -----------------------------------------------------------------------------
 
 
@@ -314,6 +328,42 @@ def test_set_output_rules_transform_alone():
     ]
 
 
+@pytest.mark.parametrize(
+    "names", [[5, 4, 3, 2, 1, 0], pd.MultiIndex.from_product([["a", "b"], [0, 1, 2]])]
+)
+def test_columns_may_have_other_names_than_text(names):
+    X = shop().set_axis(names, axis=1)
+    model = AutoencoderTransformer(2, **QUICK).fit(X)
+    np.testing.assert_array_equal(
+        model.transform(X), clone(model).fit_transform(shop())
+    )
+    for table in (model.reconstruct(X), model.impute(X)):
+        assert table.columns.equals(X.columns)
+        assert table.dtypes.equals(X.dtypes)
+
+
+@pytest.mark.parametrize("dtype", [int, float])
+def test_masked_cells_are_missing(dtype):
+    X = np.round(10 * numbers(30)).astype(dtype)
+    hidden = np.isnan(with_holes(X.astype(float)))
+    masked = np.ma.masked_array(X, hidden)
+    model = AutoencoderTransformer(2, **QUICK).fit(masked)
+    np.testing.assert_array_equal(
+        model.transform(masked), model.transform(np.where(hidden, np.nan, X))
+    )
+    np.testing.assert_array_equal(model.impute(masked)[~hidden], X[~hidden])
+    of_y = EncoderDecoderRegressor(2, **QUICK).fit(masked, X[:, 0])
+    np.testing.assert_array_equal(
+        of_y.predict(masked), of_y.predict(np.where(hidden, np.nan, X))
+    )
+
+
+def test_arrays_with_categories_stay_arrays_of_numbers():
+    X = np.random.RandomState(0).randint(0, 3, (30, 4)).astype(np.uint8)
+    model = AutoencoderTransformer(2, categorical_features=[0], **QUICK).fit(X)
+    assert model.reconstruct(X).dtype == np.uint8
+
+
 # Bad input ----------------------------------------------------------------------------
 
 
@@ -332,6 +382,24 @@ def test_other_types_are_named(fitted):
 def test_kinds_take_no_row_of_one_dimension(fitted):
     with pytest.raises(ValueError, match="Expected a table with 6 columns"):
         fitted.transform([1, 2, 3])
+
+
+def test_columns_of_one_name_are_named():
+    X = shop()[["price", "color"]].set_axis(["a", "a"], axis=1)
+    for table in (X, X[["a"]].iloc[:, [0, 0]]):
+        with pytest.raises(ValueError, match="several columns of one name: 'a'"):
+            AutoencoderTransformer(2).fit(table)
+
+
+@pytest.mark.parametrize("make", [AutoencoderTransformer, EncoderDecoderRegressor])
+def test_array_without_a_known_cell_is_refused(make):
+    with pytest.raises(ValueError, match="no cell that is not missing"):
+        make(1).fit(np.full((4, 2), np.nan), np.arange(4.0))
+
+
+def test_table_without_rows_is_refused(fitted):
+    with pytest.raises(ValueError, match=r"at least one row.*0 rows and 6 columns"):
+        fitted.transform(shop()[:0])
 
 
 # Imputation ---------------------------------------------------------------------------

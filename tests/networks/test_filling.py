@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_ae._networks import filling
 from sklearn_ae._networks.filling import Filling, find_filling
 from sklearn_ae._networks.linear import LinearStart
 
@@ -94,3 +95,14 @@ def test_columns_are_put_back():
     )
     sorted_.put_columns_back(torch.argsort(order))
     torch.testing.assert_close(sorted_(x), expected)
+
+
+def test_many_axes_are_found_from_fewer_rows(monkeypatch):
+    monkeypatch.setattr(filling, "_MOST_PRODUCTS", 100 * Q**2)
+    x = with_holes(linear_rows(400))
+    x[:, 0] = torch.arange(400.0)  # tells which rows have a part in it
+    state = np.random.RandomState(0)
+    mean = find_filling(x, Q, state).mean[0]
+    chosen = np.random.RandomState(0).choice(400, 100, replace=False)
+    assert mean == pytest.approx(chosen.mean(), rel=0.2)
+    assert mean != pytest.approx(199.5, rel=1e-4)

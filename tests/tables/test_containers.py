@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from sklearn_ae._tables.containers import (
+    Array,
     Frame,
-    ObjectArray,
+    check_names,
     has_only_floats,
     is_frame,
     read_columns,
@@ -100,7 +101,7 @@ def test_arrow_table_comes_back_with_its_types():
 
 def test_array_of_objects_comes_back():
     X = np.array([[1, "a", 0.5], [None, None, 2.5]], dtype=object)
-    back = ObjectArray().restore(read_columns(X))
+    back = Array(object).restore(read_columns(X))
     np.testing.assert_array_equal(back, X)
 
 
@@ -146,7 +147,7 @@ def test_nested_types_are_named():
 def test_names_that_stand_twice_are_named():
     X = pd.DataFrame([[1, "a"]], columns=["twin", "twin"])
     with pytest.raises(ValueError, match="several columns of one name: 'twin'"):
-        read_columns(X)
+        check_names(X)
 
 
 def test_whole_numbers_stay_in_the_range_of_their_type():

@@ -1,6 +1,7 @@
 """Tables whose columns are of several kinds: cells as numbers, and back."""
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.pandas import column, data_frames, range_indexes
 
 from sklearn_ae._tables.table_kinds import TableKinds, needs_kinds
+
+pl = pytest.importorskip("polars")
 
 COLORS = ["red", "green", "blue"]
 
@@ -113,6 +116,42 @@ def test_fill_changes_missing_cells_alone():
     assert filled.notna().all(axis=None)
     assert filled.dtypes.equals(X.dtypes)
     assert filled["price"][2] == 0.9
+
+
+def test_fill_keeps_what_a_double_would_not_hold():
+    X = pd.DataFrame(
+        {
+            "id": pd.array([2**60 + 1, None, 2**60 + 3], dtype="Int64"),
+            "at": pd.Series(
+                [pd.Timestamp("2020-01-01T00:00:00.123456789"), pd.NaT, pd.NaT],
+                dtype="datetime64[ns]",
+            ),
+        }
+    )
+    for table in (X, pl.from_pandas(X), pl.from_pandas(X).to_arrow()):
+        kinds = TableKinds(table)
+        numbers = np.nan_to_num(kinds.encode(table), nan=1e9)
+        filled = pl.DataFrame(kinds.fill(table, numbers))
+        assert filled["id"].to_list()[::2] == [2**60 + 1, 2**60 + 3]
+        assert filled["at"].dt.nanosecond()[0] == 123456789
+        assert not filled.null_count().sum_horizontal().item()
+
+
+def test_fill_keeps_cells_of_a_wider_type_than_in_fit():
+    kinds = TableKinds(pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "x"]}))
+    new = pd.DataFrame({"a": [1.75, np.nan], "b": ["x", None]})
+    for table in (new, new.astype(object).to_numpy()):
+        filled = kinds.fill(table, np.array([[0.0, 0.0], [2.6, 1.0]]))
+        assert np.asarray(filled).tolist() == [[1.75, "x"], [3, "y"]]
+
+
+def test_decimals_among_objects_come_back_as_decimals():
+    X = np.array([[Decimal("1.25"), "a"], [2, "b"], [Decimal("-3"), "a"]], dtype=object)
+    kinds = TableKinds(X)
+    back = kinds.decode(kinds.encode(X))
+    assert back.tolist() == X.tolist()
+    assert isinstance(back[0, 0], Decimal)
+    assert dict(kinds.columns)["column 0"] == "decimal numbers"
 
 
 def test_column_without_a_known_cell_has_no_numbers_and_comes_back_missing():
