@@ -379,6 +379,7 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         assert isinstance(table, NeighborTable)
+        assert isinstance(table.X, np.ndarray)
         columns = self._columns(table)
         X = comparable(table.X, columns)
         self.graph_ = self._find_graph(X, table.graph)

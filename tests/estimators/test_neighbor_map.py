@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SMALL = {"max_iter": 2, "hidden_layer_sizes": (8,), "n_neighbors": 3}
 
 
-@pytest.mark.filterwarnings("ignore:n_neighbors=")
+@pytest.mark.filterwarnings("ignore:n_neighbors=", "ignore:n_components=")
 @parametrize_with_checks(
     [
         NeighborMapTransformer(**SMALL),
@@ -181,7 +181,7 @@ def test_rows_without_neighbours_are_only_pushed(blobs):
     ],
     ids=["one row", "constant", "duplicates", "far apart", "one column"],
 )
-@pytest.mark.filterwarnings("ignore:n_neighbors=")
+@pytest.mark.filterwarnings("ignore:n_neighbors=", "ignore:n_components=")
 def test_tables_that_are_hardly_any(X, inference):
     model = NeighborMapTransformer(**SMALL, inference=inference).fit(X)
     assert np.isfinite(model.transform(X)).all()
