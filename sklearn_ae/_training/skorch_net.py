@@ -16,6 +16,7 @@ from skorch.history import History
 from torch import Tensor, nn
 
 from .._networks.modules import Autoencoder
+from .._utils.packing import CONVERTERS, Converter
 from .objectives import Objective
 from .optimizer import make_adam
 from .options import TrainingOptions
@@ -149,6 +150,20 @@ def record_losses(
         last = validation_curve[-1]
         history.record("valid_loss", float(last))
         history.record("valid_loss_best", bool(last <= min(validation_curve)))
+
+
+def _plain_history(history: Any) -> list[dict[str, Any]]:
+    # How long an epoch took is no part of the model: equal fits have equal files.
+    return [{key: row[key] for key in row if key != "dur"} for row in history]
+
+
+def _history_of(rows: list[dict[str, Any]]) -> Any:
+    history = History()
+    history.extend(rows)
+    return history
+
+
+CONVERTERS["history"] = Converter(History, _plain_history, _history_of)
 
 
 def make_history(curve: list[float], validation_curve: list[float]) -> Any:
