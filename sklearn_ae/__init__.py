@@ -6,6 +6,7 @@ else.
 
 from ._estimators.autoencoder import AutoencoderTransformer
 from ._estimators.denoising import DenoisingAutoencoderTransformer
+from ._estimators.detector import AutoencoderDetector
 from ._estimators.files import load, save
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.regressor import EncoderDecoderRegressor
@@ -14,6 +15,7 @@ from ._utils.version import __version__
 from .faces._swapper import FaceSwapper
 
 __all__ = [
+    "AutoencoderDetector",
     "AutoencoderTransformer",
     "DenoisingAutoencoderTransformer",
     "EncoderDecoderRegressor",

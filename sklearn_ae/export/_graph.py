@@ -56,16 +56,16 @@ class Value:
     def __matmul__(self, other: "Value | np.ndarray") -> "Value":
         return self.graph.add("MatMul", self, other)
 
-    def __le__(self, other: "Value | Number") -> "Value":
+    def __le__(self, other: Any) -> "Value":
         return self.graph.add("LessOrEqual", self, other)
 
-    def __lt__(self, other: "Value | Number") -> "Value":
+    def __lt__(self, other: Any) -> "Value":
         return self.graph.add("Less", self, other)
 
-    def __ge__(self, other: "Value | Number") -> "Value":
+    def __ge__(self, other: Any) -> "Value":
         return self.graph.add("GreaterOrEqual", self, other)
 
-    def __gt__(self, other: "Value | Number") -> "Value":
+    def __gt__(self, other: Any) -> "Value":
         return self.graph.add("Greater", self, other)
 
     def __and__(self, other: "Value") -> "Value":

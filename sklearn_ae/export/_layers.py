@@ -65,7 +65,9 @@ def apply_with_maps(
         z = apply(encoder, x)
         return z, apply(decoder, z)
     if isinstance(encoder, Anchored) and isinstance(decoder, Anchored):
-        bent_z, maps = _apply_images(encoder.network, x / to_array(encoder.input_spread))
+        bent_z, maps = _apply_images(
+            encoder.network, x / to_array(encoder.input_spread)
+        )
         z = _linear(encoder.linear, x) + bent_z
         seen = z / to_array(decoder.input_spread)
         output, _ = _apply_images(decoder.network, seen, maps)
@@ -82,8 +84,8 @@ def dense_with_jacobian(
     The products of its layers' derivatives, as `_inference.tangents` has them.
     """
     graph = z.graph
-    is_anchored = isinstance(decoder, Anchored)
-    network = decoder.network if is_anchored else decoder
+    anchored = decoder if isinstance(decoder, Anchored) else None
+    network = decoder if anchored is None else anchored.network
     if not isinstance(network, MLP):
         raise CannotExportError(
             f"Refined inference is exported of the package's dense networks; got "
@@ -91,8 +93,8 @@ def dense_with_jacobian(
         )
     layers = [layer for layer in network if isinstance(layer, nn.Linear)]
     weights = [to_array(layer.weight).T.astype(graph.dtype) for layer in layers]
-    if is_anchored:
-        weights[0] = weights[0] / to_array(decoder.input_spread)[:, None]
+    if anchored is not None:
+        weights[0] = weights[0] / to_array(anchored.input_spread)[:, None]
     activation = network[1] if len(network) > 1 else nn.Identity()
     h, tangents = z, None  # tangents: (n, k, h)
     for i, layer in enumerate(layers[:-1]):
@@ -103,9 +105,9 @@ def dense_with_jacobian(
         tangents = slopes * into
     output = h @ weights[-1] + to_array(layers[-1].bias)
     linear = np.zeros((n_latents, weights[-1].shape[1]), dtype=graph.dtype)
-    if is_anchored:
-        linear = to_array(decoder.linear.weight).T.astype(graph.dtype)
-        output = output + z @ linear + to_array(decoder.linear.bias)
+    if anchored is not None:
+        linear = to_array(anchored.linear.weight).T.astype(graph.dtype)
+        output = output + z @ linear + to_array(anchored.linear.bias)
     linear = linear[:n_latents]
     if tangents is None:
         jacobian = graph.zeros_like(output).unsqueeze(1) + (
@@ -118,7 +120,8 @@ def dense_with_jacobian(
 
 def _linear(layer: nn.Linear, x: Value) -> Value:
     product = x @ to_array(layer.weight).T
-    return product if layer.bias is None else product + to_array(layer.bias)
+    bias: Tensor | None = layer.bias
+    return product if bias is None else product + to_array(bias)
 
 
 def _batch_norm(layer: nn.BatchNorm1d, x: Value) -> Value:
@@ -147,7 +150,7 @@ def _normal_share(x: Value) -> Value:
 def _error_function(x: Value) -> Value:
     if x.graph.dtype == np.float32:
         return x.of("Erf")
-    # 1 - exp(-x^2) erfcx(|x|), whose last factor is smooth in t = (|x| - 2) / (|x| + 2).
+    # 1 - exp(-x^2) erfcx(|x|): the last is smooth in t = (|x| - 2) / (|x| + 2).
     series = np.polynomial.Chebyshev.interpolate(
         lambda t: erfcx(2.0 * (1.0 + t) / np.maximum(1.0 - t, 1e-300)), _ERROR_TERMS
     ).coef
@@ -161,13 +164,18 @@ def _error_function(x: Value) -> Value:
     return x.of("Sign") * (1.0 - (-x.square()).of("Exp") * share)
 
 
+# ONNX Runtime has LeakyRelu and Elu of single precision only.
 ACTIVATIONS = {
     nn.Identity: lambda x, layer: x,
     nn.Sigmoid: lambda x, layer: x.of("Sigmoid"),
     nn.Tanh: lambda x, layer: x.of("Tanh"),
     nn.ReLU: lambda x, layer: x.of("Relu"),
-    nn.LeakyReLU: lambda x, layer: x.of("LeakyRelu", alpha=layer.negative_slope),
-    nn.ELU: lambda x, layer: x.of("Elu", alpha=layer.alpha),
+    nn.LeakyReLU: lambda x, layer: (
+        x.of("Max", 0.0) + layer.negative_slope * x.of("Min", 0.0)
+    ),
+    nn.ELU: lambda x, layer: (
+        x.of("Max", 0.0) + layer.alpha * (x.of("Min", 0.0).of("Exp") - 1.0)
+    ),
     nn.GELU: lambda x, layer: _gelu(x),
     nn.SiLU: lambda x, layer: x * x.of("Sigmoid"),
 }

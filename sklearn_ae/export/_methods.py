@@ -242,12 +242,11 @@ class Writer:
         given = z if conditions is None else graph.concat([z, conditions], axis=1)
         output, jacobian = dense_with_jacobian(self.module.decoder, k, given)
         slope, curvature = self._derivatives(output, x)
-        slope, curvature = slope * precision, curvature * precision
-        gradient = (jacobian @ slope.unsqueeze(2)).squeeze(2)
+        gradient = (jacobian @ (slope * precision).unsqueeze(2)).squeeze(2)
         if isinstance(curvature, Value):
-            weighted = jacobian * curvature.unsqueeze(1)
+            weighted = jacobian * (curvature * precision).unsqueeze(1)
         else:
-            weighted = jacobian * curvature
+            weighted = jacobian * (curvature * precision)
         hessian = weighted @ jacobian.transpose(0, 2, 1)
         if prior:
             gradient = gradient + prior * z
@@ -277,7 +276,7 @@ class Writer:
         downhill = gradient + added.unsqueeze(1) * change
         return change, 0.5 * (change * downhill).sum(1)
 
-    # The density of rows ----------------------------------------------------------------
+    # The density of rows --------------------------------------------------------------
 
     def log_density(self, x: Value, eps: np.ndarray) -> Value:
         """Importance-weighted estimate of each row's log-density, with noise (S, k)."""
@@ -330,6 +329,7 @@ class Writer:
 
     def _noise_information(self) -> np.ndarray:
         module = self.module
+        assert isinstance(module, VariationalAutoencoder)
         with torch.no_grad():
             return to_array(
                 module.loss_function.information(torch.zeros(1), module.log_noise)
@@ -423,4 +423,3 @@ def cholesky(matrix: Value, k: int) -> Value:
         columns.append(column)
         rest = rest - column * column.transpose(0, 2, 1)
     return matrix.graph.concat(columns, axis=2)
-

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._estimators.base import BaseEncoderDecoder
-from .._estimators.regressor import EncoderDecoderRegressor
-from .._inference.inference import Refined
+from .._inference.inference import Encoded, Refined
 from .._networks.images import ConvolutionalNetwork
 from .._networks.modules import MLP, Anchored
 from .._networks.variational import VariationalAutoencoder
@@ -86,7 +84,8 @@ def to_onnx(
         it is.
 
     n_samples : int, default=100
-        Draws for each row for the density of a `VAETransformer`.
+        Draws for each row for the density of a `VAETransformer` alone; a Pipeline has
+        the default.
 
     Returns
     -------
@@ -128,6 +127,7 @@ def to_onnx(
     rows = X if is_frame else _as_rows(X)
     refined = _refined(model, inference)
     plan = _Plan(model, method, refined, n_samples, y)
+    given = X if hasattr(X, "columns") else rows
     if len(steps) == 1:
         proto = plan.model_of_rows(rows.dtype, rows.shape[1])
     elif method == "inverse_transform":
@@ -141,7 +141,7 @@ def to_onnx(
     try:
         onnx.checker.check_model(proto)
         temporary.write_bytes(proto.SerializeToString())
-        plan.compare(temporary, estimator, rows)
+        plan.compare(temporary, estimator, rows, given)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -188,7 +188,7 @@ class _Plan:
             return writer.transform(x)
         if method == "predict":
             y = writer.predicted(x)
-            is_flat = self.model._is_flat  # type: ignore[attr-defined]
+            is_flat = self.model._is_flat
             return y.squeeze(1) if is_flat else y
         if method == "reconstruct":
             return writer.restored(writer.decoded(writer.latents(x), conditions))
@@ -210,14 +210,12 @@ class _Plan:
             values = [graph.value(name) for name in self.y]
             conditions = encoded_conditions(graph, self.conditions, values)
         output = self.write(graph, graph.value("X"), conditions, self.method)
-        is_flat = self.method == "score_samples" or getattr(
-            self.model, "_is_flat", False
-        )
-        shape = ["n"] if is_flat and self.method != "transform" else ["n", None]
+        shape = ["n"] if self._is_flat(self.method) else ["n", None]
         return _proto(graph, inputs, graph.cast(output, dtype), dtype, shape)
 
     def model_of_inverse(self, steps: list, dtype: np.dtype, n_columns: int) -> Any:
         """A file of the way back through a Pipeline, whose steps are affine."""
+        n_given = n_columns
         graph = Graph(np.dtype(np.float64))
         value = graph.cast(graph.value("X"), graph.dtype)
         for step in reversed(steps):
@@ -230,13 +228,8 @@ class _Plan:
             matrix = np.asarray(step.inverse_transform(np.eye(n_columns))) - shift
             value = value @ matrix + shift
             n_columns = matrix.shape[1]
-        n_latents = self._n_given(steps)
         output = graph.cast(value, dtype)
-        return _proto(graph, [("X", dtype, n_latents)], output, dtype, ["n", None])
-
-    def _n_given(self, steps: list) -> int:
-        last = steps[-1]
-        return len(last.get_feature_names_out())
+        return _proto(graph, [("X", dtype, n_given)], output, dtype, ["n", None])
 
     def model_of_pipeline(self, pipeline: Any, rows: Any) -> Any:
         """A file of a Pipeline by skl2onnx, with a converter for the model."""
@@ -248,7 +241,8 @@ class _Plan:
 
         def find_shapes(operator: Any) -> None:
             kind = type(operator.inputs[0].type)
-            operator.outputs[0].type = kind([None, plan._width(method)])
+            widths = [] if plan._is_flat(method) else [plan._width(method)]
+            operator.outputs[0].type = kind([None, *widths])
 
         def convert(scope: Any, operator: Any, container: Any) -> None:
             is_double = isinstance(operator.inputs[0].type, known.DoubleTensorType)
@@ -263,21 +257,23 @@ class _Plan:
             container.initializers.extend(graph.constants)
             container.node_domain_version_pair_sets.add(("", OPSET))
 
-        for cls in {type(self.model)}:
-            skl2onnx.update_registered_converter(
-                cls, f"SklearnAe{cls.__name__}", find_shapes, convert, overwrite=True
-            )
-        sample = rows[:1]
-        proto = skl2onnx.to_onnx(
+        cls = type(self.model)
+        skl2onnx.update_registered_converter(
+            cls, f"SklearnAe{cls.__name__}", find_shapes, convert, overwrite=True
+        )
+        is_frame = hasattr(rows, "columns")
+        return skl2onnx.to_onnx(
             pipeline,
-            sample if hasattr(sample, "columns") else None,
-            initial_types=None
-            if hasattr(sample, "columns")
-            else [("X", _tensor_type(known, rows))],
+            rows[:1] if is_frame else None,
+            initial_types=None if is_frame else [("X", _tensor_type(known, rows))],
             target_opset={"": OPSET, "ai.onnx.ml": 3},
             options=_without_zipmap(pipeline),
         )
-        return proto
+
+    def _is_flat(self, method: str) -> bool:
+        """Whether a method gives one number for each row."""
+        has_one_target = getattr(self.model, "_is_flat", False)
+        return method == "score_samples" or (method == "predict" and has_one_target)
 
     def _width(self, method: str) -> int | None:
         if method == "transform":
@@ -286,7 +282,7 @@ class _Plan:
             return self.model.n_features_in_
         return None
 
-    def compare(self, path: Path, estimator: Any, rows: Any) -> None:
+    def compare(self, path: Path, estimator: Any, rows: Any, given: Any) -> None:
         """Raise where the file gives something else than the estimator."""
         runtime = import_onnx("onnxruntime")
         session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -299,7 +295,7 @@ class _Plan:
             feeds, dtype = {"X": rows}, rows.dtype
         feeds.update(self.y or {})
         answer = session.run(None, feeds)[0]
-        expected = self._expected(estimator, rows)
+        expected = self._expected(estimator, given)
         answer = np.asarray(answer).reshape(expected.shape)
         if expected.dtype.kind not in "f":
             if not np.array_equal(answer, expected):
@@ -331,9 +327,8 @@ class _Plan:
             given.append(self._given_y)
         before = self.model._inference
         arguments = {}
-        if self.method == "score_samples" and isinstance(
-            self.model.module_, VariationalAutoencoder
-        ):
+        is_density = isinstance(self.model.module_, VariationalAutoencoder)
+        if self.method == "score_samples" and is_density and estimator is self.model:
             arguments["n_samples"] = self.n_samples
         try:
             self.model._inference = _inference_of(before, self.refined)
@@ -343,8 +338,6 @@ class _Plan:
 
 
 def _inference_of(before: Any, refined: Refined | None) -> Any:
-    from .._inference.inference import Encoded
-
     return Encoded() if refined is None else refined
 
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
 FILES = Path(__file__).parents[1] / "files"
 X = load_iris().data[:60]
 LABELS = np.array(["a", "b", "c"])[np.arange(60) % 3]
-QUICK = {"hidden_layer_sizes": (4,), "max_iter": 2}
+QUICK = {"hidden_layer_sizes": (4,), "max_iter": 2, "early_stopping": False}
 
 
 class UsersNetwork(nn.Module):
