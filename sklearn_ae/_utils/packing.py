@@ -105,7 +105,8 @@ class Packer:
         if _is_private(type(value)):
             fields = {name: self.pack(item) for name, item in vars(value).items()}
             return {KIND: "object", "class": _name_of(type(value)), "fields": fields}
-        return self._leave(value)
+        packed = _pack_frame(value)
+        return self._leave(value) if packed is None else self.pack(packed)
 
     def _once(self, module: nn.Module) -> Any:
         known = self._modules.get(id(module))
@@ -177,6 +178,8 @@ class Unpacker:
             return CONVERTERS[kind].from_plain(self.unpack(value["plain"]))
         if kind == "left":
             return None
+        if kind == "frame":
+            return _unpack_frame(self.unpack(value["columns"]))
         if kind == "object":
             made: Any = object.__new__(_class_of(value["class"]))
             # Not by their setters: frozen dataclasses have none.
@@ -268,6 +271,44 @@ def _dtype(name: str) -> torch.dtype:
     if not isinstance(dtype, torch.dtype):
         raise ValueError(f"{name!r} is no dtype.")
     return dtype
+
+
+# Frames without rows: the names and types of columns ----------------------------------
+
+
+def _pack_frame(value: Any) -> dict[str, Any] | None:
+    """A frame of pandas without rows, or None where it is anything else."""
+    cls = type(value)
+    is_frame = cls.__name__ == "DataFrame" and cls.__module__.startswith("pandas")
+    if not is_frame or len(value):
+        return None
+    pandas = importlib.import_module("pandas")
+    columns: list[tuple[Any, str, Any]] = []
+    for name, dtype in zip(value.columns.tolist(), value.dtypes, strict=True):
+        if str(dtype) == "category":
+            levels = dtype.categories
+            of_levels = levels.to_numpy(), str(levels.dtype), dtype.ordered
+            columns.append((name, "category", of_levels))
+        elif pandas.api.types.pandas_dtype(str(dtype)) == dtype:
+            columns.append((name, str(dtype), None))
+        else:
+            return None
+    return {KIND: "frame", "columns": columns}
+
+
+def _unpack_frame(columns: list[tuple]) -> Any:
+    pandas = importlib.import_module("pandas")
+    series = []
+    for _, name_of_type, of_levels in columns:
+        dtype = name_of_type
+        if of_levels is not None:
+            values, type_of_levels, ordered = of_levels
+            levels = pandas.Index(values, dtype=type_of_levels)
+            dtype = pandas.CategoricalDtype(levels, ordered)
+        series.append(pandas.Series([], dtype=dtype))
+    frame = pandas.concat(series, axis=1)
+    frame.columns = [name for name, _, _ in columns]
+    return frame
 
 
 # Classes ------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ _METHODS = (
 # Differences from the estimator that are taken for rounding, in units of the spread of
 # what it gives.
 _TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
+# Of rows whose last steps gain as little as rounding, chance decides which are taken:
+# what this changes is of the order of the root of the precision.
+_TOLERANCE_OF_STEPS = 1e-6
 _IR_VERSION = 10  # that of the operators' release
 
 
@@ -97,7 +100,8 @@ def to_onnx(
     OnnxMismatchError
         Where the file's answers differ from the estimator's by more than 1e-4 of their
         spread, in double precision 1e-9 (1e-4 where convolutions are in it, which ONNX
-        Runtime has in single precision).
+        Runtime has in single precision). Single rows of refined inference, whose last
+        steps gain as little as rounding errors, may differ by 1e-6.
 
     Examples
     --------
@@ -119,12 +123,22 @@ def to_onnx(
     method = _checked_method(steps[-1], method)
     model = next(step for step in steps if isinstance(step, BaseEncoderDecoder))
     check_is_fitted(estimator)
+    if getattr(model, "_kinds", None) is not None:
+        raise ValueError(
+            "Tables of categories, truths or dates cannot be written to ONNX yet: "
+            "encode them by steps of scikit-learn's in a Pipeline, which can."
+        )
     if inference not in ("auto", "refined", "encoder"):
         raise ValueError(
             f"inference must be 'auto', 'refined' or 'encoder'; got {inference!r}."
         )
     is_frame = hasattr(X, "columns") and len(steps) > 1
     rows = X if is_frame else _as_rows(X)
+    if not is_frame and np.isnan(rows).any():
+        raise ValueError(
+            "X has missing numbers, which a file of ONNX takes no account of: give "
+            "complete rows, or impute in the Pipeline."
+        )
     refined = _refined(model, inference)
     plan = _Plan(model, method, refined, n_samples, y)
     given = X if hasattr(X, "columns") else rows
@@ -307,12 +321,20 @@ class _Plan:
         difference = np.abs(answer - expected).max()
         spread = np.std(expected.reshape(len(expected), -1), axis=0).max() or 1.0
         tolerance = self._tolerance(dtype)
-        if not difference <= tolerance * max(spread, np.abs(expected).max() * 1e-3):
+        scale = max(spread, 1e-3 * np.abs(expected).max())
+        typical = np.median(np.abs(answer - expected))
+        if not (difference <= self._most(tolerance) * scale) or not (
+            typical <= tolerance * scale
+        ):
             raise OnnxMismatchError(
                 f"The file's answers differ from those of the estimator by up to "
                 f"{difference:.3g}, where the rows' spread is {spread:.3g} and "
                 f"{tolerance:g} of it is allowed. It was not written."
             )
+
+    def _most(self, tolerance: float) -> float:
+        has_steps = self.refined is not None and self.method != "inverse_transform"
+        return max(tolerance, _TOLERANCE_OF_STEPS) if has_steps else tolerance
 
     def _tolerance(self, dtype: np.dtype) -> float:
         modules = self.model.module_.modules()

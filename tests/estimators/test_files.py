@@ -141,6 +141,26 @@ def test_equal_fits_have_equal_files_and_hashes(in_fresh_process, tmp_path):
         assert (tmp_path / "here").read_bytes() == (tmp_path / name).read_bytes()
 
 
+def test_tables_of_several_kinds_come_back(tmp_path):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(
+        {
+            "length": X[:, 0],
+            "count": np.arange(60) % 7,
+            "is_wide": X[:, 1] > 3,
+            "label": pd.Categorical(LABELS),
+            "day": pd.date_range("2020-01-01", periods=60),
+        }
+    )
+    fitted = AutoencoderTransformer(2, **QUICK).fit(table)
+    sklearn_ae.save(fitted, tmp_path / "file")
+    loaded = sklearn_ae.load(tmp_path / "file")
+    Z = fitted.transform(table)
+    assert_array_equal(loaded.transform(table), Z)
+    given = loaded.inverse_transform(Z)
+    pd.testing.assert_frame_equal(given, fitted.inverse_transform(Z))
+
+
 # The user's own ----------------------------------------------------------------------
 
 

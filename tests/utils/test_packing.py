@@ -133,6 +133,21 @@ def test_plain_values_stay(value):
     np.testing.assert_equal(made, value)
 
 
+def test_frames_without_rows_come_back():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(
+        {
+            "a": pd.Series([], dtype="int32"),
+            "b": pd.Categorical([], categories=["y", "x"], ordered=True),
+            "c": pd.Series([], dtype="datetime64[ns, Europe/Paris]"),
+            "d": pd.Series([], dtype=object),
+        }
+    )
+    packed = pack(frame)
+    assert isinstance(packed, dict)
+    pd.testing.assert_frame_equal(unpack(packed), frame, check_index_type=False)
+
+
 def test_slices_hash_as_their_copies_do():
     part = np.arange(6).reshape(2, 3)[:, ::2]
     assert joblib.hash(pack(part)) == joblib.hash(pack(part.copy()))
