@@ -45,7 +45,17 @@ class PreparedMethod:
 
     See Also
     --------
-    prepare : Makes them, with an example.
+    prepare : Makes them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import AutoencoderTransformer
+    >>> from sklearn_ae.serving import prepare
+    >>> X = load_iris().data
+    >>> score = prepare(AutoencoderTransformer(2).fit(X), "score_samples")
+    >>> bool(score(X[0]) < 0)
+    True
     """
 
     def __init__(
@@ -112,6 +122,10 @@ def prepare(estimator, method="transform", *, dtype=np.float64, inference="auto"
     -------
     prepared : PreparedMethod
         Takes a row or rows, and may be called by several threads.
+
+    See Also
+    --------
+    sklearn_ae.export.to_onnx : Files for services without this package.
 
     Examples
     --------

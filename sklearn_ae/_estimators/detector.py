@@ -66,8 +66,11 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     >>> detector = AutoencoderDetector(pipeline, contamination=0.05).fit(X)
     >>> round(float(np.mean(detector.predict(X) == -1)), 2)
     0.05
-    >>> detector.predict(X[:1] + 20 * X.std(axis=0)).tolist()
+    >>> far = X[:1] + 20 * X.std(axis=0)
+    >>> detector.predict(far).tolist()
     [-1]
+    >>> bool(detector.decision_function(far)[0] < 0)
+    True
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
@@ -105,6 +108,10 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         estimator = clone(estimator).fit(X)
         scores = np.asarray(estimator.score_samples(X))
         self.estimator_ = estimator
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
+            if hasattr(estimator, name):
+                setattr(self, name, getattr(estimator, name))
         self.offset_ = float(np.percentile(scores, 100.0 * self.contamination))
         return self
 
@@ -153,23 +160,6 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             -1 for outliers, 1 for others.
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
-
-    @property
-    def n_features_in_(self) -> int:
-        """Number of columns seen in `fit`."""
-        return self._of_fitted("n_features_in_")
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """Names of the columns, where X had names that are all strings."""
-        return self._of_fitted("feature_names_in_")
-
-    def _of_fitted(self, name: str) -> Any:
-        try:
-            check_is_fitted(self)
-        except ValueError as error:  # as of any attribute that is not there yet
-            raise AttributeError(name) from error
-        return getattr(self.estimator_, name)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

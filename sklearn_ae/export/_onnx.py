@@ -36,7 +36,18 @@ _IR_VERSION = 10  # that of the operators' release
 
 
 class OnnxMismatchError(RuntimeError):
-    """What a written file gives is not what the estimator gives."""
+    """What a written file gives is not what the estimator gives.
+
+    See Also
+    --------
+    to_onnx : Compares, and raises it.
+
+    Examples
+    --------
+    >>> from sklearn_ae.export import OnnxMismatchError
+    >>> issubclass(OnnxMismatchError, RuntimeError)
+    True
+    """
 
 
 def to_onnx(
@@ -102,6 +113,11 @@ def to_onnx(
         spread, in double precision 1e-9 (1e-4 where convolutions are in it, which ONNX
         Runtime has in single precision). Single rows of refined inference, whose last
         steps gain as little as rounding errors, may differ by 1e-6.
+
+    See Also
+    --------
+    sklearn_ae.serving.prepare : Single rows in Python, without a file.
+    sklearn_ae.save : Files for this package.
 
     Examples
     --------
