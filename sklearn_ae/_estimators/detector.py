@@ -109,7 +109,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         scores = np.asarray(estimator.score_samples(X))
         self.estimator_ = estimator
         for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))
         self.offset_ = float(np.percentile(scores, 100.0 * self.contamination))
