@@ -6,14 +6,16 @@ else.
 
 from ._estimators.autoencoder import AutoencoderTransformer
 from ._estimators.denoising import DenoisingAutoencoderTransformer
+from ._estimators.detector import AutoencoderDetector
+from ._estimators.files import load, save
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.regressor import EncoderDecoderRegressor
 from ._estimators.vae import VAETransformer
+from ._utils.version import __version__
 from .faces._swapper import FaceSwapper
 
-__version__ = "0.1.0"
-
 __all__ = [
+    "AutoencoderDetector",
     "AutoencoderTransformer",
     "DenoisingAutoencoderTransformer",
     "EncoderDecoderRegressor",
@@ -21,4 +23,6 @@ __all__ = [
     "NeighborMapTransformer",
     "VAETransformer",
     "__version__",
+    "load",
+    "save",
 ]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils import check_array, check_scalar
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.described import DescribedRows
@@ -18,7 +19,9 @@ from .._networks.sizes import FEW_LATENTS
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
 from .._training import recipe
+from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import make_random_state
+from .._utils.warnings import warn
 from .base import BaseEncoderDecoder, FitTable
 from .design import Design, MakeModule
 
@@ -187,13 +190,23 @@ class BaseAutoencoder(BaseEncoderDecoder):
         Z = self._latent_density.sample(n_samples, random_state)  # networks' units
         return Z * self.module_.latent_scale.item()
 
-    def inverse_transform(self, Z):
+    # Latents by their old name are no metadata that a Pipeline could hand on.
+    __metadata_request__inverse_transform: ClassVar[dict[str, str]] = {"Z": UNUSED}
+
+    @answers_in_kind
+    def inverse_transform(self, X=None, *, Z=None):
         """Decode latents.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_components)
             Latents, as `transform` gives them.
+
+        Z : array-like of shape (n_samples, n_components)
+            The same by an old name.
+
+            .. deprecated:: 0.2
+               Use ``X``; this name will be gone in 0.4.
 
         Returns
         -------
@@ -201,8 +214,8 @@ class BaseAutoencoder(BaseEncoderDecoder):
             Rows in the units of the training rows; with ``loss="log_loss"``
             probabilities between 0 and 1.
         """
-        numbers = self._compute("inverse_transform", self._validate_latents(Z))
-        return self._as_given(numbers)
+        Z = self._validate_latents(latents_by_name(X, Z))
+        return self._as_given(self._compute("inverse_transform", Z))
 
     def _validate_latents(self, Z: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -215,6 +228,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             )
         return Z
 
+    @answers_in_kind
     def reconstruct(self, X):
         """Encode and decode the rows of X: what the latents keep of them.
 
@@ -259,6 +273,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         Z = self._draw_latents(n_samples, make_random_state(seed))
         return self._as_given(self._compute("inverse_transform", Z))
 
+    @answers_in_kind
     def score_samples(self, X):
         """Return minus the reconstruction error of each row: higher is more normal.
 
@@ -297,4 +312,20 @@ class BaseAutoencoder(BaseEncoderDecoder):
         score : float
             Mean score of the rows.
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return float(np.mean(self.score_samples(plain(X)), dtype=np.float64))
+
+
+def latents_by_name(X: Any, Z: Any) -> Any:
+    """Latents, whichever of the two names they were given by."""
+    if Z is not None:
+        if X is not None:
+            raise TypeError("inverse_transform takes latents as X or as Z, not both.")
+        warn(
+            "inverse_transform(Z=...) is deprecated since 0.2 and will be an error in "
+            "0.4. Use X=, as in scikit-learn.",
+            FutureWarning,
+        )
+        return Z
+    if X is None:
+        raise TypeError("inverse_transform() is missing latents: give them as X.")
+    return X

@@ -8,6 +8,7 @@ An estimator has its parameters, and says which objects its fit is made of: the 
 
 import contextlib
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from sklearn import config_context
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -27,8 +29,14 @@ from .._inference.inference import Inference, usable
 from .._networks.activations import ACTIVATIONS
 from .._networks.architecture import Architecture, NetworkSpec, check_sizes
 from .._networks.losses import LOSSES, SquaredError
-from .._networks.modules import Anchored, Autoencoder, draws_globally
-from .._tables.checks import validate_rows
+from .._networks.modules import (
+    Anchored,
+    Autoencoder,
+    UnitsDecoder,
+    UnitsEncoder,
+    draws_globally,
+)
+from .._tables.checks import check_rows_differ, validate_rows
 from .._tables.columns import Columns
 from .._tables.rows import Table, block_rows
 from .._tables.table_kinds import ColumnKinds, TableKinds
@@ -37,6 +45,7 @@ from .._training.plans import Plan, TrainingState, find_weights, pass_over
 from .._training.recipe import Recipe
 from .._training.skorch_net import check_callbacks
 from .._training.trainer import DivergenceError
+from .._utils.arrays import answers_in_kind, plain
 from .._utils.device import (
     check_device,
     enable_gradients,
@@ -49,6 +58,9 @@ from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
 from .design import Design
 from .fitted_state import FittedState
+
+# What happens in a fit, for programs that keep logs; `verbose` is for people.
+_LOGGER = logging.getLogger("sklearn_ae")
 
 
 @dataclass(frozen=True)
@@ -148,7 +160,8 @@ class BaseEncoderDecoder(
     # Fitting --------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any) -> None:
-        with self._unchanged_on_failure():
+        X, y = plain(X), plain(y)
+        with self._unchanged_on_failure(), config_context(array_api_dispatch=False):
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             table = self._make_table(X, y, reset=not goes_on)
@@ -159,10 +172,13 @@ class BaseEncoderDecoder(
             )
 
     def _partial_fit(self, X: Any, y: Any) -> None:
-        with self._unchanged_on_failure():
+        X, y = plain(X), plain(y)
+        with self._unchanged_on_failure(), config_context(array_api_dispatch=False):
             self._validate_params()
             goes_on = hasattr(self, "module_")
             table = self._make_table(X, y, reset=not goes_on)
+            if not goes_on:
+                check_rows_differ(table.X, table.n_own)
             design = self._designed(table, goes_on)
             self._at_lower_rates(
                 design, lambda design: self._train_one_pass(table.X, design, goes_on)
@@ -181,6 +197,10 @@ class BaseEncoderDecoder(
             except DivergenceError:
                 if not slower.recipe.can_slow_down or slowdown == 100.0:
                     raise
+                _LOGGER.info(
+                    "%s diverged and starts anew at a tenth of the rate.",
+                    type(self).__name__,
+                )
 
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
         if not goes_on:
@@ -226,6 +246,10 @@ class BaseEncoderDecoder(
             design.finish(module, described, seed)
         self._record(result, goes_on)
         self._set_fitted(state, rows.order, described, random_state)
+        _LOGGER.info(
+            "%s: %d rows, %d epochs, the best was %d.",
+            *(type(self).__name__, len(X), result.n_epochs, result.best_epoch),
+        )
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
 
     def _train_one_pass(
@@ -373,6 +397,7 @@ class BaseEncoderDecoder(
 
     # Using a fitted estimator ---------------------------------------------------------
 
+    @answers_in_kind
     def transform(self, X):
         """Encode the rows of X.
 
@@ -424,6 +449,18 @@ class BaseEncoderDecoder(
         if self._kinds is None:
             return numbers
         return self._kinds.decode(numbers, random_state, like)
+
+    @property
+    def encoder_(self) -> nn.Module:
+        """The encoder as a torch module: rows in the units of X to latents, at once."""
+        check_is_fitted(self)
+        return UnitsEncoder(self.module_)
+
+    @property
+    def decoder_(self) -> nn.Module:
+        """The decoder as a torch module: latents to rows in the units of X."""
+        check_is_fitted(self)
+        return UnitsDecoder(self.module_)
 
     @property
     def _n_features_out(self) -> int:

@@ -1,14 +1,19 @@
 """What holds of every estimator with a module: failed fits, copies and files."""
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
 from .._utils.device import resolve_device
+from .._utils.packing import pack, unpack
+from .._utils.version import __version__
+from .._utils.warnings import warn
+
+_VERSION_KEY = "_sklearn_ae_version"
 
 
 class FittedState(BaseEstimator):
@@ -33,15 +38,31 @@ class FittedState(BaseEstimator):
             raise
 
     def __getstate__(self):
-        # A file is for using the model: on any machine, so in main memory, and
-        # without the optimizer's moments, which are twice the weights.
+        # A file is for using the model: without the optimizer's moments, which are
+        # twice the weights.
+        return {**self._packed_state(), _VERSION_KEY: __version__}
+
+    def _packed_state(self, with_moments: bool = False) -> dict[str, Any]:
+        """Arrays and plain values: equal bytes of equal estimators, on any machine."""
         state = super().__getstate__().copy()
-        if "module_" in state:
-            state["module_"] = copy.deepcopy(self.module_).cpu()
+        if "module_" in state and not with_moments:
             state["_moments"] = None
-        return state
+        return pack(state)
 
     def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop(_VERSION_KEY, __version__)
+        if version != __version__:
+            warn(
+                f"This {type(self).__name__} was saved by version {version} of "
+                f"sklearn_ae, and this is version {__version__}: results may differ, "
+                "or fail. Fit it anew, or move it by sklearn_ae.save and "
+                "sklearn_ae.load, whose files do not depend on the version.",
+                UserWarning,
+            )
+        self._set_state(unpack(state))
+
+    def _set_state(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if hasattr(self, "module_"):
             # Where the device of the fit is missing, the CPU does as well.

@@ -25,6 +25,7 @@ from .._tables.checks import (
 from .._tables.columns import Columns
 from .._tables.rows import Table, beside, is_lazy, is_long
 from .._training import recipe
+from .._utils.arrays import answers_in_kind
 from .base import BaseEncoderDecoder, FitTable
 from .design import Design
 
@@ -454,6 +455,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
 
     # Using a fitted estimator ---------------------------------------------------------
 
+    @answers_in_kind
     def predict(self, X):
         """Predict the targets of the rows of X.
 

@@ -24,7 +24,9 @@ from .._networks.losses import NoiseScale
 from .._networks.variational import VariationalAutoencoder
 from .._tables.conditions import Conditions
 from .._tables.rows import Table, beside
+from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import SEED_LIMIT, make_random_state
+from .autoencoders import latents_by_name
 from .imputing import Imputing
 
 
@@ -35,6 +37,7 @@ class FittedVAE(Imputing):
     _conditions: Conditions | None
     _exemplars: Exemplars | None
 
+    @answers_in_kind
     def transform(self, X, y=None):
         """Encode the rows of X: the mode of p(z | x), or the encoder's mean of it.
 
@@ -72,26 +75,34 @@ class FittedVAE(Imputing):
         """
         return self.fit(X, y).transform(X, y)
 
-    def inverse_transform(self, Z, y=None):
+    @answers_in_kind
+    def inverse_transform(self, X=None, y=None, *, Z=None):
         """Decode latents.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_components)
             Latents, as `transform` gives them.
 
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             Conditions of the rows to be, where the model is conditional: one for each
             row or one for all. Ignored otherwise.
 
+        Z : array-like of shape (n_samples, n_components)
+            The latents by an old name.
+
+            .. deprecated:: 0.2
+               Use ``X``; this name will be gone in 0.4.
+
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Mean of the likelihood for each row of Z, in the units of the training
+            Mean of the likelihood for each row of latents, in the units of the training
             rows; with ``loss="log_loss"`` probabilities between 0 and 1.
         """
-        return self._as_given(self._decoded(Z, y))
+        return self._as_given(self._decoded(latents_by_name(X, Z), y))
 
+    @answers_in_kind
     def reconstruct(self, X, y=None):
         """Encode and decode the rows of X: what the latents keep of them.
 
@@ -355,6 +366,7 @@ class FittedVAE(Imputing):
             return [self._as_given(step) for step in steps]
         return np.stack(steps)
 
+    @answers_in_kind
     def score_samples(
         self, X, y=None, *, n_samples=100, random_state=0, prior="standard"
     ):
@@ -415,7 +427,7 @@ class FittedVAE(Imputing):
         score : float
             Mean score of the rows.
         """
-        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+        return float(np.mean(self.score_samples(plain(X), y), dtype=np.float64))
 
     def elbo(self, X, y=None, *, n_samples=100, random_state=0):
         """Return each row's evidence lower bound and its parts, in nats.

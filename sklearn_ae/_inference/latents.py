@@ -1,14 +1,13 @@
 """Latents that one can read and draw from: axes, and a density fitted to them."""
 
 import copy
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
+
+from .mixture import Mixture
 
 # More rows would sharpen a mixture of a few components no further.
 _MIXTURE_ROWS = 2000
@@ -66,7 +65,7 @@ class LatentDensity:
         self.mean = Z.mean(axis=0)  # (k,)
         centred = Z - self.mean
         self.covariance = centred.T @ centred / len(Z)  # (k, k)
-        self.mixture: GaussianMixture | None = None
+        self.mixture: Mixture | None = None
         self.axes = np.arange(Z.shape[1])  # the latents that the mixture is of
 
     @property
@@ -143,9 +142,9 @@ class LatentDensity:
             lower = np.linalg.cholesky(np.linalg.inv(covariance))
             return np.zeros(1), self.mean[None], lower[None], self.axes
         mixture, scale = self.mixture, self.scale[self.axes]
-        means = mixture.means_ * scale + self.mean[self.axes]
-        whitening = mixture.precisions_cholesky_ / scale[:, None]
-        return np.log(mixture.weights_), means, whitening, self.axes
+        means = mixture.means * scale + self.mean[self.axes]
+        whitening = mixture.whitening / scale[:, None]
+        return np.log(mixture.weights), means, whitening, self.axes
 
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw latents (n_samples, k)."""
@@ -155,10 +154,7 @@ class LatentDensity:
             return random_state.multivariate_normal(
                 self.mean, self.covariance, n_samples, check_valid="ignore"
             )
-        mixture = copy.copy(self.mixture)
-        mixture.random_state = random_state
-        # scikit-learn gives the draws sorted by component.
-        drawn = random_state.permutation(mixture.sample(n_samples)[0])
+        drawn = self.mixture.sample(n_samples, random_state)
         drawn = drawn * self.scale[self.axes] + self.mean[self.axes]
         if len(self.axes) == len(self.mean):
             return drawn
@@ -170,9 +166,9 @@ class LatentDensity:
 def _best_mixture(
     Z: np.ndarray,
     sizes: tuple[int, ...],
-    score: Callable[[GaussianMixture], float],
+    score: Callable[[Mixture], float],
     random_state: np.random.RandomState,
-) -> GaussianMixture:
+) -> Mixture | None:
     """A mixture fitted to Z, of the first size after which the score falls."""
     best, best_score = None, -np.inf
     for size in sizes:
@@ -180,11 +176,7 @@ def _best_mixture(
         n_products = size * len(Z) * Z.shape[1] ** 2
         if size > 1 and (len(Z) < 2 * size * Z.shape[1] or n_products > _MOST_PRODUCTS):
             break
-        mixture = GaussianMixture(size, random_state=random_state, reg_covar=1e-5)
-        with warnings.catch_warnings():
-            # An unfinished mixture is a candidate like any other.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture.fit(Z)
+        mixture = Mixture.fitted_to(Z, size, random_state)
         value = score(mixture)
         if value <= best_score:
             break

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
+from scipy import linalg
+from sklearn.utils.extmath import randomized_svd, svd_flip
 from torch import Tensor
 
 from .._tables.rows import block_rows
@@ -49,16 +50,9 @@ class LinearStart:
         noise_variance, mean = 0.0, X.mean(axis=0)
         k = min(n_components, n_samples - 1, n_features)
         if k > 0 and np.ptp(X, axis=0).any():
-            if min(n_samples, n_features) > EXACT_PCA_SIZE:
-                solver = "auto"
-            elif n_samples >= n_features:
-                solver = "covariance_eigh"
-            else:
-                solver = "full"
-            pca = PCA(k, svd_solver=solver, random_state=random_state).fit(X)
-            components[:k] = pca.components_
-            variances[:k] = pca.explained_variance_
-            noise_variance, mean = float(pca.noise_variance_), pca.mean_
+            components[:k], variances[:k], noise_variance = _principal_components(
+                X - mean, k, random_state
+            )
         return cls(
             torch.from_numpy(components),
             torch.from_numpy(mean),
@@ -213,6 +207,36 @@ class RegressionStart:
         variances = torch.zeros(n_components, dtype=torch.float64)
         variances[: len(spread)] = spread.square() / max(1, n_samples - 1)
         return cls((weight, -weight @ mean_x), (back, mean_y), variances)
+
+
+def _principal_components(
+    centred: np.ndarray, k: int, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Components (k, d) of centred rows, their variances (k,), the mean of the rest's.
+
+    By functions, as scikit-learn's estimator would be logged as a fit of the user's
+    where programs watch for these.
+    """
+    n_samples, n_features = centred.shape
+    rank = min(n_samples, n_features)
+    if rank > EXACT_PCA_SIZE and k < 0.8 * rank:
+        _, spread, axes = randomized_svd(
+            centred, k, flip_sign=False, random_state=random_state
+        )
+        variances = spread**2 / (n_samples - 1)
+        total = np.square(centred).sum() / (n_samples - 1)
+        rest = (total - variances.sum()) / (rank - k)
+    else:
+        if n_samples >= n_features:
+            products = centred.T @ centred / (n_samples - 1)
+            variances, vectors = linalg.eigh(products)  # ascending, axes in columns
+            variances, axes = np.maximum(variances[::-1], 0.0), vectors[:, ::-1].T
+        else:
+            _, spread, axes = linalg.svd(centred, full_matrices=False)
+            variances = spread**2 / (n_samples - 1)
+        rest = variances[k:].mean() if k < rank else 0.0
+    _, axes = svd_flip(None, axes[:k], u_based_decision=False)
+    return axes, variances[:k], float(rest)
 
 
 def _cross_validated_errors(

@@ -226,6 +226,11 @@ class Autoencoder(nn.Module):
         """Loss between each row and its reconstruction, averaged over the features."""
         return self.error(self.decode(self.encode(self.filled(x))), x)  # (n,)
 
+    def answer(self, x: Tensor) -> Tensor:
+        """What is given for standardised rows, in their units: (n, d)."""
+        output = self.decode(beside(self.encode(x), self.parts(x)[1]))
+        return self.loss_function.link(output)
+
     @property
     def loss_of_nonsense(self) -> float:
         """What the loss of a row is where the networks know nothing, or more."""
@@ -322,6 +327,28 @@ class Autoencoder(nn.Module):
                 per_column.copy_(per_column[back])
 
 
+class UnitsEncoder(nn.Module):
+    """The encoder alone: rows in the data's units to latents in theirs."""
+
+    def __init__(self, module: Autoencoder):
+        super().__init__()
+        self.module = module
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.module.transform(X)
+
+
+class UnitsDecoder(nn.Module):
+    """The decoder alone: latents to rows in the data's units."""
+
+    def __init__(self, module: Autoencoder):
+        super().__init__()
+        self.module = module
+
+    def forward(self, Z: Tensor) -> Tensor:
+        return self.module.inverse_transform(Z)
+
+
 def draws_globally(module: Autoencoder) -> bool:
     """Whether code of the user's is part of it, which may draw as torch does."""
     corruption = module.corruption
@@ -378,6 +405,9 @@ class EncoderDecoder(Autoencoder):
         maps: list[Tensor] = []
         z = self.encoder(self.filled(self.columns.seen(x)), maps)  # (n, k)
         return self.decoder(z, maps)
+
+    def answer(self, x: Tensor) -> Tensor:
+        return self.loss_function.link(self.respond(x))
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         """Loss between each row's targets and what is predicted: (n, d + m) -> (n,)."""

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite
+from sklearn.utils import assert_all_finite, gen_batches
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from .containers import with_none
-from .rows import SparseTable, Table, is_lazy, is_long
+from .rows import SparseTable, Table, block_rows, is_lazy, is_long
 from .table_kinds import NOTHING_KNOWN, TableKinds, needs_kinds
 
 
@@ -97,8 +97,25 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
     return estimator._kinds
 
 
+def check_rows_differ(X: np.ndarray | Table, n_own: int) -> None:
+    """Raise where the first rows of a stream have no variance to take units from."""
+    first = X[:1][:, :n_own]
+    blocks = gen_batches(len(X), block_rows(X.shape[1]))
+
+    def is_like_first(rows: np.ndarray) -> bool:
+        is_equal = (rows == first) | (np.isnan(rows) & np.isnan(first))
+        return bool(is_equal.all())
+
+    if all(is_like_first(X[block][:, :n_own]) for block in blocks):
+        raise ValueError(
+            f"The first call of partial_fit got {len(X)} row(s) that do not differ: "
+            "the centre, the scale and the linear start are taken from them. Collect "
+            "rows until they vary, a few hundred are better, and start with these."
+        )
+
+
 def without_wrapping(X: Any) -> Any:
-    """X without what numpy would drop in silence, or cannot take: masks, pd.NA, gradients."""
+    """X without what numpy drops in silence, or cannot take: masks, NA, gradients."""
     if isinstance(X, np.ma.MaskedArray):
         if not np.ma.is_masked(X):
             return X.data

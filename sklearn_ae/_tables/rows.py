@@ -85,7 +85,14 @@ class Table:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        block = np.asarray(self.X[rows], dtype=self.dtype, order="C")
+        block = self.X[rows]
+        if issparse(block):
+            raise TypeError(
+                f"Slices of {type(self.X).__name__} are sparse, and dense rows are "
+                "expected. Densify X where it fits into memory, by "
+                "X[:].toarray(), or store it dense, by sklearn_ae.data.to_npy or zarr."
+            )
+        block = np.asarray(block, dtype=self.dtype, order="C")
         if self._mapping is not None:
             # What was read of a mapped file counts as memory of this process.
             block = np.array(block)
@@ -138,7 +145,8 @@ class Table:
             return 1
         chunks = getattr(self.X, "chunks", None)  # of h5py and zarr
         if chunks:
-            return int(chunks[0])
+            rows = chunks[0]  # of dask one number for each chunk
+            return int(max(rows) if isinstance(rows, tuple) else rows)
         row_bytes = self.X.dtype.itemsize * self.shape[1]
         return getattr(self.X, "chunk_rows", None) or max(1, _CHUNK_BYTES // row_bytes)
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, LRScheduler
+from skorch.callbacks import Callback, EpochScoring, EpochTimer, LRScheduler
 from skorch.history import History
 from torch import Tensor, nn
 
 from .._networks.modules import Autoencoder
+from .._utils.packing import CONVERTERS, Converter
 from .objectives import Objective
 from .optimizer import make_adam
 from .options import TrainingOptions
@@ -113,7 +114,33 @@ class SkorchObserver(Observer):
         self.net.notify("on_epoch_begin", **self.data)
 
     def epoch_end(self) -> None:
+        self._tell_scorers()
         self.net.notify("on_epoch_end", **self.data)
+
+    def _tell_scorers(self) -> None:
+        """What skorch's scores are of: rows and their reconstructions.
+
+        A scorer gathers these as batches pass, and here a batch is its loss.
+        """
+        for _, callback in self.net.callbacks_:
+            if not isinstance(callback, EpochScoring):
+                continue
+            name = "dataset_train" if callback.on_train else "dataset_valid"
+            x = self.data[name]
+            if not isinstance(x, Tensor):
+                continue
+            module = self.net.module_
+            was_training = module.training
+            module.eval()
+            with torch.no_grad():
+                answer = module.answer(x)
+            module.train(was_training)
+            callback.use_caching = True
+            callback._initialize_cache()
+            wanted = module.columns.wanted(x)
+            callback.on_batch_end(
+                self.net, (x, wanted), answer, training=callback.on_train
+            )
 
     def train_end(self) -> None:
         with contextlib.suppress(StopTraining):
@@ -149,6 +176,20 @@ def record_losses(
         last = validation_curve[-1]
         history.record("valid_loss", float(last))
         history.record("valid_loss_best", bool(last <= min(validation_curve)))
+
+
+def _plain_history(history: Any) -> list[dict[str, Any]]:
+    # How long an epoch took is no part of the model: equal fits have equal files.
+    return [{key: row[key] for key in row if key != "dur"} for row in history]
+
+
+def _history_of(rows: list[dict[str, Any]]) -> Any:
+    history = History()
+    history.extend(rows)
+    return history
+
+
+CONVERTERS["history"] = Converter(History, _plain_history, _history_of)
 
 
 def make_history(curve: list[float], validation_curve: list[float]) -> Any:

@@ -1,7 +1,6 @@
 """A face swapper in one file, which holds numbers and names and no code to run."""
 
 import os
-from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
 
+from .._estimators.files import load, write_estimator
 from .._inference.latents import LatentDensity
 from .._utils.device import resolve_device
-from ._pictures import write_atomically
 from ._swapper import FaceSwapper
 
 _FORMAT = "sklearn_ae.FaceSwapper"
@@ -26,10 +24,6 @@ _BEFORE = {
     "adversarial_weight": 0.0,
     "detector": "lbp",
 }
-# Parameters that a file cannot hold, or that are not the model's.
-_LEFT_OUT = ("callbacks", "device")
-_NUMBERS = ("n_features_in_", "n_components_", "n_iter_", "best_iter_", "_seed")
-_CURVES = ("loss_curve_", "identity_loss_curves_", "validation_loss_curve_")
 
 
 def save_face_swapper(swapper, path):
@@ -60,35 +54,15 @@ def save_face_swapper(swapper, path):
     >>> X = np.random.default_rng(0).random((50, 8, 8))
     >>> swapper = FaceSwapper(width=1, max_iter=1).fit(X, np.repeat(["a", "b"], 25))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "swapper.pt")
+    ...     path = os.path.join(folder, "swapper.safetensors")
     ...     save_face_swapper(swapper, path)
     ...     loaded = load_face_swapper(path)
     >>> bool((loaded.swap(X, "b") == swapper.swap(X, "b")).all())
     True
     """
-    check_is_fitted(swapper)
-    params = {
-        name: _plain(value)
-        for name, value in swapper.get_params(deep=False).items()
-        if name not in _LEFT_OUT
-    }
-    content = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "params": params,
-        "classes": swapper.classes_.tolist(),
-        "image_shape": tuple(swapper.image_shape_),
-        "layout": tuple(swapper._layout),
-        "numbers": {name: int(getattr(swapper, name)) for name in _NUMBERS},
-        "curves": {name: getattr(swapper, name) for name in _CURVES},
-        "error": getattr(swapper, "reconstruction_err_", None),
-        "network": {
-            name: value.cpu() for name, value in swapper.module_.state_dict().items()
-        },
-        "moments": swapper._moments,
-        "latents": _density_content(getattr(swapper, "_latent_density", None)),
-    }
-    write_atomically(Path(path), lambda temporary: torch.save(content, temporary))
+    if not isinstance(swapper, FaceSwapper):
+        raise TypeError(f"save_face_swapper takes a FaceSwapper; got {swapper!r}.")
+    write_estimator(swapper, path, with_moments=True)
 
 
 def load_face_swapper(path, device="auto"):
@@ -121,12 +95,34 @@ def load_face_swapper(path, device="auto"):
     Examples
     --------
     >>> from sklearn_ae.faces import load_face_swapper
-    >>> load_face_swapper("no_such_file.pt")
+    >>> load_face_swapper("no_such_file.safetensors")
     Traceback (most recent call last):
-    FileNotFoundError: There is no file 'no_such_file.pt'.
+    FileNotFoundError: There is no file 'no_such_file.safetensors'.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
+    if _is_of_first_format(path):
+        return _load_first_format(path, device)
+    try:
+        swapper = load(path, device=device)
+    except ValueError as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds no FaceSwapper: {error}"
+        ) from error
+    if not isinstance(swapper, FaceSwapper):
+        raise ValueError(
+            f"{os.fspath(path)!r} holds no FaceSwapper: {type(swapper).__name__}."
+        )
+    return swapper
+
+
+def _is_of_first_format(path: str | os.PathLike) -> bool:
+    """Whether it is a file of torch's, as version 0.1.0 wrote them."""
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _load_first_format(path: str | os.PathLike, device: Any) -> FaceSwapper:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         is_swapper = content["format"] == _FORMAT
@@ -210,7 +206,7 @@ def resume_training(path, X, y, *, max_iter=None, callbacks=None, every=10):
     >>> from sklearn_ae.faces import resume_training
     >>> resume_training("no_such_file.pt", [], [])
     Traceback (most recent call last):
-    FileNotFoundError: There is no file 'no_such_file.pt'.
+    FileNotFoundError: There is no file 'no_such_file.safetensors'.
     """
     swapper = load_face_swapper(path)
     names = np.unique(np.asarray(y)).tolist()
@@ -298,27 +294,6 @@ class Checkpoint:
         """
         if epoch % self.every == 0 or epoch == swapper.max_iter:
             save_face_swapper(swapper, self.path)
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as numbers and words."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    # Of a generator there is no seed to be had.
-    is_plain = value is None or isinstance(value, bool | int | float | str)
-    return value if is_plain else None
-
-
-def _density_content(density: LatentDensity | None) -> dict[str, Any] | None:
-    if density is None:
-        return None
-    return {
-        "n_samples": density.n_samples,
-        "mean": torch.from_numpy(density.mean),
-        "covariance": torch.from_numpy(density.covariance),
-    }
 
 
 def _make_density(content: dict[str, Any]) -> LatentDensity:

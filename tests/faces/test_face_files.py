@@ -1,4 +1,6 @@
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,10 @@ from sklearn_ae.faces import (
     resume_training,
     save_face_swapper,
 )
+
+# Of the file of version 0.1.0, by that version.
+FACE_ROW = [0.522975, 0.514162, 0.501605, 0.519957, 0.519461, 0.521318, 0.522341]
+FACE_ROW += [0.519789]
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +96,10 @@ def test_file_is_written_whole_or_not_at_all(fitted, tmp_path, monkeypatch):
     save_face_swapper(fitted, path)
     before = path.read_bytes()
 
-    def break_off(content, file):
-        with open(file, "wb") as opened:
-            opened.write(b"half")
+    def break_off(source, target):
         raise OSError("no space left")
 
-    monkeypatch.setattr(torch, "save", break_off)
+    monkeypatch.setattr(os, "replace", break_off)
     with pytest.raises(OSError, match="no space left"):
         save_face_swapper(fitted, path)
     assert path.read_bytes() == before
@@ -172,3 +176,11 @@ def test_checkpoints_do_not_replace_files_unasked(faces, tmp_path):
     assert path.read_text() == "years of work"
     quick(callbacks=[Checkpoint(path, overwrite=True)]).fit(*faces)
     assert load_face_swapper(path).n_iter_ == 6
+
+
+def test_file_of_version_0_1_0_can_be_read():
+    path = Path(__file__).parents[1] / "files" / "face_swapper_format_0.pt"
+    X = np.linspace(0, 1, 8 * 8 * 8).reshape(8, 8, 8)
+    swapper = load_face_swapper(path)
+    assert swapper.classes_.tolist() == ["a", "b"]
+    np.testing.assert_allclose(swapper.swap(X[:1], "b")[0, 0], FACE_ROW, atol=1e-5)

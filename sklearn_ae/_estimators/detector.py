@@ -1,0 +1,168 @@
+"""AutoencoderDetector: outliers by the scores of another estimator."""
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import check_is_fitted
+
+from .autoencoder import AutoencoderTransformer
+
+
+class AutoencoderDetector(OutlierMixin, BaseEstimator):
+    """Outlier detection by what an autoencoder gives back badly.
+
+    Rows are scored by another estimator, and those below a threshold are outliers: the
+    threshold is the score below which the share ``contamination`` of the training rows
+    lies. The protocol is that of scikit-learn's outlier detectors.
+
+    Parameters
+    ----------
+    estimator : estimator or None, default=None
+        Scores rows by its `score_samples`, higher for more normal ones: an estimator of
+        this package, or a Pipeline that ends in one. It is cloned. None takes
+        ``AutoencoderTransformer()``.
+
+    contamination : float, default=0.1
+        Share of outliers among the training rows, above 0 and at most 0.5.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted estimator.
+
+    offset_ : float
+        Scores below it are those of outliers.
+
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where X had names that are all strings.
+
+    See Also
+    --------
+    AutoencoderTransformer : Scores rows by their reconstruction.
+    VAETransformer : Scores rows by their density.
+    sklearn.ensemble.IsolationForest : Another detector.
+
+    Notes
+    -----
+    PyOD's detectors have the opposite signs: their ``decision_function`` is minus
+    `score_samples` here, their ``labels_`` are 1 for outliers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ae import AutoencoderDetector, AutoencoderTransformer
+    >>> X = load_wine().data
+    >>> pipeline = make_pipeline(StandardScaler(), AutoencoderTransformer(2))
+    >>> detector = AutoencoderDetector(pipeline, contamination=0.05).fit(X)
+    >>> round(float(np.mean(detector.predict(X) == -1)), 2)
+    0.05
+    >>> far = X[:1] + 20 * X.std(axis=0)
+    >>> detector.predict(far).tolist()
+    [-1]
+    >>> bool(detector.decision_function(far)[0] < 0)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "estimator": [None, HasMethods(["fit", "score_samples"])],
+        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+    }
+
+    estimator_: Any
+    offset_: float
+
+    def __init__(self, estimator=None, *, contamination=0.1):
+        self.estimator = estimator
+        self.contamination = contamination
+
+    def fit(self, X, y=None):
+        """Fit the estimator, and find the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, some of which may be outliers.
+
+        y : None
+            Ignored: here for scikit-learn's Pipeline.
+
+        Returns
+        -------
+        self : object
+            The fitted detector.
+        """
+        self._validate_params()
+        estimator = (
+            AutoencoderTransformer() if self.estimator is None else self.estimator
+        )
+        estimator = clone(estimator).fit(X)
+        scores = np.asarray(estimator.score_samples(X))
+        self.estimator_ = estimator
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+            if hasattr(estimator, name):
+                setattr(self, name, getattr(estimator, name))
+        self.offset_ = float(np.percentile(scores, 100.0 * self.contamination))
+        return self
+
+    def score_samples(self, X):
+        """Return the estimator's score of each row: higher is more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Its `score_samples`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.score_samples(X)
+
+    def decision_function(self, X):
+        """Return how far each row's score is above the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            `score_samples` less ``offset_``: negative for outliers.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """Say which rows are outliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            -1 for outliers, 1 for others.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = AutoencoderTransformer() if self.estimator is None else self.estimator
+        tags.input_tags = get_tags(inner).input_tags
+        return tags

@@ -1,0 +1,389 @@
+"""A fitted estimator in one file, which holds numbers and words and no code to run."""
+
+import copy
+import importlib
+import json
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from .._networks.architecture import NetworkSpec
+from .._utils.device import check_device
+from .._utils.packing import KIND, Packer, Unpacker, unpack
+from .._utils.tensor_files import (
+    TensorFileError,
+    can_hold,
+    read_tensor_file,
+    write_tensor_file,
+)
+from .._utils.version import __version__
+from .._utils.warnings import warn
+from .fitted_state import FittedState
+
+_FORMAT = "sklearn_ae"
+_FORMAT_VERSION = 1
+_NETWORKS = ("encoder", "decoder")
+# What `Packer` lays between a module and its tensors, and names leave out.
+_BETWEEN = {"fields", "children", "parameters", "buffers", "array", "plain"}
+
+
+def save(estimator, path):
+    """Write a fitted estimator to one file, whole or not at all.
+
+    The file holds the parameters, the networks and what using them takes, as numbers
+    and words: the format of safetensors, with JSON beside the arrays. It holds no code,
+    it does not depend on the versions of torch and scikit-learn, and equal fits have
+    equal files. What it cannot hold are objects of the user's: callbacks, functions,
+    generators of random numbers and the classes of networks of your own, whose weights
+    are in the file all the same; `load` says what is missing.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator of this package. Steps of scikit-learn are not in the format:
+        save a Pipeline by skops or pickle.
+
+    path : str or path
+        Where to write it; an earlier file stays until the new one is complete.
+
+    See Also
+    --------
+    load : The way back.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> import sklearn_ae
+    >>> X = load_iris().data
+    >>> autoencoder = sklearn_ae.AutoencoderTransformer(2).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "iris.safetensors")
+    ...     sklearn_ae.save(autoencoder, path)
+    ...     loaded = sklearn_ae.load(path)
+    >>> bool((loaded.transform(X) == autoencoder.transform(X)).all())
+    True
+    """
+    write_estimator(estimator, path)
+
+
+def write_estimator(
+    estimator: Any, path: str | os.PathLike, with_moments: bool = False
+) -> None:
+    """Write an estimator, with the optimizer's state or without."""
+    name = type(estimator).__name__
+    if not isinstance(estimator, FittedState) or _public_class(name) is not type(
+        estimator
+    ):
+        raise TypeError(
+            "save takes an estimator of sklearn_ae itself; got "
+            f"{type(estimator).__name__}. Pipelines, searches and subclasses can be "
+            "saved by skops, joblib or pickle."
+        )
+    check_is_fitted(estimator)
+    state = estimator._packed_state(with_moments)
+    if "_spec" in state:  # whose networks are parameters too
+        of_none = dict.fromkeys(_NETWORKS)
+        spec = state["_spec"]
+        state["_spec"] = {**spec, "fields": {**spec["fields"], **of_none}}
+    arrays: dict[str, np.ndarray] = {}
+    content = {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "package_version": __version__,
+        "class": name,
+        "state": _Encoder(arrays).encode(Packer(_leave).pack(state), ()),
+    }
+    write_tensor_file(path, arrays, json.dumps(content, allow_nan=False))
+
+
+def load(path, *, device=None, encoder=None, decoder=None):
+    """Read an estimator that `save` has written.
+
+    Nothing in the file is run, whoever has written it. A file that is cut off, changed
+    or of another kind is refused.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    device : str, torch.device or None, default=None
+        Where to compute. None takes the parameter ``device`` of the estimator, or the
+        CPU where that device is missing.
+
+    encoder, decoder : torch.nn.Module or None, default=None
+        Networks of your own that the estimator was fitted with, of the same shapes:
+        their class is not in the file. They are copied, and given the file's weights.
+
+    Returns
+    -------
+    estimator : estimator
+        The fitted estimator.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    ValueError
+        Where the file holds something else, or was changed or cut off.
+
+    See Also
+    --------
+    save : Writes such files, with an example.
+
+    Examples
+    --------
+    >>> import sklearn_ae
+    >>> sklearn_ae.load("no_such_file.safetensors")
+    Traceback (most recent call last):
+    FileNotFoundError: There is no file 'no_such_file.safetensors'.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
+    if device is not None:
+        check_device(device)
+    given = {"encoder": encoder, "decoder": decoder}
+    for role, network in given.items():
+        if not isinstance(network, nn.Module | None):
+            raise TypeError(
+                f"{role} must be a torch.nn.Module or None; got {network!r}."
+            )
+    try:
+        arrays, text = read_tensor_file(path)
+        content = json.loads(text)
+        if content["format"] != _FORMAT:
+            raise TensorFileError(f"its format is {content['format']!r}")
+        if content["format_version"] > _FORMAT_VERSION:
+            raise TensorFileError(
+                f"its format is version {content['format_version']} (of sklearn_ae "
+                f"{content['package_version']}), and this release, {__version__}, "
+                f"reads up to {_FORMAT_VERSION}"
+            )
+        cls = _public_class(content["class"])
+        if cls is None:
+            raise TensorFileError(f"{content['class']!r} is no estimator")
+        state = _decode(content["state"], arrays)
+        missing = _fill_in(state, given)
+        if not missing:
+            return _made(cls, state, device)
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+        cause: Exception = error
+    except (
+        *(AttributeError, IndexError, KeyError, TypeError),
+        *(RecursionError, RuntimeError),
+    ) as error:
+        reason, cause = f"it makes no sense ({type(error).__name__})", error
+    else:
+        raise ValueError(
+            f"{cls.__name__} was fitted with networks of your own, whose classes are "
+            f"not in the file: give them as {' and '.join(f'{m}=' for m in missing)}."
+        )
+    raise ValueError(
+        f"{os.fspath(path)!r} holds no estimator of sklearn_ae that can be read: "
+        f"{reason}."
+    ) from cause
+
+
+def _made(cls: type, state: dict[str, Any], device: Any) -> Any:
+    """The estimator of a state in which only packed things are left."""
+    names = cls._get_param_names()  # type: ignore[attr-defined]
+    params = {name: state.pop(name) for name in names if name in state}
+    left = sorted(name for name, value in params.items() if _holds_left(value))
+    values = {name: params[name] for name in params if name not in left}
+    left = [name for name in left if name != "callbacks"]  # no part of the model
+    fitted = Unpacker()
+    estimator = cls(**fitted.unpack(values))
+    if left:
+        warn(
+            f"The file of this {cls.__name__} could not hold "
+            f"{', '.join(left)}: {'they are' if len(left) > 1 else 'it is'} as by "
+            "default, which counts where training goes on.",
+            UserWarning,
+        )
+    if device is not None:
+        estimator.device = device
+    attributes = fitted.unpack(state)
+    spec = attributes.get("_spec")
+    if isinstance(spec, NetworkSpec):
+        # The same objects, by which a warm start sees that nothing has changed.
+        same = {name: getattr(estimator, name) for name in (*_NETWORKS,)}
+        attributes["_spec"] = replace(spec, **same)
+    estimator._validate_params()
+    estimator._set_state({**vars(estimator), **attributes})
+    check_is_fitted(estimator)
+    return estimator
+
+
+def _fill_in(state: dict[str, Any], given: dict[str, nn.Module | None]) -> list[str]:
+    """Put the user's networks where the file has their weights alone.
+
+    The names of those that are not given are returned.
+    """
+    children = state["module_"]["children"]
+    missing = []
+    for role in _NETWORKS:
+        packed, network = children.get(role), given[role]
+        if network is not None:
+            if not _is_left(state.get(role)) and not _has_left(packed):
+                raise TensorFileError(
+                    f"{role}= is for networks of your own; the file's is the package's"
+                )
+            network = copy.deepcopy(network).cpu()
+            tensors = {name: unpack(tensor) for name, tensor in _tensors_of(packed)}
+            try:
+                network.load_state_dict(tensors)
+            except RuntimeError as error:
+                raise TensorFileError(f"{role} does not fit: {error}") from error
+            children[role] = network.eval()
+        elif _has_left(packed):
+            missing.append(role)
+        if role in state and _is_left(state[role]) and role not in missing:
+            state[role] = children[role]
+    return missing
+
+
+def _tensors_of(packed: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Names and tensors of a packed module, as in torch's state dicts."""
+    tensors = [
+        (prefix + name, parameter[0])
+        for name, parameter in packed["parameters"].items()
+        if parameter is not None
+    ]
+    tensors += [
+        (prefix + name, buffer)
+        for name, buffer in packed["buffers"].items()
+        if buffer is not None and name not in packed["volatile"]
+    ]
+    for name, child in packed["children"].items():
+        if child is not None:
+            tensors += _tensors_of(child, f"{prefix}{name}.")
+    return tensors
+
+
+def _leave(value: Any) -> dict[str, Any]:
+    return {KIND: "left", "type": type(value).__name__}
+
+
+def _is_left(value: Any) -> bool:
+    return isinstance(value, dict) and (
+        value.get(KIND) == "left"
+        or (value.get(KIND) == "module" and _is_left(value["class"]))
+    )
+
+
+def _holds_left(value: Any) -> bool:
+    """Whether a parameter is, or has in it, what a file cannot hold."""
+    if isinstance(value, list | tuple):
+        return any(_holds_left(item) for item in value)
+    return _is_left(value)
+
+
+def _has_left(packed: Any) -> bool:
+    """Whether a packed module has one whose class is not in the file."""
+    if packed is None or _is_left(packed):
+        return packed is not None
+    return any(_has_left(child) for child in packed["children"].values())
+
+
+def _public_class(name: Any) -> type | None:
+    package = importlib.import_module(__name__.partition(".")[0])
+    cls = getattr(package, name) if name in package.__all__ else None
+    return cls if isinstance(cls, type) and issubclass(cls, FittedState) else None
+
+
+# JSON ---------------------------------------------------------------------------------
+
+
+class _Encoder:
+    """Packed values as JSON, with arrays beside it under the names of their places."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self.arrays = arrays
+
+    def encode(self, value: Any, place: tuple[str, ...]) -> Any:
+        if isinstance(value, np.ndarray | np.generic):
+            kind = "array" if isinstance(value, np.ndarray) else "number"
+            return {KIND: kind, **self._encode_array(np.asarray(value), place)}
+        if isinstance(value, float) and not math.isfinite(value):
+            return {KIND: "float", "value": repr(value)}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, list):
+            return [self.encode(v, (*place, str(i))) for i, v in enumerate(value)]
+        if isinstance(value, tuple):
+            items = self.encode(list(value), place)
+            return {KIND: "tuple", "items": items}
+        if isinstance(value, dict):
+            if all(isinstance(key, str) for key in value):
+                return {
+                    key: self.encode(item, (*place, key)) for key, item in value.items()
+                }
+            pairs = [[key, item] for key, item in value.items()]
+            return {KIND: "dict", "items": self.encode(pairs, place)}
+        return _leave(value)
+
+    def _encode_array(self, array: np.ndarray, place: tuple[str, ...]) -> Any:
+        if array.dtype.kind in "mM":  # times
+            numbers = self._encode_array(array.view("i8"), place)
+            return {**numbers, "of": str(array.dtype)}
+        if can_hold(array):
+            name = self._free_name(place)
+            self.arrays[name] = array
+            return {"name": name}
+        if array.dtype.kind not in "OUT":
+            raise ValueError(f"A file cannot hold arrays of {array.dtype}.")
+        items = self.encode(array.ravel().tolist(), place)
+        dtype = "object" if array.dtype.kind in "OT" else str(array.dtype)
+        return {"items": items, "dtype": dtype, "shape": list(array.shape)}
+
+    def _free_name(self, place: tuple[str, ...]) -> str:
+        parts = [part for part in place if part not in _BETWEEN]
+        # A tensor's pair of values and whether it learns adds a number.
+        if len(place) > 2 and place[-1] == "array" and place[-2] == "0":
+            parts = parts[:-1]
+        name = ".".join(parts)
+        n_known = 1
+        while name in self.arrays or not name:
+            n_known += 1
+            name = ".".join([*parts, str(n_known)])
+        return name
+
+
+def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Packed values, from JSON and arrays."""
+    if isinstance(value, list):
+        return [_decode(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get(KIND)
+    if kind in ("array", "number"):
+        array = _decode_array(value, arrays)
+        return array if kind == "array" else array[()]
+    if kind == "float":
+        return float(value["value"])
+    if kind == "tuple":
+        return tuple(_decode(value["items"], arrays))
+    if kind == "dict":
+        return dict(_decode(value["items"], arrays))
+    return {key: _decode(item, arrays) for key, item in value.items()}
+
+
+def _decode_array(value: dict[str, Any], arrays: dict[str, np.ndarray]) -> np.ndarray:
+    if "name" in value:
+        array = arrays[value["name"]]
+        return array.view(value["of"]) if "of" in value else array
+    dtype = np.dtype(value["dtype"])
+    if dtype.kind not in "OU":
+        raise TensorFileError(f"words cannot be of {dtype}")
+    items = _decode(value["items"], arrays)
+    array = np.empty(len(items), dtype=dtype)
+    array[:] = items
+    return array.reshape(value["shape"])

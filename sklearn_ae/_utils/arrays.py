@@ -1,0 +1,54 @@
+"""Arrays of other libraries, where scikit-learn is told to dispatch to them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from sklearn import config_context, get_config
+from torch import Tensor
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def plain(X: Any) -> Any:
+    """Under ``array_api_dispatch=True`` arrays of others as numpy's; all else as is."""
+    if not _is_dispatched(X):
+        return X
+    on_host = X.detach().cpu() if isinstance(X, Tensor) else X
+    if hasattr(on_host, "get"):  # cupy's
+        return on_host.get()
+    return np.asarray(on_host)
+
+
+def answers_in_kind(method: Method) -> Method:
+    """Let a method of rows give tensors for tensors, on their device, under dispatch.
+
+    What scikit-learn computes inside is told nothing of dispatch.
+    """
+
+    @functools.wraps(method)
+    def answer(self, X=None, *args, **kwargs):
+        if not get_config()["array_api_dispatch"]:
+            return method(self, X, *args, **kwargs)
+        kind, X = X, plain(X)
+        with config_context(array_api_dispatch=False):
+            result = method(self, X, *args, **kwargs)
+        return _like(kind, result)
+
+    return answer  # type: ignore[return-value]
+
+
+def _is_dispatched(X: Any) -> bool:
+    is_of_others = isinstance(X, Tensor) or hasattr(X, "__array_namespace__")
+    is_numpy = isinstance(X, np.ndarray | np.generic)
+    return get_config()["array_api_dispatch"] and is_of_others and not is_numpy
+
+
+def _like(X: Any, result: Any) -> Any:
+    if not _is_dispatched(X) or not isinstance(result, np.ndarray):
+        return result
+    if isinstance(X, Tensor):
+        return torch.from_numpy(result).to(X.device)
+    return X.__array_namespace__().asarray(result, device=X.device)

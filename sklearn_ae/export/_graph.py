@@ -1,0 +1,235 @@
+"""A graph of ONNX's operators, written as one writes arithmetic.
+
+Values are handles with numpy's operators; every operation adds a node. Shapes in
+comments are those of the values: n rows, which the file leaves open.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._utils.extras import import_extra
+
+OPSET = 19
+Number = float | int | np.ndarray
+
+
+def import_onnx(module: str = "onnx") -> Any:
+    return import_extra(module, "onnx", "Export to ONNX")
+
+
+class Value:
+    """A value of a graph: what a node gives."""
+
+    __array_ufunc__ = None  # arrays leave arithmetic with it to it
+
+    def __init__(self, graph: "Graph", name: str):
+        self.graph = graph
+        self.name = name
+
+    def __add__(self, other: "Value | Number") -> "Value":
+        return self.graph.add("Add", self, other)
+
+    __radd__ = __add__
+
+    def __mul__(self, other: "Value | Number") -> "Value":
+        return self.graph.add("Mul", self, other)
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: "Value | Number") -> "Value":
+        return self.graph.add("Sub", self, other)
+
+    def __rsub__(self, other: Number) -> "Value":
+        return self.graph.add("Sub", other, self)
+
+    def __truediv__(self, other: "Value | Number") -> "Value":
+        return self.graph.add("Div", self, other)
+
+    def __rtruediv__(self, other: Number) -> "Value":
+        return self.graph.add("Div", other, self)
+
+    def __neg__(self) -> "Value":
+        return self.graph.add("Neg", self)
+
+    def __matmul__(self, other: "Value | np.ndarray") -> "Value":
+        return self.graph.add("MatMul", self, other)
+
+    def __le__(self, other: Any) -> "Value":
+        return self.graph.add("LessOrEqual", self, other)
+
+    def __lt__(self, other: Any) -> "Value":
+        return self.graph.add("Less", self, other)
+
+    def __ge__(self, other: Any) -> "Value":
+        return self.graph.add("GreaterOrEqual", self, other)
+
+    def __gt__(self, other: Any) -> "Value":
+        return self.graph.add("Greater", self, other)
+
+    def __and__(self, other: "Value") -> "Value":
+        return self.graph.add("And", self, other)
+
+    def of(self, op: str, *others: "Value | Number", **attributes: Any) -> "Value":
+        """A function of this value, by its operator's name."""
+        return self.graph.add(op, self, *others, **attributes)
+
+    def sum(self, *axes: int, keepdims: bool = False) -> "Value":
+        return self._reduced("ReduceSum", axes, keepdims)
+
+    def mean(self, *axes: int, keepdims: bool = False) -> "Value":
+        return self._reduced("ReduceMean", axes, keepdims)
+
+    def _reduced(self, op: str, axes: Sequence[int], keepdims: bool) -> "Value":
+        return self.graph.add(op, self, _integers(*axes), keepdims=int(keepdims))
+
+    def unsqueeze(self, *axes: int) -> "Value":
+        return self.graph.add("Unsqueeze", self, _integers(*axes))
+
+    def squeeze(self, *axes: int) -> "Value":
+        return self.graph.add("Squeeze", self, _integers(*axes))
+
+    def reshape(self, *shape: int) -> "Value":
+        return self.graph.add("Reshape", self, _integers(*shape))
+
+    def transpose(self, *axes: int) -> "Value":
+        return self.graph.add("Transpose", self, perm=list(axes))
+
+    def slice(self, start: int, stop: int, axis: int = -1) -> "Value":
+        bounds = _integers(start), _integers(stop), _integers(axis)
+        return self.graph.add("Slice", self, *bounds)
+
+    def square(self) -> "Value":
+        return self * self
+
+    def is_finite(self) -> "Value":
+        return self.of("Abs") < np.finfo(self.graph.dtype).max
+
+
+class Graph:
+    """Nodes and constants on their way to a file.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of numbers that are not told otherwise.
+
+    prefix : str
+        What names begin with.
+    """
+
+    def __init__(self, dtype: np.dtype, prefix: str = ""):
+        self.dtype = np.dtype(dtype)
+        self.prefix = prefix
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._n_names = 0
+        self._known: dict[Any, str] = {}
+        self._outer: Graph | None = None
+        self.onnx = import_onnx()
+
+    def value(self, name: str) -> Value:
+        """What has that name in the graph around."""
+        return Value(self, name)
+
+    def new_name(self) -> str:
+        if self._outer is not None:
+            return self._outer.new_name()
+        self._n_names += 1
+        return f"{self.prefix}v{self._n_names}"
+
+    def add(self, op: str, *inputs: "Value | Number", **attributes: Any) -> Value:
+        """A node with one output."""
+        name = self.new_name()
+        names = [self._name_of(value) for value in inputs]
+        node = self.onnx.helper.make_node(op, names, [name], name, **attributes)
+        self.nodes.append(node)
+        return Value(self, name)
+
+    def constant(self, array: Any, dtype: np.dtype | None = None) -> Value:
+        """Numbers that are in the file; once, however often they are asked for."""
+        if self._outer is not None:
+            return Value(self, self._outer.constant(array, dtype or self.dtype).name)
+        array = np.asarray(array)
+        if array.dtype.kind == "f":
+            array = array.astype(dtype or self.dtype)
+        content = array.tobytes() if array.dtype != object else str(array.tolist())
+        key = array.dtype.str, array.shape, content
+        if key not in self._known:
+            name = self._known[key] = self.new_name()
+            self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return Value(self, self._known[key])
+
+    def _name_of(self, value: "Value | Number") -> str:
+        if isinstance(value, Value):
+            return value.name
+        array = np.asarray(value)
+        is_number = array.dtype.kind == "i" and array.ndim == 0
+        return self.constant(array.astype(self.dtype) if is_number else array).name
+
+    def cast(self, value: Value, dtype: np.dtype) -> Value:
+        to = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.add("Cast", value, to=to)
+
+    def concat(self, values: Sequence[Value], axis: int) -> Value:
+        return self.add("Concat", *values, axis=axis)
+
+    def where(self, condition: Value, yes: Value, no: "Value | Number") -> Value:
+        return self.add("Where", condition, yes, no)
+
+    def zeros_like(self, value: Value) -> Value:
+        return value * 0.0
+
+    def name_output(self, value: Value, name: str) -> None:
+        """Let a value be known by a name of the file's."""
+        self.nodes.append(self.onnx.helper.make_node("Identity", [value.name], [name]))
+
+    def loop(
+        self,
+        n_steps: int,
+        start: Sequence[Value],
+        step: Callable[[Sequence[Value]], tuple[Sequence[Value], Value]],
+    ) -> list[Value]:
+        """At most so many steps from a state to the next; the last state.
+
+        A step also says whether there is to be another.
+        """
+        helper, proto = self.onnx.helper, self.onnx.TensorProto
+        inner = Graph.__new__(Graph)
+        inner.__dict__.update(
+            dtype=self.dtype, prefix=self.prefix, nodes=[], constants=[]
+        )
+        inner.__dict__.update(_known={}, _outer=self, onnx=self.onnx)
+        number, goes_on = self.new_name(), self.new_name()
+        states = [Value(inner, self.new_name()) for _ in start]
+        ends, is_left = step(states)
+        still = is_left.name
+        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
+        body = helper.make_graph(
+            inner.nodes,
+            self.new_name(),
+            [
+                helper.make_tensor_value_info(number, proto.INT64, []),
+                helper.make_tensor_value_info(goes_on, proto.BOOL, []),
+                *(helper.make_tensor_value_info(s.name, kind, None) for s in states),
+            ],
+            [
+                helper.make_tensor_value_info(still, proto.BOOL, []),
+                *(helper.make_tensor_value_info(e.name, kind, None) for e in ends),
+            ],
+        )
+        outputs = [self.new_name() for _ in start]
+        inputs = [
+            self.constant(np.asarray(n_steps, dtype=np.int64)).name,
+            self.constant(np.asarray(True)).name,
+            *(value.name for value in start),
+        ]
+        self.nodes.append(
+            helper.make_node("Loop", inputs, outputs, self.new_name(), body=body)
+        )
+        return [Value(self, name) for name in outputs]
+
+
+def _integers(*numbers: int) -> np.ndarray:
+    return np.asarray(numbers, dtype=np.int64)
