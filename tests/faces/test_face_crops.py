@@ -79,7 +79,7 @@ def test_detector_may_give_landmarks():
 
 
 def test_wrong_detectors():
-    with pytest.raises(ValueError, match='detector must be None, "lbp"'):
+    with pytest.raises(ValueError, match='detector must be None, "mtcnn", "lbp"'):
         find_detector("yolo")
     with pytest.raises(ValueError, match="2 boxes and landmarks of 1 faces"):
         find_faces(astronaut(), lambda image: (np.ones((2, 4)), EYES))
