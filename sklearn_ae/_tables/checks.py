@@ -115,14 +115,18 @@ def check_rows_differ(X: np.ndarray | Table, n_own: int) -> None:
 
 
 def without_wrapping(X: Any) -> Any:
-    """X without what numpy drops in silence, or cannot take: masks, NA, gradients."""
+    """X without what numpy would drop in silence, or cannot take.
+
+    Masks, missing values of pandas among objects, gradients.
+    """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "OU":
+        is_masked = isinstance(X, np.ma.MaskedArray)
+        return with_none(X.astype(object)) if is_masked or X.dtype == object else X
     if isinstance(X, np.ma.MaskedArray):
         if not np.ma.is_masked(X):
             return X.data
         numbers = np.asarray(X.data, dtype=np.result_type(X.dtype, np.float32))
         return np.where(np.ma.getmaskarray(X), np.nan, numbers)
-    if isinstance(X, np.ndarray) and X.dtype == object:
-        return with_none(X)
     # Nothing flows back from here.
     return X.detach() if isinstance(X, Tensor) and X.requires_grad else X
 

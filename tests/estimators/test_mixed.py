@@ -358,6 +358,23 @@ def test_masked_cells_are_missing(dtype):
     )
 
 
+def test_masked_text_is_missing():
+    X = np.ma.masked_equal(np.array([["a", "?"], ["b", "y"], ["a", "z"]]), "?")
+    model = AutoencoderTransformer(1, **QUICK).fit(X)
+    assert [kind for _, kind in model.columns_] == ["2 levels", "2 levels"]
+
+
+def test_missing_values_of_pandas_in_an_array_are_missing():
+    X = numbers(20).astype(object)
+    X[0, 0] = pd.NA
+    model = AutoencoderTransformer(2, **QUICK).fit(X)
+    with_nan = X.copy()
+    with_nan[0, 0] = np.nan
+    np.testing.assert_array_equal(
+        model.transform(X), model.transform(with_nan.astype(float))
+    )
+
+
 def test_arrays_with_categories_stay_arrays_of_numbers():
     X = np.random.RandomState(0).randint(0, 3, (30, 4)).astype(np.uint8)
     model = AutoencoderTransformer(2, categorical_features=[0], **QUICK).fit(X)
