@@ -98,9 +98,26 @@ def write_estimator(
         "format_version": _FORMAT_VERSION,
         "package_version": __version__,
         "class": name,
-        "state": _Encoder(arrays).encode(Packer(_leave).pack(state), ()),
+        "state": _Encoder(arrays).encode(_packed(estimator, state), ()),
     }
     write_tensor_file(path, arrays, json.dumps(content, allow_nan=False))
+
+
+def _packed(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """The state, in which parameters and networks alone may leave something out."""
+    may_leave = {*estimator.get_params(deep=False), "module_"}
+
+    def refuse(value: Any) -> Any:
+        raise TypeError(
+            f"A file cannot hold what {type(estimator).__name__} was fitted to: it has "
+            f"a {type(value).__name__}. Save it by joblib or pickle."
+        )
+
+    keeping, leaving = Packer(refuse), Packer(_leave)
+    return {
+        name: (leaving if name in may_leave else keeping).pack(value)
+        for name, value in state.items()
+    }
 
 
 def load(path, *, device=None, encoder=None, decoder=None):
