@@ -125,9 +125,10 @@ def landmark_losses(
     # What is left of the distance to itself is rounding noise.
     size = x.square().sum(dim=1)[:, None] + x_landmarks.square().sum(dim=1)
     is_other = distances > 1e-6 * size
-    nearest = distances.masked_fill_(~is_other, torch.inf).argmin(dim=1)  # (n,)
+    distances = distances.masked_fill_(~is_other, torch.inf)
+    # Of several that are as near, which differ by rounding, each is the right one.
+    is_nearest = distances <= distances.min(dim=1, keepdim=True).values + 1e-6 * size
     log_nearness = -squared_distances(z, z_landmarks).log1p_()
-    log_nearness = log_nearness.masked_fill_(~is_other, -torch.inf)
-    log_total = log_nearness.logsumexp(dim=1)
-    log_nearest = log_nearness.gather(1, nearest[:, None])[:, 0]
+    log_total = log_nearness.masked_fill(~is_other, -torch.inf).logsumexp(dim=1)
+    log_nearest = log_nearness.masked_fill(~is_nearest, -torch.inf).logsumexp(dim=1)
     return torch.where(is_other.any(dim=1), log_total - log_nearest, 0.0)

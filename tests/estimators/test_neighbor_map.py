@@ -277,3 +277,21 @@ def test_a_graph_of_another_kind_is_refused(blobs):
     model = NeighborMapTransformer(**SMALL, metric="precomputed")
     with pytest.raises(TypeError, match="got list"):
         model.fit(blobs[0], graph=[[1]])
+
+
+# Categories and missing cells ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("inference", ["refined", "encoder"])
+def test_frames_with_categories_and_holes_go_there_and_back(inference, blobs):
+    pd = pytest.importorskip("pandas")
+    X, y = blobs
+    frame = pd.DataFrame(X).rename(columns=str)
+    frame["cluster"] = pd.Series(list("abcde"))[y].to_numpy()
+    frame.iloc[::7, 2] = np.nan
+    model = NeighborMapTransformer(**SMALL, inference=inference).fit(frame)
+    back = model.reconstruct(frame)
+    assert list(back.columns) == list(frame.columns)
+    assert back["cluster"].isin(list("abcde")).all()
+    assert np.isfinite(model.transform(frame)).all()
+    assert np.isfinite(model.score(frame))
