@@ -501,7 +501,12 @@ def test_table_at_the_edge(Estimator, table, n_components):
 @pytest.mark.parametrize("table", TABLES)
 def test_partial_fit_of_a_table_at_the_edge(Estimator, table):
     X = TABLES[table]
-    estimator = Estimator(3, hidden_layer_sizes=(16,)).partial_fit(X)
+    estimator = Estimator(3, hidden_layer_sizes=(16,))
+    if not np.ptp(X, axis=0).any():  # no units can be taken from such rows
+        with pytest.raises(ValueError, match="do not differ"):
+            estimator.partial_fit(X)
+        return
+    estimator.partial_fit(X)
     assert np.isfinite(estimator.transform(X)).all()
 
 
@@ -1004,7 +1009,7 @@ def test_callback_may_stop_a_pass_anywhere(method, quick, X):
 # partial_fit --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sizes", [[1, 2, 7, 70], [80], [40, 40], [79, 1]])
+@pytest.mark.parametrize("sizes", [[2, 1, 7, 70], [80], [40, 40], [79, 1]])
 def test_partial_fit_takes_chunks_of_any_size(Estimator, sizes, quick, X):
     estimator = quick(Estimator)
     for chunk in np.split(X, np.cumsum(sizes)[:-1]):
