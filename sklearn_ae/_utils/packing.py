@@ -238,10 +238,10 @@ def unpack(value: Any) -> Any:
 
 def _pack_tensor(tensor: Tensor) -> dict[str, Any]:
     values = tensor.detach().cpu()
+    # By its strides: where a size is 1 both orders are contiguous, and convolutions
+    # go by these.
     is_images_last = (
-        values.ndim == 4
-        and not values.is_contiguous()
-        and values.is_contiguous(memory_format=torch.channels_last)
+        values.ndim == 4 and values.stride() == _images_last(values).stride()
     )
     values = values.contiguous()
     if values.dtype == torch.bfloat16:  # which numpy has not
@@ -262,8 +262,13 @@ def _unpack_tensor(packed: dict[str, Any]) -> Tensor:
     dtype = _dtype(packed["dtype"])
     tensor = tensor.view(dtype) if dtype == torch.bfloat16 else tensor.to(dtype)
     if packed["channels_last"]:
-        tensor = tensor.contiguous(memory_format=torch.channels_last)
+        tensor = _images_last(tensor).copy_(tensor)
     return tensor
+
+
+def _images_last(like: Tensor) -> Tensor:
+    """An empty tensor of the same shape, its second axis the fastest in memory."""
+    return torch.empty(like.shape, dtype=like.dtype, memory_format=torch.channels_last)
 
 
 def _dtype(name: str) -> torch.dtype:
