@@ -37,6 +37,7 @@ def few(monkeypatch):
     return sets
 
 
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 def test_command_measures_prints_and_writes(few, tmp_path, capsys):
     path = tmp_path / "images.json"
     names = ["dense", "convolutional", "pca", "tsne", "pixels", "anomaly"]

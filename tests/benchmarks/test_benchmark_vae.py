@@ -181,6 +181,7 @@ def test_command_measures_densities(run):
     assert "-log p(x)" in text
 
 
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 def test_few_draws_come_before_those_with_more(run, monkeypatch):
     trainings, fit = [], VAETransformer.fit
 

@@ -469,7 +469,7 @@ def test_mixture_of_many_rows_is_large():
     X = 10.0 * np.stack([group % 6, group // 6, 0 * group], axis=1)
     X += rng.normal(size=X.shape)
     estimator = VAETransformer(2, max_iter=0).fit(X)
-    assert estimator._latent_density.mixture.n_components > 16
+    assert len(estimator._latent_density.mixture.weights) > 16
 
 
 @pytest.mark.parametrize("n_importance_samples", [1, 4])
@@ -708,7 +708,7 @@ def test_remedy_against_collapse(collapsed, uneven, remedy):
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_no_warning_where_there_is_nothing_to_find():
     noise = np.random.default_rng(0).normal(size=(600, 20))
-    estimator = from_noise(noise, max_iter=75)
+    estimator = from_noise(noise, max_iter=30)
     assert estimator.n_active_components_ < 3
 
 

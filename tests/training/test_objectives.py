@@ -24,7 +24,9 @@ class Contraction(Objective):
         self.weight = weight
 
     def step_loss(self, module, x, generator):
-        jacobian = torch.func.vmap(torch.func.jacrev(module.encoder))(x)  # (n, k, d)
+        jacobian = torch.func.vmap(torch.func.jacrev(module.encoder))(
+            module.filled(x)
+        )  # (n, k, d)
         penalty = jacobian.square().sum(dim=(1, 2)).mean()
         return module.loss(x, generator).mean() + self.weight * penalty
 
