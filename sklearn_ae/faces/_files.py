@@ -204,7 +204,7 @@ def resume_training(path, X, y, *, max_iter=None, callbacks=None, every=10):
     Examples
     --------
     >>> from sklearn_ae.faces import resume_training
-    >>> resume_training("no_such_file.pt", [], [])
+    >>> resume_training("no_such_file.safetensors", [], [])
     Traceback (most recent call last):
     FileNotFoundError: There is no file 'no_such_file.safetensors'.
     """
