@@ -74,15 +74,21 @@ class Filling(nn.Module):
             return self.mean.expand_as(x)
         loadings = self.loadings.to(x.dtype)
         rest = torch.where(missing, 0.0, x - self.mean)  # (..., d)
-        squares = loadings[:, :, None] * loadings[:, None, :]  # (d, q, q)
-        known = (~missing).to(x.dtype) @ squares.flatten(1)  # (..., q * q)
-        matrix = known.unflatten(-1, (q, q))
-        matrix.diagonal(dim1=-2, dim2=-1).add_(self.noise_variance)
+        matrix = self.information((~missing).to(x.dtype))
         factor, _ = torch.linalg.cholesky_ex(matrix)
-        z = torch.cholesky_solve((rest @ loadings)[..., None], factor)[
-            ..., 0
-        ]  # (..., q)
-        return self.mean + z @ loadings.T
+        z = torch.cholesky_solve((rest @ loadings)[..., None], factor)  # (..., q, 1)
+        return self.mean + z[..., 0] @ loadings.T
+
+    def information(self, known: Tensor) -> Tensor:
+        """What known cells (..., d), ones and zeros, say of the latents: (..., q, q).
+
+        The inverse of their covariance, times the noise variance.
+        """
+        loadings, q = self.loadings.to(known.dtype), self.loadings.shape[1]
+        squares = loadings[:, :, None] * loadings[:, None, :]  # (d, q, q)
+        matrix = (known @ squares.flatten(1)).unflatten(-1, (q, q))
+        matrix.diagonal(dim1=-2, dim2=-1).add_(self.noise_variance)
+        return matrix
 
     def times(self, factor: float) -> "Filling":
         """In other units of the columns; noise is as it was."""
@@ -125,10 +131,11 @@ def find_filling(
     filling = Filling.of(LinearStart.from_rows(filled, k, random_state)).double()
     if x.isnan().any():
         steps = _Estimation(x)
+        filled = filling(x)
         for _ in range(_MOST_ROUNDS):
-            before = filling(x)
-            filling = steps.better(filling)
-            change = (filling(x) - before)[steps.missing].square().mean().sqrt()
+            filling, before = steps.better(filling), filled
+            filled = filling(x)
+            change = (filled - before)[steps.missing].square().mean().sqrt()
             if change <= _LEAST_CHANGE * steps.spread:
                 break
     return filling.float()
@@ -150,10 +157,7 @@ class _Estimation:
         noise, q = filling.noise_variance, loadings.shape[1]
         # Latents of each row, given its cells: means and covariances.
         rest = self.known * (self.x - mean)
-        squares = (loadings[:, :, None] * loadings[:, None, :]).flatten(1)  # (d, q * q)
-        matrix = (self.known @ squares).unflatten(1, (q, q))
-        matrix.diagonal(dim1=1, dim2=2).add_(noise)
-        covariance = noise * torch.linalg.inv(matrix)  # (n, q, q)
+        covariance = noise * torch.linalg.inv(filling.information(self.known))
         z = torch.einsum("nij,nj->ni", covariance, rest @ loadings) / noise  # (n, q)
         # Loadings of each column, given the latents of the rows that know it.
         spreads = (self.known.T @ covariance.flatten(1)).unflatten(1, (q, q))

@@ -297,12 +297,9 @@ class ObservedCells(SquaredError):
     def mean_error_and_gradient(
         self, output: Tensor, x: Tensor
     ) -> tuple[Tensor, Tensor]:
-        missing = x.isnan()
-        x = torch.where(missing, output, x)
-        weights = (~missing).sum(dim=-1, keepdim=True).clamp(min=1) * len(x)
-        entries = self.loss.entries(output, x).masked_fill_(missing, 0.0)
-        slopes = self.loss.slopes(output, x).masked_fill_(missing, 0.0)
-        return (entries / weights).sum(), slopes / weights
+        weights = (~x.isnan()).sum(dim=-1, keepdim=True).clamp(min=1) * len(x)
+        loss = (self.entries(output, x) / weights).sum()
+        return loss, self.slopes(output, x) / weights
 
     def entries(self, output: Tensor, x: Tensor) -> Tensor:
         missing = x.isnan()
@@ -311,7 +308,7 @@ class ObservedCells(SquaredError):
         return torch.where(missing, 0.0, self.loss.entries(output, x))
 
     def slopes(self, output: Tensor, x: Tensor) -> Tensor:
-        return self.derivatives(output, x)[0]
+        return self.loss.slopes(output, x).masked_fill_(x.isnan(), 0.0)
 
     def derivatives(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         missing = x.isnan()
@@ -361,9 +358,7 @@ class ObservedCells(SquaredError):
 
 def of_observed(loss: SquaredError, x: Tensor) -> SquaredError:
     """The loss for rows x, of which cells may be missing."""
-    if isinstance(loss, ObservedCells) or not x.isnan().any():
-        return loss
-    return ObservedCells(loss)
+    return ObservedCells(loss) if x.isnan().any() else loss
 
 
 LOSSES = {

@@ -189,21 +189,26 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x)  # (n, d) -> (n, k)
 
+    @property
+    def may_miss(self) -> bool:
+        """Whether to look for missing cells: in training that is known before."""
+        return self.has_missing or not self.training
+
     def filled(self, x: Tensor) -> Tensor:
         """Rows whose missing cells are what the others let one expect."""
-        if self.filling is None or (self.training and not self.has_missing):
-            return x
-        return self.filling(x)
+        return x if self.filling is None or not self.may_miss else self.filling(x)
+
+    def loss_of(self, x: Tensor) -> SquaredError:
+        """The loss for rows x, of which cells may be missing."""
+        loss = self.loss_function
+        return of_observed(loss, x) if self.may_miss else loss
 
     def decode(self, z: Tensor) -> Tensor:
         return self.decoder(z)  # (n, k) -> (n, d), before the loss's link
 
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         """Mean loss over the cells of each row x that are there: (n,)."""
-        loss = self.loss_function
-        if not self.training or self.has_missing:
-            loss = of_observed(loss, x)
-        return loss.error(output, x)
+        return self.loss_of(x).error(output, x)
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Loss of each row: what training minimises and validation watches."""

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .losses import SquaredError, of_observed
+from .losses import SquaredError
 from .modules import Autoencoder, beside, map_inputs, map_outputs
 
 
@@ -103,9 +103,8 @@ class VariationalAutoencoder(Autoencoder):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x)."""
-        mean, log_var = self.encoder(self.filled(x)).chunk(
-            2, dim=-1
-        )  # (n, 2k) -> 2 of (n, k)
+        both = self.encoder(self.filled(x))  # (n, 2k)
+        mean, log_var = both.chunk(2, dim=-1)
         return mean, log_var.clamp(-self.LOG_VAR_LIMIT, self.LOG_VAR_LIMIT)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -119,10 +118,7 @@ class VariationalAutoencoder(Autoencoder):
             output = self.decode(given)  # (..., n, d)
         else:  # the user's network expects rows
             output = self.decode(given.flatten(0, -2)).unflatten(0, given.shape[:-1])
-        loss = self.loss_function
-        if not self.training or self.has_missing:
-            loss = of_observed(loss, target)
-        return loss.log_likelihood(output, target, self.log_noise)
+        return self.loss_of(target).log_likelihood(output, target, self.log_noise)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         target, conditions = self.parts(x)
@@ -172,7 +168,7 @@ class VariationalAutoencoder(Autoencoder):
             probabilities.shape, dtype=x.dtype, device=x.device, generator=generator
         )
         drawn = (uniform < probabilities).to(x.dtype)
-        if self.has_missing or not self.training:
+        if self.may_miss:
             drawn = torch.where(probabilities.isnan(), probabilities, drawn)
         return beside(drawn, conditions)
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from .._networks.activations import DERIVATIVES
-from .._networks.losses import of_observed
 from .._networks.modules import Anchored, Autoencoder
 from .._tables.rows import block_rows
 from .objectives import Objective
@@ -257,10 +256,7 @@ def _manual_step(
     seen = module.filled(module.corrupted(x, generator))
     z, encoder_saved = encoder.forward(seen)  # (n, k)
     output, decoder_saved = decoder.forward(z)  # (n, d)
-    of_cells = module.loss_function
-    if module.has_missing:
-        of_cells = of_observed(of_cells, x)
-    loss, grad = of_cells.mean_error_and_gradient(output, x)
+    loss, grad = module.loss_of(x).mean_error_and_gradient(output, x)
     grad_z = decoder.backward(grad, decoder_saved)  # (n, k)
     encoder.backward(grad_z, encoder_saved)
     return loss
