@@ -116,15 +116,12 @@ def _typed(column: Column) -> Column:
     """The column in a type of its own, whatever its table holds besides."""
     if column.dtype.kind in "mM":
         return np.where(np.isnat(column), np.nan, column.astype("i8").astype("f8"))
+    if column.dtype != object:
+        return column
     values = column.tolist()
-    is_number = [isinstance(v, Real) and not isinstance(v, bool) for v in values]
-    if column.dtype == object and all(is_number):
+    if all(isinstance(v, Real) and not isinstance(v, bool) for v in values):
         return np.array(values)
-    if (
-        column.dtype == object
-        and values
-        and all(hasattr(v, "isoformat") for v in values)
-    ):
+    if all(hasattr(v, "isoformat") for v in values):
         moments = np.array(values, dtype="datetime64[us]")
         return moments.astype(np.int64).astype(np.float64)
     return column

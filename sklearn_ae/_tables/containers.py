@@ -95,13 +95,6 @@ def _opened(X: Any) -> Any:
     return nw.from_native(X, eager_only=True, pass_through=True)
 
 
-def are_numbers(X: Any) -> bool:
-    """Whether all columns of a frame are numbers."""
-    import narwhals as nw
-
-    return all(dtype.is_numeric() for dtype in nw.from_native(X).schema.values())
-
-
 def read_columns(X: Any) -> list[RawColumn]:
     """The columns of a frame, or of an array of objects or text (n, d)."""
     if isinstance(X, np.ndarray):
@@ -164,13 +157,12 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
             f"Column {name!r} holds {dtype}, and every cell must be one value. Give "
             "the parts columns of their own."
         )
-    is_category = dtype in (nw.Categorical, nw.Enum)
-    column = _of_objects(name, series.to_list())
-    if not is_category:
+    cells = series.to_list()
+    column = _of_objects(name, cells)  # whose cells must be of one kind, too
+    if dtype not in (nw.Categorical, nw.Enum):
         return column
     levels = tuple(dtype.categories) if dtype == nw.Enum else None
-    values = _as_objects(series.to_list())
-    return RawColumn(name, "category", values, levels)
+    return RawColumn(name, "category", _as_objects(cells), levels)
 
 
 def _decimal_places(native: Any) -> int:

@@ -45,6 +45,16 @@ class Kind(ABC):
         return False
 
     @property
+    def is_share(self) -> bool:
+        """Whether its numbers are shares: of levels, or of what is true."""
+        return False
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether it is a number, whose unit may be that of other columns."""
+        return False
+
+    @property
     @abstractmethod
     def description(self) -> str:
         """What the column is taken for, in words."""
@@ -109,6 +119,10 @@ class Numbers(Kind):
     """Numbers, and what is measured as numbers are: dates, durations, times of day."""
 
     @property
+    def has_unit(self) -> bool:
+        return self.type in ("float", "integer", "decimal")
+
+    @property
     def description(self) -> str:
         return _PLURALS[self.type]
 
@@ -135,6 +149,10 @@ class Numbers(Kind):
 @dataclass(frozen=True)
 class Truths(Numbers):
     """Truth values: one number, which is the probability of what is true."""
+
+    @property
+    def is_share(self) -> bool:
+        return True
 
     def decode(
         self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
@@ -183,13 +201,12 @@ class Categories(Kind):
         levels = [level for level in order if level in counts]
         least = LEAST_SHARE * len(known)
         by_count = sorted(levels, key=lambda level: -counts[level])
-        kept = [level for level in by_count if counts[level] >= least]
-        kept = kept[:MOST_LEVELS]
-        rare = [level for level in by_count if level not in set(kept)]
-        if len(rare) == 1:  # alone it takes no more than together
-            kept, rare = kept + rare, []
-        known_levels = tuple(level for level in levels if level in set(kept))
-        return cls(column.name, column.type, column.unit, known_levels, tuple(rare))
+        n_kept = min(MOST_LEVELS, sum(n >= least for n in counts.values()))
+        if n_kept == len(levels) - 1:  # alone it takes no more than together
+            n_kept += 1
+        kept, rare = set(by_count[:n_kept]), tuple(by_count[n_kept:])
+        known_levels = tuple(level for level in levels if level in kept)
+        return cls(column.name, column.type, column.unit, known_levels, rare)
 
     @property
     def n_shares(self) -> int:
@@ -204,6 +221,10 @@ class Categories(Kind):
     @property
     def is_indicator(self) -> bool:
         return self.n_numbers > 1
+
+    @property
+    def is_share(self) -> bool:
+        return True
 
     @property
     def description(self) -> str:
@@ -279,6 +300,10 @@ class Nothing(Kind):
     @property
     def n_numbers(self) -> int:
         return 0
+
+    @property
+    def number_names(self) -> list[str]:
+        return []
 
     @property
     def description(self) -> str:

@@ -85,6 +85,12 @@ class Table:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        block = self._read(rows)
+        self.check(block)
+        self.has_missing |= bool(np.isnan(block).any())
+        return block
+
+    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
         block = self.X[rows]
         if issparse(block):
             raise TypeError(
@@ -97,8 +103,6 @@ class Table:
             # What was read of a mapped file counts as memory of this process.
             block = np.array(block)
             self._mapping.madvise(mmap.MADV_DONTNEED)
-        self.check(block)
-        self.has_missing |= bool(np.isnan(block).any())
         return block
 
     def astype(self, dtype: Any) -> "Table":
@@ -154,11 +158,8 @@ class Table:
 class SparseTable(Table):
     """A table of sparse rows (CSR), dense where they are read."""
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        block = self.X[rows].toarray()
-        self.check(block)
-        self.has_missing |= bool(np.isnan(block).any())
-        return block
+    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
+        return self.X[rows].toarray()
 
     @property
     def is_near(self) -> bool:

@@ -15,7 +15,7 @@ from .containers import (
     read_columns,
     rows_of,
 )
-from .kinds import Categories, Kind, Numbers, Truths, kind_of
+from .kinds import Kind, kind_of
 
 # Of arrays, what is more than numbers.
 _MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64)
@@ -64,9 +64,7 @@ class TableKinds:
 
     @property
     def number_names(self) -> list[str]:
-        return [
-            name for kind in self.kinds for name in kind.number_names[: kind.n_numbers]
-        ]
+        return [name for kind in self.kinds for name in kind.number_names]
 
     @property
     def columns(self) -> ColumnKinds:
@@ -75,28 +73,20 @@ class TableKinds:
     @property
     def is_indicator(self) -> np.ndarray:
         """Which numbers say whether a cell has a level: (n_numbers,)."""
-        return np.repeat(
-            [kind.is_indicator for kind in self.kinds],
-            [kind.n_numbers for kind in self.kinds],
-        )
+        return self._of_numbers([kind.is_indicator for kind in self.kinds])
 
     @property
     def is_share(self) -> np.ndarray:
         """Which numbers are shares of levels or of what is true: (n_numbers,)."""
-        return np.repeat(
-            [isinstance(kind, Categories | Truths) for kind in self.kinds],
-            [kind.n_numbers for kind in self.kinds],
-        )
+        return self._of_numbers([kind.is_share for kind in self.kinds])
+
+    def _of_numbers(self, of_kinds: list[bool]) -> np.ndarray:
+        return np.repeat(of_kinds, [kind.n_numbers for kind in self.kinds])
 
     @property
     def have_units(self) -> bool:
         """Whether all columns are numbers, whose units may be compared."""
-        return all(
-            isinstance(kind, Numbers)
-            and not isinstance(kind, Truths)
-            and kind.type in ("float", "integer", "decimal")
-            for kind in self.kinds
-        )
+        return all(kind.has_unit for kind in self.kinds)
 
     def encode(self, X: Any) -> np.ndarray:
         """The cells of rows as numbers (n, n_numbers), NaN where they are missing."""
