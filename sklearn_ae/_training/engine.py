@@ -19,6 +19,11 @@ from .options import TrainingOptions, TrainingResult
 from .skorch_net import Net, SkorchObserver, record_losses, schedules_itself
 from .trainer import Observer, Patience, Trainer, check_loss, progress_bar
 
+# A gain of so many standard errors, of its mean and its signs together, is no luck.
+_CLEAR = 4.0
+# How far the loss of a row may stand out, in units of the root of their number.
+_MOST_EXCESS = 5.0
+
 
 @contextlib.contextmanager
 def trainer_of(
@@ -53,12 +58,6 @@ def trainer_of(
             follow=lambda progress: objective.follow(module, progress),
             observer=observer or Observer(),
         )
-
-
-# A gain of so many standard errors, of its mean and its signs together, is no luck.
-_CLEAR = 4.0
-# How far the loss of a row may stand out, in units of the root of their number.
-_MOST_EXCESS = 5.0
 
 
 def end_training(module: Autoencoder) -> None:
@@ -169,21 +168,20 @@ class _Candidate:
         return self.losses.mean().item()
 
 
+@dataclass
 class _WatchedRows:
     """Which epoch is best for rows held out, and when to stop looking for a better."""
 
-    def __init__(
-        self,
-        module: Autoencoder,
-        judge: Callable[[], Tensor],
-        first: _Candidate,
-        options: TrainingOptions,
-    ):
-        self.module, self.judge = module, judge
-        self.first = self.candidate = first
-        self.lowest = first.loss
+    module: Autoencoder
+    judge: Callable[[], Tensor]
+    first: _Candidate
+    options: TrainingOptions
+
+    def __post_init__(self) -> None:
+        self.candidate, self.lowest = self.first, self.first.loss
+        o = self.options
         self.patience = Patience(
-            options.n_iter_no_change, options.tol, options.n_iter_eased, best=first.loss
+            o.n_iter_no_change, o.tol, o.n_iter_eased, best=self.first.loss
         )
         self.curve: list[float] | None = []
 
@@ -202,6 +200,7 @@ class _WatchedRows:
         return self.candidate
 
 
+@dataclass
 class _WatchedSteps(_WatchedRows):
     """The same without such rows, by the loss of the steps.
 
@@ -210,18 +209,11 @@ class _WatchedSteps(_WatchedRows):
     judged by another loss (of corrupted rows, or of a bound that is eased at first).
     """
 
-    def __init__(
-        self,
-        module: Autoencoder,
-        judge: Callable[[], Tensor],
-        first: _Candidate,
-        options: TrainingOptions,
-    ):
-        super().__init__(module, judge, first, options)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.curve = None
+        self.last, self.lowest = self.first, math.inf
         self.patience.best = math.inf
-        self.last = first
-        self.lowest = math.inf
 
     def is_last(self, epoch: int, loss: float) -> bool:
         self.last = _Candidate.of(self.module, self.first.losses, epoch)
