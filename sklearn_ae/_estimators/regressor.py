@@ -18,6 +18,7 @@ from .._networks.starts import LinearPaths, RandomStart, ReducedRankStart
 from .._tables.checks import (
     check_not_empty,
     check_unit_interval,
+    encode_rows,
     read_kinds,
     validate_rows,
     without_wrapping,
@@ -370,8 +371,11 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         X = without_wrapping(X)
         is_block_wise = is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X))
-        if is_block_wise or issparse(X) or read_kinds(self, X, reset) is not None:
+        if is_block_wise or issparse(X):
             X = validate_rows(self, X, reset, needs_unit_interval=False)
+            y = self._check_lone_targets(X, y)
+        elif (kinds := read_kinds(self, X, reset)) is not None:
+            X = encode_rows(self, X, kinds, reset)
             y = self._check_lone_targets(X, y)
         else:
             X, y = validate_data(

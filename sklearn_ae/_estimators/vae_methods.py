@@ -4,7 +4,6 @@ from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
-import torch
 from sklearn.utils import Bunch, check_consistent_length, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,7 +12,6 @@ from .._inference.posterior import (
     Draws,
     bound_and_kl,
     draw_latents,
-    draw_missing,
     log_density,
     mean_and_factor,
     moments,
@@ -146,7 +144,8 @@ class FittedVAE(Imputing):
         -------
         X_imputed : array-like of shape (n_samples, n_features) or list of these
             X, a table of the same kind, with what was missing filled and nothing else
-            changed. A cell of a column that was all missing in `fit` stays so.
+            changed. A column that was all missing in `fit` stays so in a table of several
+            kinds, and is 0 among numbers.
 
         References
         ----------
@@ -166,11 +165,8 @@ class FittedVAE(Imputing):
         given = rows[:, : len(self.module_.center)]
         missing = np.isnan(given)
         tables = []
-        for _ in range(n_draws):
-            seed = int(random_state.randint(SEED_LIMIT))
-            generator = torch.Generator().manual_seed(seed)
-            means = self._compute(draw_missing, rows, self._inference, generator)
-            drawn = self._add_noise(means, random_state)
+        for Z in self.sample_posterior(X, n_draws, random_state, y=y):
+            drawn = self._add_noise(self._decoded(Z, y), random_state)
             numbers = np.where(missing, drawn, given).astype(given.dtype)
             tables.append(self._filled(X, numbers, random_state))
         return tables

@@ -112,20 +112,6 @@ def draw_latents(
     return mean + np.einsum("nij,snj->sni", factor, eps)
 
 
-def draw_missing(
-    module: VariationalAutoencoder,
-    X: Tensor,
-    inference: Inference,
-    generator: torch.Generator,
-) -> Tensor:
-    """Means of the likelihood at a draw of each row's latents: (n, d)."""
-    x = module.standardize(X)
-    posterior = inference.proposal(module, x)
-    eps = torch.randn(1, *posterior.mean.shape, generator=generator, dtype=X.dtype)
-    z = posterior.draw(eps.to(x))[0]
-    return module.to_targets(inference.decoded(module, x, z))
-
-
 # Standardised rows of a fit -----------------------------------------------------------
 
 

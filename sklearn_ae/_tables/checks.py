@@ -26,8 +26,7 @@ def validate_rows(
     X = without_wrapping(X)
     kinds = read_kinds(estimator, X, reset)
     if kinds is not None:
-        validate_data(estimator, X, skip_check_array=True, reset=reset)
-        numbers = kinds.encode(X)
+        numbers = encode_rows(estimator, X, kinds, reset)
         if needs_unit_interval:
             check_unit_interval(numbers)
         return numbers
@@ -89,12 +88,23 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
         is_matrix = is_lazy(X) or issparse(X)
         has_kinds = not is_matrix and (needs_kinds(X) or not by_type)
         estimator._kinds = TableKinds(X, asked) if has_kinds else None
-    elif estimator._kinds is not None and np.ndim(X) != 2:
-        raise ValueError(
-            f"Expected a table with {len(estimator._kinds.kinds)} columns, as in fit; "
-            f"got {type(X).__name__} with {np.ndim(X)} dimensions."
-        )
+    elif estimator._kinds is not None:
+        # A frame is no array, and to make one of it takes long.
+        n_dimensions = len(X.shape) if hasattr(X, "shape") else np.ndim(X)
+        if n_dimensions != 2:
+            raise ValueError(
+                f"Expected a table with {len(estimator._kinds.kinds)} columns, as in "
+                f"fit; got {type(X).__name__} with {n_dimensions} dimensions."
+            )
     return estimator._kinds
+
+
+def encode_rows(
+    estimator: BaseEstimator, X: Any, kinds: TableKinds, reset: bool
+) -> np.ndarray:
+    """Rows of several kinds as numbers, their number and names of columns checked."""
+    validate_data(estimator, X, skip_check_array=True, reset=reset)
+    return kinds.encode(X)
 
 
 def check_rows_differ(X: np.ndarray | Table, n_own: int) -> None:
