@@ -29,8 +29,9 @@ class Imputing(BaseAutoencoder):
         self._set_imputer(module, rows)
 
     def _set_imputer(self, module: Autoencoder, rows: DescribedRows) -> None:
+        # It is of what the networks leave of rows, and they have just changed.
         known: Imputer | None = self._of_earlier_rows("_imputer")
-        if known is None or known.n_rows < len(rows.x):
+        if known is None or known.n_rows <= len(rows.x):
             self._imputer = Imputer.of(module, rows)
 
     def impute(self, X):

@@ -496,3 +496,19 @@ def test_drawn_tables_repeat_by_their_seed():
     for one, other in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(one, other)
     assert not first[0].equals(first[1])
+
+
+def test_imputation_follows_networks_that_go_on():
+    X = numbers(80)
+    model = AutoencoderTransformer(2, **QUICK).partial_fit(X[:40])
+    before = model._imputer
+    model.partial_fit(X[40:])
+    assert model._imputer is not before
+
+
+def test_imputation_keeps_what_more_rows_have_told():
+    X = numbers(80)
+    model = AutoencoderTransformer(2, **QUICK).partial_fit(X[:70])
+    before = model._imputer
+    model.partial_fit(X[70:])
+    assert model._imputer is before
