@@ -50,8 +50,8 @@ class Imputing(BaseAutoencoder):
         -------
         X_imputed : array-like of shape (n_samples, n_features)
             X, a table of the same kind, with what was missing filled and nothing else
-            changed. A column that was all missing in `fit` stays so in a table of several
-            kinds, and is 0 among numbers.
+            changed. A column that was all missing in `fit` stays so in a table of
+            several kinds, and is 0 among numbers.
         """
         return self._filled(X, self._impute(self._validate_new_rows(X)))
 

@@ -144,8 +144,8 @@ class FittedVAE(Imputing):
         -------
         X_imputed : array-like of shape (n_samples, n_features) or list of these
             X, a table of the same kind, with what was missing filled and nothing else
-            changed. A column that was all missing in `fit` stays so in a table of several
-            kinds, and is 0 among numbers.
+            changed. A column that was all missing in `fit` stays so in a table of
+            several kinds, and is 0 among numbers.
 
         References
         ----------
