@@ -211,17 +211,46 @@ def _not_measured(entry: dict[str, Any]) -> list[str]:
     return others if target is None else [*others, target]
 
 
-def _read_csv(
-    paths: list[Path], entry: dict[str, Any]
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def read_mixed(
+    data_home: str | os.PathLike[str], name: str
+) -> tuple[pd.DataFrame, pd.Series | None]:
+    """A table of CSV files with its categories and missing cells, and its target."""
+    folder = Path(data_home)
+    entries = {entry["name"]: entry for entry in _read_manifest(folder)}
+    if name not in entries:
+        raise ValueError(
+            f"{folder} has no data set {name!r}, only {', '.join(entries)}."
+        )
+    entry = entries[name]
+    paths = [folder / name / file["file"] for file in entry["files"]]
+    frame = _read_frame(paths, dict.fromkeys(entry.get("categorical", []), str))
+    target = entry.get("target")
+    y = None if target is None else frame[target]
+    left_out = entry.get("drop", []) + ([] if target is None else [target])
+    return frame.drop(columns=left_out, errors="ignore"), y
+
+
+def _read_frame(
+    paths: list[Path], types: dict[str, type] | None = None
+) -> pd.DataFrame:
     # "NA" and "None" may be names of categories: only an empty field is missing.
     parts = [
         pd.read_csv(
-            _existing(path), keep_default_na=False, na_values=[""], low_memory=False
+            _existing(path),
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+            dtype=types,
         )
         for path in paths
     ]
-    frame = pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _read_csv(
+    paths: list[Path], entry: dict[str, Any]
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    frame = _read_frame(paths)
     y = None
     if entry.get("target") is not None:
         frame = frame[frame[entry["target"]].notna()]

@@ -4,7 +4,6 @@ Run it from the repository's root as ``python -m benchmarks.mixed --data-home FO
 README.md, beside this file, says what is measured and how.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,59 +13,67 @@ import pandas as pd
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._command import describe_run, make_parser, open_results
+from benchmarks._cells import Split
+from benchmarks._command import describe_run, finish, make_parser, open_results
 from benchmarks._measuring import timed, without_convergence_warnings
 from benchmarks._results import Row
 from benchmarks._text import format_table
+from benchmarks.datasets import read_mixed
+from benchmarks.reconstruction import accuracies
 from sklearn_ae import AutoencoderTransformer, VAETransformer
 from sklearn_ae._tables.table_kinds import TableKinds
 
-# Name of the folder: columns that name rows, and the column to be predicted.
-TABLES: dict[str, tuple[list[str], str | None]] = {
-    "adult": ([], "income"),
-    "ames_housing": ([], None),
-    "beijing_pm25": ([], None),
-    "california_housing": ([], None),
-    "credit_default": ([], None),
-    "kddcup99_10pct": ([], None),
-    "mushroom": ([], "class"),
-    "titanic": (["cabin"], "survived"),
-}
+# Columns that name rows, which no table of kinds takes.
+NAMES_OF_ROWS = {"titanic": ["cabin"]}
+TABLES = (
+    "adult",
+    "ames_housing",
+    "beijing_pm25",
+    "california_housing",
+    "credit_default",
+    "kddcup99_10pct",
+    "mushroom",
+    "titanic",
+)
 MAX_ROWS = 5000
+MAX_CLASSES = 20
 SIZES = (2, 4, 8)
 SHARES = (0.1, 0.3)
 
 
-def read(folder: Path, seed: int) -> tuple[pd.DataFrame, pd.Series | None]:
-    """Rows of a table of the folder, and its labels if it has any."""
-    import json
-
-    of_all = json.loads((folder.parent / "MANIFEST.json").read_text())
-    about = next(entry for entry in of_all if entry["name"] == folder.name)
-    text = dict.fromkeys(about["categorical"], str)
-    parts = [
-        pd.read_csv(
-            folder / entry["file"],
-            keep_default_na=False,
-            na_values=[""],
-            low_memory=False,
-            dtype=text,
-        )
-        for entry in about["files"]
-    ]
-    frame = pd.concat(parts, ignore_index=True)
-    named, _ = TABLES[folder.name]
-    target = about["target"]
-    y = frame[target] if target else None
-    left_out = [*about["drop"], *named, *([target] if target else [])]
-    X = frame.drop(columns=[name for name in left_out if name in frame])
+def read(data_home: Path, name: str, seed: int) -> tuple[pd.DataFrame, Any]:
+    """Rows of a table, and its labels if it has any."""
+    X, y = read_mixed(data_home, name)
+    X = X.drop(columns=NAMES_OF_ROWS.get(name, []))
     n_rows = min(len(X), MAX_ROWS * 4 // 3)
     chosen = np.random.RandomState(seed).permutation(len(X))[:n_rows]
     return X.iloc[chosen], None if y is None else y.iloc[chosen]
+
+
+def scores(truth: pd.DataFrame, made: pd.DataFrame, cells: Any, spreads: Any) -> Row:
+    """Share of categories that are right among these cells, and error of numbers.
+
+    The error is in standard deviations, the root mean square of each column.
+    """
+    right, errors = [], []
+    for name in truth:
+        here = cells[name].to_numpy()
+        if not here.any():
+            continue
+        known, found = truth[name][here], made[name][here]
+        if pd.api.types.is_numeric_dtype(truth[name]):
+            spread = float(spreads[name].std()) or 1.0
+            error = np.sqrt(np.mean((known - found.astype(float)) ** 2)) / spread
+            errors.append(float(error))
+        else:
+            right.append(float(np.mean(known.astype(str) == found.astype(str))))
+    return {
+        "right": float(np.mean(right)) if right else None,
+        "rmse": float(np.mean(errors)) if errors else None,
+    }
 
 
 # What the latents keep ----------------------------------------------------------------
@@ -74,13 +81,14 @@ def read(folder: Path, seed: int) -> tuple[pd.DataFrame, pd.Series | None]:
 
 def measure_kept(X: pd.DataFrame, y: Any, k: int, seed: int) -> Row:
     """Held-out error in the metric of FAMD, over that of FAMD."""
-    labels = y if y is not None and y.nunique() <= 20 else None
     train, test = train_test_split(np.arange(len(X)), random_state=seed)
     A, B = X.iloc[train], X.iloc[test]
+    has_classes = y is not None and y.nunique() <= MAX_CLASSES
+    labels = (y.iloc[train], y.iloc[test]) if has_classes else (None, None)
     model = AutoencoderTransformer(k, random_state=seed)
     seconds = timed(lambda: model.fit(A))
     linear = AutoencoderTransformer(k, max_iter=0, random_state=seed).fit(A)
-    row = {
+    row: Row = {
         "n_numbers": len(model.module_.center),
         "ours": -model.score(B),
         "famd": -linear.score(B),
@@ -88,38 +96,12 @@ def measure_kept(X: pd.DataFrame, y: Any, k: int, seed: int) -> Row:
     }
     row["ratio"] = row["ours"] / row["famd"]
     for name, fitted in (("ours", model), ("famd", linear)):
-        row |= {f"{what}_{name}": v for what, v in restored(B, fitted).items()}
-        if labels is not None:
-            row[f"accuracy_{name}"] = accuracy(fitted, A, B, labels, train, test)
+        restored = scores(B, fitted.reconstruct(B), B.notna(), B)
+        row |= {f"{what}_{name}": value for what, value in restored.items()}
+        if has_classes:
+            of_latents = accuracies(fitted, Split(A, B, *labels))
+            row[f"accuracy_{name}"] = of_latents["logistic_accuracy"]
     return row
-
-
-def restored(X: pd.DataFrame, model: Any) -> Row:
-    """Share of categories given back, and error of numbers in standard deviations."""
-    back = model.reconstruct(X)
-    right, errors = [], []
-    for name in X:
-        known = X[name].notna().to_numpy()
-        if not known.any():
-            continue
-        given, made = X[name][known], back[name][known]
-        if pd.api.types.is_numeric_dtype(X[name]):
-            spread = float(given.std()) or 1.0
-            errors.append(float(np.sqrt(np.mean((given - made) ** 2))) / spread)
-        else:
-            right.append(float(np.mean(given.astype(str) == made.astype(str))))
-    return {
-        "right": float(np.mean(right)) if right else None,
-        "rmse": float(np.mean(errors)) if errors else None,
-    }
-
-
-def accuracy(model: Any, A: Any, B: Any, y: Any, train: Any, test: Any) -> float:
-    """Of a logistic regression on the latents."""
-    scaler = StandardScaler()
-    Z = scaler.fit_transform(model.transform(A))
-    classifier = LogisticRegression(max_iter=1000).fit(Z, y.iloc[train])
-    return float(classifier.score(scaler.transform(model.transform(B)), y.iloc[test]))
 
 
 # What is imputed ----------------------------------------------------------------------
@@ -169,25 +151,9 @@ def measure_imputed(X: pd.DataFrame, share: float, method: str, seed: int) -> Ro
     A, B = given.iloc[train], given.iloc[test]
     filled: list[pd.DataFrame] = []
     seconds = timed(lambda: filled.append(IMPUTERS[method](A, B, seed)))
-    made, truth = filled[0], X.iloc[test]
+    truth = X.iloc[test]
     gone = hidden.iloc[test] & truth.notna()
-    errors, right = [], []
-    for name in X:
-        cells = gone[name].to_numpy()
-        if not cells.any():
-            continue
-        known, found = truth[name][cells], made[name][cells]
-        if pd.api.types.is_numeric_dtype(X[name]):
-            spread = float(X[name].std()) or 1.0
-            error = np.sqrt(np.mean((known - found.astype(float)) ** 2)) / spread
-            errors.append(float(error))
-        else:
-            right.append(float(np.mean(known.astype(str) == found.astype(str))))
-    return {
-        "rmse": float(np.mean(errors)) if errors else None,
-        "right": float(np.mean(right)) if right else None,
-        "seconds": seconds.cpu,
-    }
+    return {**scores(truth, filled[0], gone, X), "seconds": seconds.cpu}
 
 
 # The run ------------------------------------------------------------------------------
@@ -207,10 +173,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = {"max_rows": MAX_ROWS, "impute_rows": args.impute_rows}
     results = open_results(parser, args, settings)
     results.runs.append(describe_run("benchmarks.mixed", argv))
-    with without_convergence_warnings(), warnings.catch_warnings():
+    with without_convergence_warnings():
         for name in args.tables:
             for seed in range(args.seeds):
-                X, y = read(args.data_home / name, seed)
+                X, y = read(args.data_home, name, seed)
                 for k in args.sizes:
                     row = {"table": name, "k": k, "seed": seed}
                     row |= measure_kept(X, y, k, seed)
@@ -226,10 +192,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                         print(row, flush=True)
                         results.rows.append(row)
                         results.save()
-    frame = pd.DataFrame(results.rows)
-    results.summary = summarize(frame)
-    results.save()
-    print(report(frame))
+    finish(results, pd.DataFrame(results.rows), summarize, report)
 
 
 def summarize(frame: pd.DataFrame) -> Row:
@@ -243,7 +206,7 @@ def summarize(frame: pd.DataFrame) -> Row:
     }
 
 
-def report(frame: pd.DataFrame) -> str:
+def report(frame: pd.DataFrame, summary: Row) -> str:
     parts = []
     if "ratio" in frame:
         kept = frame[frame["ratio"].notna()]
@@ -254,7 +217,7 @@ def report(frame: pd.DataFrame) -> str:
         ]
         parts.append(format_table(["table", "k", "FAMD", "ours", "ratio"], cells))
         parts.append(
-            f"median {kept['ratio'].median():.3f}, worst {kept['ratio'].max():.3f}"
+            f"median {summary['median_ratio']:.3f}, worst {summary['worst_ratio']:.3f}"
         )
     if "share" in frame:
         imputed = frame[frame["share"].notna()]
