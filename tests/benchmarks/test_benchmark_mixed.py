@@ -58,6 +58,7 @@ def test_scores_are_of_the_cells_that_are_asked_for():
     assert found == {"right": 0.5, "rmse": 1.0 / truth["n"].std()}
 
 
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 def test_command_measures_prints_and_writes(folder, tmp_path, capsys):
     path = tmp_path / "mixed.json"
     mixed.main(
