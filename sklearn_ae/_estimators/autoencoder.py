@@ -74,16 +74,16 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
-        random one, less from PCA where a layer is wider than 256, and a tenth of that
-        where a training diverges.
+        random one, less from PCA where a layer is wider than 256; where a training
+        diverges, a tenth of that and then a hundredth.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a
         whole: weights that the data do not hold shrink by a factor of exp(-alpha) from
         start to end, however many steps that takes. 0 is plain Adam, otherwise it is
         AdamW. "auto" takes 0 from a random start; from a PCA start 1, and up to 3
-        where a table has fewer than 200 rows for each column; 0.5 with up to four
-        latents that are refined.
+        where a table without ``image_shape`` has fewer than 200 rows for each column;
+        0.5 with up to four latents that are refined.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.

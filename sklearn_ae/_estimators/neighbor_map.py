@@ -136,7 +136,8 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 2e-3 for the encoder, for the decoder
-        what `AutoencoderTransformer` takes, and a tenth where a training diverges.
+        what `AutoencoderTransformer` takes; where a training diverges, a tenth and then
+        a hundredth.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a

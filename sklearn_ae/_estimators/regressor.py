@@ -103,8 +103,8 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 3e-3 with skip connections, else 6e-3
-        from a linear start and 1e-3 from a random one, and a tenth of that where a
-        training diverges.
+        from a linear start and 1e-3 from a random one; where a training diverges, a
+        tenth of that and then a hundredth.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a
