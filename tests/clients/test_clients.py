@@ -110,6 +110,7 @@ def test_mlflow_logs_no_inner_fits(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("mlflow.sklearn")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.chdir(tmp_path)  # for what it writes beside its database
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
     try:

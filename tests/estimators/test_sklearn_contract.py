@@ -124,19 +124,15 @@ AUTOENCODERS = [
     sklearn_ae.AutoencoderTransformer(1, **{**FOLDED, "hidden_layer_sizes": ()}),
     # The user's networks: autograd, and the global generator.
     sklearn_ae.AutoencoderTransformer(**TWO_FOLDS, **OWN),
+    # Projections by derivatives in forward mode, as those of convolutions are.
     sklearn_ae.AutoencoderTransformer(
         max_iter=2, early_stopping=False, inference="refined", **OWN
     ),
     # A link, a start at the mean, columns that stay as they are.
     AutoencoderTransformer(loss="log_loss", **WHOLE),
-    # Convolutions; their projections are by derivatives in forward mode.
+    # Convolutions.
     AutoencoderTransformer(
         image_shape=(1, 1), **{**FOLDED, "hidden_layer_sizes": (4,)}
-    ),
-    AutoencoderTransformer(
-        image_shape=(1, 1),
-        inference="refined",
-        **{**WHOLE, "hidden_layer_sizes": (2,)},
     ),
     AutoencoderTransformer(image_shape=(1, 1), loss="log_loss", **WHOLE),
 ]
