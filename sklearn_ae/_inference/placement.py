@@ -89,8 +89,8 @@ class Placed(Inference):
     index : NearestNeighbors
         That finds them, fitted to the training rows in their own units.
 
-    graph : csr_matrix of shape (n, n)
-        The graph of the map.
+    graph : csr_matrix of shape (n, n) or None
+        The graph of the map; None where the training rows have settled.
 
     seed : int
         Of the order in which training rows settle.
@@ -100,13 +100,14 @@ class Placed(Inference):
     """
 
     index: NearestNeighbors
-    graph: csr_matrix
+    graph: csr_matrix | None
     seed: int
     known: Tensor | None = None
 
     def remembering(self, module: Autoencoder, x: Tensor) -> Inference:
         z = Encoded().latents(module, x)
-        return replace(self, known=settle(z, self.graph, self.seed))
+        assert self.graph is not None
+        return replace(self, graph=None, known=settle(z, self.graph, self.seed))
 
     def turned(self, rotation: Tensor, shift: Tensor) -> Inference:
         assert self.known is not None

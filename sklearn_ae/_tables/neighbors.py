@@ -14,6 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from .._utils.extras import import_extra
+from .._utils.packing import CONVERTERS, Converter
 from .columns import Columns
 
 # Multiplications up to which all distances are looked at: tens of seconds of a core.
@@ -117,6 +118,37 @@ def check_graph(graph: Any, n_samples: int) -> csr_matrix:
     rows, columns = edges.row[is_edge], edges.col[is_edge]
     ones = np.ones(len(rows), dtype=np.float32)
     return csr_matrix((ones, (rows, columns)), shape=graph.shape)
+
+
+# In files ----------------------------------------------------------------------------
+
+
+def _plain_graph(graph: csr_matrix) -> list[Any]:
+    return [list(graph.shape), graph.indptr, graph.indices, graph.data]
+
+
+def _graph_of(plain: list[Any]) -> csr_matrix:
+    shape, starts, numbers, values = plain
+    graph = csr_matrix((values, numbers, starts), shape=shape)
+    graph.check_format(full_check=True)  # no edge leads out of it
+    return graph
+
+
+def _plain_index(index: NearestNeighbors) -> list[Any]:
+    return [index.get_params(deep=False), index._fit_X]
+
+
+def _index_of(plain: list[Any]) -> NearestNeighbors:
+    """The index made again, which takes milliseconds: no release of a tree is kept."""
+    parameters, X = plain
+    return NearestNeighbors(**parameters).fit(X)
+
+
+CONVERTERS["graph"] = Converter(csr_matrix, _plain_graph, _graph_of)
+CONVERTERS["neighbors"] = Converter(NearestNeighbors, _plain_index, _index_of)
+
+
+# Drawing from it ----------------------------------------------------------------------
 
 
 class Edges:

@@ -19,6 +19,7 @@ from sklearn_ae import (
     DenoisingAutoencoderTransformer,
     EncoderDecoderRegressor,
     FaceSwapper,
+    NeighborMapTransformer,
     VAETransformer,
 )
 from sklearn_ae._utils.tensor_files import read_tensor_file, write_tensor_file
@@ -51,6 +52,10 @@ FITS = {
     "vae": lambda: VAETransformer(2, n_exemplars=3, **QUICK).fit(X),
     "conditional": lambda: VAETransformer(2, conditional=True, **QUICK).fit(X, LABELS),
     "regressor": lambda: EncoderDecoderRegressor(2, **QUICK).fit(X, X[:, 0]),
+    "map": lambda: NeighborMapTransformer(2, max_iter=1).fit(X),
+    "map by the encoder": lambda: NeighborMapTransformer(
+        2, inference="encoder", max_iter=1
+    ).fit(X),
     "streamed": lambda: AutoencoderTransformer(2, **QUICK).partial_fit(X),
     "images": lambda: EncoderDecoderRegressor(
         2, hidden_layer_sizes=(2, 3), max_iter=1, image_shape=(8, 8)

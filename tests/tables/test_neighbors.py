@@ -11,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 
 from sklearn_ae._tables import neighbors
 from sklearn_ae._tables.neighbors import Edges, as_graph, check_graph, find_neighbors
+from sklearn_ae._utils.packing import pack, unpack
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,10 @@ def test_every_neighbour_is_drawn_as_often():
     counts = np.stack([np.bincount(ends, minlength=4) for ends in drawn.T.numpy()])
     expected = [[0, 1500, 1500, 0], [0, 0, 0, 3000], [0, 0, 3000, 0], [1000] * 3 + [0]]
     assert np.abs(counts - expected).max() < 120
+
+
+def test_an_edge_that_leads_out_of_a_packed_graph_is_refused(X):
+    packed = pack(as_graph(find_neighbors(X, 3, "euclidean", None)))
+    packed["plain"][2][5] = len(X)
+    with pytest.raises(ValueError, match="ind"):
+        unpack(packed)
