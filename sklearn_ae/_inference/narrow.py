@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .._networks.losses import SquaredError
 from .._networks.modules import MLP, Anchored
 from .._networks.sizes import narrow_outputs
+from .derived import Derived
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,31 @@ class Outputs:
     @classmethod
     def of(cls, decoder: nn.Module, loss: SquaredError, precision: Tensor) -> "Outputs":
         """In coordinates where these are far fewer, and losses are the same in them."""
-        is_anchored = isinstance(decoder, Anchored)
-        network = decoder.network if is_anchored else decoder
+        network = decoder.network if isinstance(decoder, Anchored) else decoder
         if not (loss.is_square and precision.ndim == 0 and isinstance(network, MLP)):
             return cls(decoder)
-        last = cast(nn.Linear, network[-1])
-        layers = [last, cast(nn.Linear, decoder.linear)] if is_anchored else [last]
+        layers = _last_layers(decoder)
+        n_directions = sum(layer.in_features for layer in layers)
+        n_outputs = layers[0].out_features
+        if narrow_outputs(n_outputs, n_directions) == n_outputs:
+            return cls(decoder)
+        if torch.is_inference_mode_enabled():  # where nothing is trained
+            return _NARROW.of(decoder, lambda: cls._narrow(decoder))
+        return cls._narrow(decoder)
+
+    @classmethod
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _narrow(cls, decoder: nn.Module) -> "Outputs":
+        is_anchored = isinstance(decoder, Anchored)
+        network = cast(MLP, decoder.network if is_anchored else decoder)
+        layers = _last_layers(decoder)
         weight = torch.cat([layer.weight for layer in layers], dim=1)  # (d, p)
         bias = torch.stack([layer.bias for layer in layers]).sum(dim=0)
-        if narrow_outputs(*weight.shape) == len(weight):
-            return cls(decoder)
         axes, triangle = torch.linalg.qr(weight)  # (d, p), (p, p)
         # One coordinate more is nothing that latents could change.
         triangle = nn.functional.pad(triangle, (0, 0, 0, 1))  # (p + 1, p)
-        bent, straight = triangle.tensor_split([last.in_features], dim=1)
+        bent, straight = triangle.tensor_split([layers[0].in_features], dim=1)
         narrow = MLP(*list(network)[:-1], _linear_layer(bent))
         if not is_anchored:
             return cls(narrow, axes, bias)
@@ -68,6 +80,17 @@ class Outputs:
         inside = rest @ self.axes  # (n, p)
         outside = torch.linalg.vector_norm(rest - inside @ self.axes.mT, dim=1)
         return torch.cat([inside, outside[:, None]], dim=1)
+
+
+# To find the span takes longer than many a row.
+_NARROW: Derived[Outputs] = Derived()
+
+
+def _last_layers(decoder: nn.Module) -> list[nn.Linear]:
+    """The layers whose sum a dense decoder gives."""
+    if not isinstance(decoder, Anchored):
+        return [cast(nn.Linear, cast(MLP, decoder)[-1])]
+    return [cast(nn.Linear, decoder.network[-1]), cast(nn.Linear, decoder.linear)]
 
 
 def _linear_layer(weight: Tensor) -> nn.Linear:

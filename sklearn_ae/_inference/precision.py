@@ -1,20 +1,19 @@
 """The precision that a fitted module computes in: that of the rows it is given."""
 
 import copy
-import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import nn
 
+from .derived import Derived
+
 Module = TypeVar("Module", bound=nn.Module)
 
 # A float64 copy of each module in use; a copy per call would cost more than a row.
-_FLOAT64_TWINS: "weakref.WeakKeyDictionary[nn.Module, tuple]" = (
-    weakref.WeakKeyDictionary()
-)
+_FLOAT64_TWINS: Derived[nn.Module | None] = Derived()
 
 
 def in_precision_of(
@@ -26,17 +25,11 @@ def in_precision_of(
     makes tensors of single precision, say): ``try_out`` is given the twin to use, and
     where that fails the module is taken as it is.
     """
-    tensors = [*module.parameters(), *module.buffers()]
-    if dtype != np.float64 or tensors[0].device.type != "cpu":
+    on_cpu = all(t.device.type == "cpu" for t in module.parameters())
+    if dtype != np.float64 or not on_cpu:
         return module
-    if any(t.is_inference() for t in tensors):  # these do not count their changes
-        return _float64_twin(module, try_out) or module
-    # In-place changes of the weights raise their versions.
-    versions = [(t.data_ptr(), t._version) for t in tensors]
-    known = _FLOAT64_TWINS.get(module)
-    if known is None or known[0] != versions:
-        known = _FLOAT64_TWINS[module] = (versions, _float64_twin(module, try_out))
-    return known[1] or module
+    twin = _FLOAT64_TWINS.of(module, lambda: _float64_twin(module, try_out))
+    return cast(Module, twin or module)
 
 
 @torch.no_grad()

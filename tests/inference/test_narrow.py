@@ -1,5 +1,8 @@
 """Wide decoders in the span of what they can give."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -56,3 +59,35 @@ def test_other_losses_take_the_decoder_as_it_is(loss, precision):
 def test_a_decoder_of_few_columns_stays_as_it_is():
     decoder = _decoder("anchored", n_outputs=27)
     assert Outputs.of(decoder, SquaredError(), SCALAR).decoder is decoder
+
+
+def test_the_span_is_found_once_and_again_where_weights_change():
+    decoder = _decoder("anchored")
+    with torch.inference_mode():
+        first = Outputs.of(decoder, SquaredError(), SCALAR)
+        assert Outputs.of(decoder, SquaredError(), SCALAR) is first
+    with torch.no_grad():
+        decoder.linear.weight.mul_(2.0)
+    with torch.inference_mode():
+        second = Outputs.of(decoder, SquaredError(), SCALAR)
+        z = torch.randn(4, 2).double()
+        given = second.decoder(z)[:, :-1] @ second.axes.mT + second.bias
+        torch.testing.assert_close(given, decoder(z))
+
+
+def test_training_always_finds_the_span_anew():
+    # Weights that are trained in one buffer do not count their changes.
+    decoder = _decoder("mlp")
+    with torch.no_grad():
+        first = Outputs.of(decoder, SquaredError(), SCALAR)
+        assert Outputs.of(decoder, SquaredError(), SCALAR) is not first
+
+
+def test_what_is_kept_goes_with_its_decoder():
+    decoder = _decoder("anchored")
+    with torch.inference_mode():
+        Outputs.of(decoder, SquaredError(), SCALAR)
+    known = weakref.ref(decoder)
+    del decoder
+    gc.collect()
+    assert known() is None
