@@ -63,6 +63,9 @@ class NeighborTable(FitTable):
 
     graph: Any = None
 
+    def weighted(self, weights: np.ndarray | None) -> "NeighborTable":
+        return self  # the graph knows the rows by their places
+
 
 class NeighborMapTransformer(BaseAutoencoder):
     """Parametric t-SNE: a map of neighbours, for new rows too, with a way back.

@@ -425,7 +425,7 @@ class VAETransformer(FittedVAE):
 
     # Fitting --------------------------------------------------------------------------
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Learn the networks from the rows of X.
 
         Parameters
@@ -437,16 +437,21 @@ class VAETransformer(FittedVAE):
             With ``conditional=True`` what each row is conditioned on; ignored
             otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        self._fit(X, y)
+        self._fit(X, y, sample_weight)
         self._set_noise_variance()
         return self
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, sample_weight=None):
         """Go on learning with one pass over the rows of X.
 
         The first call lays out the networks and takes the centre, the scale and the
@@ -464,12 +469,17 @@ class VAETransformer(FittedVAE):
             With ``conditional=True`` what each row is conditioned on; ignored
             otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The estimator after the pass.
         """
-        self._partial_fit(X, y)
+        self._partial_fit(X, y, sample_weight)
         self._set_noise_variance()
         return self
 
@@ -572,6 +582,7 @@ class VAETransformer(FittedVAE):
 
     def _find_axes(self, module: Autoencoder, rows: DescribedRows) -> Axes:
         module = cast(VariationalAutoencoder, module)
+        rows = rows.drawn
         kl = mean_kl(module, rows.x, rows.inference, _known_latents(module, rows))
         # The encoder's covariance is diagonal in these axes and in no others.
         rotation = signed_order(rows.z, kl, module.parts(module.filled(rows.x))[0])

@@ -22,6 +22,7 @@ from .._networks.losses import NoiseScale
 from .._networks.variational import VariationalAutoencoder
 from .._tables.conditions import Conditions
 from .._tables.rows import Table, beside
+from .._tables.weighing import mean_score
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import SEED_LIMIT, make_random_state
 from .autoencoders import latents_by_name
@@ -54,7 +55,7 @@ class FittedVAE(Imputing):
         """
         return self._infer("transform", self._validate_new_rows(X, y))
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None, sample_weight=None):
         """Learn the networks from the rows of X, and encode these.
 
         Parameters
@@ -66,12 +67,17 @@ class FittedVAE(Imputing):
             With ``conditional=True`` what each row is conditioned on; ignored
             otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
             Latents, as `transform` gives them.
         """
-        return self.fit(X, y).transform(X, y)
+        return self.fit(X, y, sample_weight).transform(X, y)
 
     @answers_in_kind
     def inverse_transform(self, X=None, y=None, *, Z=None):
@@ -407,7 +413,7 @@ class FittedVAE(Imputing):
         draws = self._draws(n_samples, random_state, prior.width)
         return self._compute(log_density, X, self._inference, draws, prior)
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Return the mean of `score_samples`: higher is better, for model selection.
 
         Parameters
@@ -418,12 +424,15 @@ class FittedVAE(Imputing):
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             The rows' conditions, where the model is conditional; ignored otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts in the mean; None is 1 for each.
+
         Returns
         -------
         score : float
             Mean score of the rows.
         """
-        return float(np.mean(self.score_samples(plain(X), y), dtype=np.float64))
+        return mean_score(self.score_samples(plain(X), y), sample_weight)
 
     def elbo(self, X, y=None, *, n_samples=100, random_state=0):
         """Return each row's evidence lower bound and its parts, in nats.
