@@ -431,6 +431,9 @@ class BaseEncoderDecoder(
     def columns_(self) -> ColumnKinds:
         """What each column was taken for."""
         check_is_fitted(self)
+        return self._kinds_of_columns()
+
+    def _kinds_of_columns(self) -> ColumnKinds:
         if self._kinds is not None:
             return self._kinds.columns
         n = self.n_features_in_

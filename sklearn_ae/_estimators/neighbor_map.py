@@ -302,7 +302,8 @@ class NeighborMapTransformer(BaseAutoencoder):
         self.precision = precision
         self.callbacks = callbacks
 
-    def fit(self, X, y=None, *, graph=None):
+    # Pairs of neighbours are what counts here, not rows.
+    def fit(self, X, y=None, *, graph=None):  # type: ignore[override]
         """Learn the map of the rows of X, and the way back.
 
         Parameters

@@ -42,7 +42,7 @@ def train_decoder(
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     pairs = torch.cat([z.to(x), x], dim=1)[order.to(x.device)]  # (n, k + d)
 
-    def make_module(pairs: Tensor, weights: Tensor | None = None) -> DecoderAlone:
+    def make_module(pairs: Tensor) -> DecoderAlone:
         decoder = make_decoder(pairs[:, :k], pairs[:, k:])
         module = DecoderAlone(decoder, of.loss_function, k, x.shape[1])
         module.has_missing = of.has_missing

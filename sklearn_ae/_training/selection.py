@@ -193,9 +193,9 @@ class _Training:
 
     @cached_property
     def net(self) -> Net:
-        return make_net(
-            self.make_module(self.x, self.weights), self.options, self.objective
-        )
+        known = () if self.weights is None else (self.weights,)
+        module = self.make_module(self.x, *known)
+        return make_net(module, self.options, self.objective)
 
     def run(self, n_epochs: int) -> Autoencoder:
         """Train until so many epochs are done in all, and return the module."""
