@@ -18,6 +18,7 @@ from .._networks.modules import Autoencoder
 from .._networks.sizes import FEW_LATENTS
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
+from .._tables.weighing import mean_score
 from .._training import recipe
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import make_random_state
@@ -32,7 +33,7 @@ _LEAST_UNIT, _LARGEST_UNIT = 1e-24, 1e24
 class LearnsByParts(BaseEncoderDecoder):
     """Rows may come in parts: each is learned with a call of its own."""
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, sample_weight=None):
         """Go on learning with one pass over the rows of X.
 
         The first call lays out the networks and takes the centre, the scale and the
@@ -48,12 +49,17 @@ class LearnsByParts(BaseEncoderDecoder):
         y : None
             Ignored: here for scikit-learn's Pipeline.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The estimator after the pass.
         """
-        self._partial_fit(X, y)
+        self._partial_fit(X, y, sample_weight)
         return self
 
 
@@ -68,7 +74,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
     reconstruction_err_: float
     _latent_density: LatentDensity
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Learn the networks from the rows of X.
 
         Parameters
@@ -79,12 +85,17 @@ class BaseAutoencoder(BaseEncoderDecoder):
         y : None
             Ignored: here for scikit-learn's Pipeline.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        self._fit(X, y)
+        self._fit(X, y, sample_weight)
         return self
 
     def _architecture(self, table: FitTable, **changes: Any) -> Architecture:
@@ -146,8 +157,9 @@ class BaseAutoencoder(BaseEncoderDecoder):
             return Columns.as_they_are(table.X, table.n_own)
         kinds = table.kinds
         if kinds is None or kinds.have_units:
-            return Columns.of_one_scale(table.X, table.n_own)
-        return Columns.of_kinds(table.X, table.n_own, kinds.is_indicator)
+            return Columns.of_one_scale(table.X, table.n_own, table.weights)
+        is_indicator, weights = kinds.is_indicator, table.weights
+        return Columns.of_kinds(table.X, table.n_own, is_indicator, weights)
 
     def _describe(
         self,
@@ -296,7 +308,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             X = X.astype(np.float64)
         return self._infer("score_samples", X)
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Return the mean of `score_samples`: higher is better, for model selection.
 
         Parameters
@@ -307,12 +319,15 @@ class BaseAutoencoder(BaseEncoderDecoder):
         y : None
             Ignored: here for scikit-learn's Pipeline.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts in the mean; None is 1 for each.
+
         Returns
         -------
         score : float
             Mean score of the rows.
         """
-        return float(np.mean(self.score_samples(plain(X)), dtype=np.float64))
+        return mean_score(self.score_samples(plain(X)), sample_weight)
 
 
 def latents_by_name(X: Any, Z: Any) -> Any:

@@ -10,7 +10,7 @@ import contextlib
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -40,6 +40,7 @@ from .._tables.checks import check_rows_differ, validate_rows
 from .._tables.columns import Columns
 from .._tables.rows import Table, block_rows
 from .._tables.table_kinds import ColumnKinds, TableKinds
+from .._tables.weighing import weigh
 from .._training.options import TrainingResult
 from .._training.plans import Plan, TrainingState, find_weights, pass_over
 from .._training.recipe import Recipe
@@ -56,24 +57,11 @@ from .._utils.device import (
 )
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
-from .design import Design
+from .design import Design, FitTable
 from .fitted_state import FittedState
 
 # What happens in a fit, for programs that keep logs; `verbose` is for people.
 _LOGGER = logging.getLogger("sklearn_ae")
-
-
-@dataclass(frozen=True)
-class FitTable:
-    """The rows of a fit, with what stands beside them in columns of their own."""
-
-    X: np.ndarray | Table  # (n, d + m)
-    n_own: int  # d, the columns of the rows themselves
-    kinds: TableKinds | None = None  # where these hold more than numbers
-
-    @property
-    def n_beside(self) -> int:
-        return self.X.shape[1] - self.n_own
 
 
 class BaseEncoderDecoder(
@@ -136,6 +124,12 @@ class BaseEncoderDecoder(
         X = self._validate_rows(X, reset)
         return FitTable(X, X.shape[1], self._kinds)
 
+    def _weighted_table(
+        self, X: Any, y: Any, sample_weight: Any, goes_on: bool
+    ) -> FitTable:
+        X, y, weights = weigh(X, y, sample_weight)
+        return self._make_table(X, y, reset=not goes_on).weighted(weights)
+
     def _validate_rows(
         self, X: Any, reset: bool, loss: SquaredError | None = None
     ) -> np.ndarray | Table:
@@ -159,24 +153,24 @@ class BaseEncoderDecoder(
 
     # Fitting --------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
         with self._unchanged_on_failure(), config_context(array_api_dispatch=False):
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
-            table = self._make_table(X, y, reset=not goes_on)
+            table = self._weighted_table(X, y, sample_weight, goes_on)
             design = self._designed(table, goes_on)
             self._warn_of_idle_latents(design.architecture, len(table.X))
             self._at_lower_rates(
                 design, lambda design: self._train(table.X, design, goes_on)
             )
 
-    def _partial_fit(self, X: Any, y: Any) -> None:
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
         with self._unchanged_on_failure(), config_context(array_api_dispatch=False):
             self._validate_params()
             goes_on = hasattr(self, "module_")
-            table = self._make_table(X, y, reset=not goes_on)
+            table = self._weighted_table(X, y, sample_weight, goes_on)
             if not goes_on:
                 check_rows_differ(table.X, table.n_own)
             design = self._designed(table, goes_on)
@@ -204,10 +198,10 @@ class BaseEncoderDecoder(
 
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
         if not goes_on:
-            return self._make_design(table, None)
+            return replace(self._make_design(table, None), weights=table.weights)
         self._spec.check_equal(NetworkSpec.of(self.get_params(deep=False)))
         columns = copy.deepcopy(self.module_.columns).cpu()
-        return self._make_design(table, columns)
+        return replace(self._make_design(table, columns), weights=table.weights)
 
     def _train(self, X: np.ndarray | Table, design: Design, goes_on: bool) -> None:
         random_state = make_random_state(self.random_state)
@@ -238,7 +232,9 @@ class BaseEncoderDecoder(
             if not is_trained:
                 inference = inference.after(self._inference)
             described = describe(
-                *(module, rows.x, inference, rows.n_samples), is_trained=is_trained
+                *(module, rows.x, inference, rows.n_samples),
+                is_trained=is_trained,
+                weights=rows.weights,
             )
             if module.is_own and not has_axes:
                 axes = design.find_axes(module, described)
@@ -275,7 +271,9 @@ class BaseEncoderDecoder(
                 loss = pass_over(state, rows, design.recipe, objective, seed)
             if goes_on:
                 inference = inference.after(self._inference)
-            described = describe(state.module, rows.x, inference, rows.n_samples)
+            described = describe(
+                *(state.module, rows.x, inference, rows.n_samples), weights=rows.weights
+            )
         self.history_ = state.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
@@ -332,8 +330,8 @@ class BaseEncoderDecoder(
         rows = replace(rows, order=order)
         with steady_convolutions(rows.x.device):
             with enough_threads(module, block_rows(module.row_size)):
-                error = rows.errors(module).double().mean() * module.loss_scale
-            self._describe(module, rows, error.item(), random_state)
+                error = rows.mean_error(module) * module.loss_scale
+            self._describe(module, rows.drawn, error.item(), random_state)
             module.put_columns_back(order)
 
     def _warn_of_idle_latents(self, architecture: Architecture, n_rows: int) -> None:
@@ -433,6 +431,9 @@ class BaseEncoderDecoder(
     def columns_(self) -> ColumnKinds:
         """What each column was taken for."""
         check_is_fitted(self)
+        return self._kinds_of_columns()
+
+    def _kinds_of_columns(self) -> ColumnKinds:
         if self._kinds is not None:
             return self._kinds.columns
         n = self.n_features_in_

@@ -23,12 +23,39 @@ from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows
 from .._tables.rows import Table, as_tensor, block_rows
 from .._tables.span import Span, is_wide
+from .._tables.table_kinds import TableKinds
+from .._tables.weighing import order_of_content
+from .._tables.weights import mean_row
 from .._training.objectives import Objective
 from .._training.plans import TrainingState
 from .._training.recipe import Recipe
 from .._training.view import SpanView, View
 from .._utils.device import as_global, seeded_generator
 from .._utils.random import SEED_LIMIT
+
+
+@dataclass(frozen=True)
+class FitTable:
+    """The rows of a fit, with what stands beside them in columns of their own."""
+
+    X: np.ndarray | Table  # (n, d + m)
+    n_own: int  # d, the columns of the rows themselves
+    kinds: TableKinds | None = None  # where these hold more than numbers
+    weights: np.ndarray | None = None  # (n,), of mean one
+
+    @property
+    def n_beside(self) -> int:
+        return self.X.shape[1] - self.n_own
+
+    def weighted(self, weights: np.ndarray | None) -> "FitTable":
+        """The same rows, of which some count more, in an order of theirs if need be."""
+        X = self.X
+        order = None if isinstance(X, Table) else order_of_content(X)
+        if order is None:
+            return replace(self, weights=weights)
+        weights = None if weights is None else weights[order]
+        return replace(self, X=X[order], weights=weights)
+
 
 # Networks and what they started from, and rows (n, d) that may inform the module.
 MakeModule = Callable[..., Autoencoder]
@@ -40,7 +67,7 @@ Axes = tuple[Tensor, Tensor]
 
 def to_principal_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
     """To axes that can be compared between fits."""
-    return principal_axes(rows.z, module.filled(rows.x))
+    return principal_axes(rows.z, module.filled(rows.x), rows.weights)
 
 
 def leave(module: Autoencoder, *known: Any) -> None:
@@ -88,6 +115,9 @@ class Design:
     finish : callable
         ``finish(module, rows, seed)`` learns what is left to learn where the latents
         are known.
+
+    weights : ndarray of shape (n_samples,) or None
+        How often each row of the fit counts, where that is not once.
     """
 
     columns: Columns
@@ -101,6 +131,7 @@ class Design:
     find_axes: Callable[[Autoencoder, DescribedRows], Axes] = to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
     finish: Callable[[Autoencoder, DescribedRows, int], None] = leave
+    weights: np.ndarray | None = None
 
     def viewed(self, rows: Rows) -> tuple[View, "Design"]:
         """What a training sees of the rows, and the design for that.
@@ -139,21 +170,27 @@ class Design:
             return x if filling is None else filling(x)
 
         blocks = gen_batches(len(X), block_rows(X.shape[1]))
-        return self.start.find_streamed(map(prepare, blocks))
+        weights = None if self.weights is None else torch.from_numpy(self.weights)
+        return self.start.find_streamed(map(prepare, blocks), weights)
 
     def find_filling(
-        self, x: Tensor, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> Filling | None:
         """What missing cells of rows (n, d) are filled with, if any are missing."""
         own = x[:, : self.columns.n_own]
         if not own.isnan().any():
             return None
         n_components = self.architecture.spec.n_components
-        return find_filling(own, n_components, random_state)
+        return find_filling(own, n_components, random_state, weights)
 
     def build(
         self,
         x: Tensor,
+        weights: Tensor | None = None,
+        *,
         random_state: np.random.RandomState,
         generator: torch.Generator,
         paths: LinearPaths | None = None,
@@ -161,20 +198,22 @@ class Design:
     ) -> Autoencoder:
         """The module before its first step, for standardised rows (n, d)."""
         columns = self.columns
-        filling = filling or self.find_filling(x, random_state)
+        filling = filling or self.find_filling(x, random_state, weights)
         has_missing = filling is not None
         if filling is not None:
             x = filling.to(x.device)(x)
         if paths is None:
-            paths = self.start.find(x, columns, random_state)
-        mean_output = columns.wanted(x).mean(dim=0)
+            paths = self.start.find(x, columns, random_state, weights)
+        mean_output = mean_row(columns.wanted(x), weights)
         seen = columns.seen(x)
         with as_global(generator):  # layers draw their weights from there
             networks = self.architecture.build(paths, seen, mean_output, self.loss)
         module = self.make_module(*networks, self.loss, columns, paths, x)
         if filling is None and paths is not None:
             filling = paths.filling
-        module.filling = filling or Filling.by_mean(x[:, : columns.n_own].mean(dim=0))
+        module.filling = filling or Filling.by_mean(
+            mean_row(x[:, : columns.n_own], weights)
+        )
         module.has_missing = has_missing
         return module.to(x.device)
 
@@ -197,6 +236,7 @@ class Design:
             *(X, self.columns, device),
             seed=random_state.randint(SEED_LIMIT),
             n_valid=n_valid,
+            weights=self.weights,
         )
         in_place = torch.arange(X.shape[1])
         rows = load(order=None if self.architecture.sorts_columns else in_place)
@@ -205,11 +245,13 @@ class Design:
         make = partial(design.build, random_state=random_state, generator=generator)
         filling = None
         if rows.is_streamed:
-            filling = self.find_filling(rows.x, random_state)
+            filling = self.find_filling(rows.x, random_state, rows.weights)
             if filling is None and isinstance(X, Table) and X.has_missing:
-                filling = Filling.by_mean(rows.x[:, : self.columns.n_own].mean(dim=0))
+                own = rows.x[:, : self.columns.n_own]
+                filling = Filling.by_mean(mean_row(own, rows.weights))
         paths = self.find_paths(X, rows, filling)
-        module = make(view.rows(rows).x, paths=paths, filling=filling)
+        seen = view.rows(rows)
+        module = make(seen.x, seen.weights, paths=paths, filling=filling)
         if self.recipe.callbacks:
             # They may look at rows and networks: all in the columns' own order.
             module.put_columns_back(rows.order)
@@ -235,12 +277,13 @@ class Design:
             seed=random_state.randint(SEED_LIMIT),
             n_valid=n_valid,
             order=torch.arange(X.shape[1]) if order is None else order,
+            weights=self.weights,
         )
         module.put_columns_back(torch.argsort(rows.order))
         module.has_missing |= bool(rows.x[:, : self.columns.n_own].isnan().any())
         module.has_missing |= isinstance(X, Table) and X.has_missing
         generator = seeded_generator(seed, device)
-        return TrainingState(module.to(device), lambda x: module, generator), rows
+        return TrainingState(module.to(device), lambda *_: module, generator), rows
 
 
 def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:

@@ -63,6 +63,9 @@ class NeighborTable(FitTable):
 
     graph: Any = None
 
+    def weighted(self, weights: np.ndarray | None) -> "NeighborTable":
+        return self  # the graph knows the rows by their places
+
 
 class NeighborMapTransformer(BaseAutoencoder):
     """Parametric t-SNE: a map of neighbours, for new rows too, with a way back.
@@ -300,7 +303,8 @@ class NeighborMapTransformer(BaseAutoencoder):
         self.precision = precision
         self.callbacks = callbacks
 
-    def fit(self, X, y=None, *, graph=None):
+    # Pairs of neighbours are what counts here, not rows.
+    def fit(self, X, y=None, *, graph=None):  # type: ignore[override]
         """Learn the map of the rows of X, and the way back.
 
         Parameters

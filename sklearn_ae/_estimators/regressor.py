@@ -326,7 +326,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
 
     # Fitting --------------------------------------------------------------------------
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Learn the networks from pairs of rows.
 
         Parameters
@@ -337,15 +337,20 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their targets, in any units; in [0, 1] with ``loss="log_loss"``.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        self._fit(X, y)
+        self._fit(X, y, sample_weight)
         return self
 
-    def partial_fit(self, X, y):
+    def partial_fit(self, X, y, sample_weight=None):
         """Go on learning with one pass over pairs of rows.
 
         The first call lays out the networks and takes the centre, the scales and the
@@ -360,12 +365,17 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their targets.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The estimator after the pass.
         """
-        self._partial_fit(X, y)
+        self._partial_fit(X, y, sample_weight)
         return self
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
@@ -438,7 +448,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         if columns is None:
             is_image = architecture.image_shape is not None
             is_unit = LOSSES[self.loss].needs_unit_interval
-            columns = Columns.of_pairs(table.X, d, is_image, is_unit)
+            columns = Columns.of_pairs(table.X, d, is_image, is_unit, table.weights)
         return Design(
             columns=columns,
             architecture=architecture,

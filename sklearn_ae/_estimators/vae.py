@@ -25,6 +25,7 @@ from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, ProbabilisticPCAStart, RandomStart
 from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
+from .._tables.condition_columns import ConditionColumns
 from .._tables.rows import block_rows
 from .._training import recipe
 from .._utils.device import enough_threads
@@ -137,6 +138,13 @@ class VAETransformer(FittedVAE):
         beside rows and latents, and networks of your own get as many more inputs. A
         PCA start is that of what a linear regression on the conditions leaves. With
         False y is ignored.
+
+    condition_columns : array-like or None, default=None
+        Names, indices or a mask of columns of X that the others are conditioned on:
+        the same model as with ``conditional=True``, whose methods take rows without a
+        y, so that it stands in a Pipeline. Conditions of rows to be (`sample`,
+        `inverse_transform`) are given as y, a table with these columns, and stand in
+        the rows that come back.
 
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns of X are categories: "from_dtype" takes text, truth values and
@@ -350,6 +358,7 @@ class VAETransformer(FittedVAE):
         "binarize": ["boolean"],
         "n_exemplars": [Interval(Integral, 0, None, closed="left")],
         "conditional": ["boolean"],
+        "condition_columns": ["array-like", None],
     }
 
     def __init__(
@@ -372,6 +381,7 @@ class VAETransformer(FittedVAE):
         binarize=False,
         n_exemplars=0,
         conditional=False,
+        condition_columns=None,
         categorical_features="from_dtype",
         inference="auto",
         learning_rate_init="auto",
@@ -406,6 +416,7 @@ class VAETransformer(FittedVAE):
         self.binarize = binarize
         self.n_exemplars = n_exemplars
         self.conditional = conditional
+        self.condition_columns = condition_columns
         self.categorical_features = categorical_features
         self.inference = inference
         self.learning_rate_init = learning_rate_init
@@ -425,7 +436,7 @@ class VAETransformer(FittedVAE):
 
     # Fitting --------------------------------------------------------------------------
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Learn the networks from the rows of X.
 
         Parameters
@@ -437,16 +448,21 @@ class VAETransformer(FittedVAE):
             With ``conditional=True`` what each row is conditioned on; ignored
             otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        self._fit(X, y)
+        self._fit(X, y, sample_weight)
         self._set_noise_variance()
         return self
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, sample_weight=None):
         """Go on learning with one pass over the rows of X.
 
         The first call lays out the networks and takes the centre, the scale and the
@@ -464,12 +480,17 @@ class VAETransformer(FittedVAE):
             With ``conditional=True`` what each row is conditioned on; ignored
             otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         self : object
             The estimator after the pass.
         """
-        self._partial_fit(X, y)
+        self._partial_fit(X, y, sample_weight)
         self._set_noise_variance()
         return self
 
@@ -492,16 +513,26 @@ class VAETransformer(FittedVAE):
                 "binarize=True draws binary values, of which the log loss is the "
                 f'likelihood; got loss={self.loss!r}. Use loss="log_loss".'
             )
-        if self.conditional and self.image_shape is not None:
+        names_columns = self.condition_columns is not None
+        if self.conditional and names_columns:
             raise ValueError(
-                "conditional=True needs networks that take the conditions beside a "
+                "Conditions are either y, with conditional=True, or columns of X, with "
+                f"condition_columns={self.condition_columns!r}. Set one of the two."
+            )
+        if (self.conditional or names_columns) and self.image_shape is not None:
+            given = "condition_columns" if names_columns else "conditional=True"
+            raise ValueError(
+                f"{given} needs networks that take the conditions beside a "
                 "row, which those for images do not: leave image_shape at None, or "
                 "give an encoder and a decoder of your own."
             )
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         table = super()._make_table(X, None, reset)
-        X = self._beside_conditions(table.X, y, reset)
+        X = self._with_conditions(table.X, y, reset)
+        known = self._conditions
+        if isinstance(known, ConditionColumns):
+            return FitTable(X, X.shape[1] - known.n_numbers, known.of_own)
         return FitTable(X, table.n_own, table.kinds)
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
@@ -572,6 +603,7 @@ class VAETransformer(FittedVAE):
 
     def _find_axes(self, module: Autoencoder, rows: DescribedRows) -> Axes:
         module = cast(VariationalAutoencoder, module)
+        rows = rows.drawn
         kl = mean_kl(module, rows.x, rows.inference, _known_latents(module, rows))
         # The encoder's covariance is diagonal in these axes and in no others.
         rotation = signed_order(rows.z, kl, module.parts(module.filled(rows.x))[0])

@@ -20,8 +20,10 @@ from .._inference.priors import AggregatedPosterior, Exemplars, Prior, StandardN
 from .._inference.sampling import Sampler
 from .._networks.losses import NoiseScale
 from .._networks.variational import VariationalAutoencoder
+from .._tables.condition_columns import ConditionColumns
 from .._tables.conditions import Conditions
 from .._tables.rows import Table, beside
+from .._tables.weighing import mean_score
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import SEED_LIMIT, make_random_state
 from .autoencoders import latents_by_name
@@ -32,7 +34,8 @@ class FittedVAE(Imputing):
     """The methods of VAETransformer that follow a fit."""
 
     conditional: bool
-    _conditions: Conditions | None
+    condition_columns: Any
+    _conditions: Conditions | ConditionColumns | None
     _exemplars: Exemplars | None
 
     @answers_in_kind
@@ -54,7 +57,7 @@ class FittedVAE(Imputing):
         """
         return self._infer("transform", self._validate_new_rows(X, y))
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None, sample_weight=None):
         """Learn the networks from the rows of X, and encode these.
 
         Parameters
@@ -66,12 +69,17 @@ class FittedVAE(Imputing):
             With ``conditional=True`` what each row is conditioned on; ignored
             otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts. Whole numbers, up to a mean of 10, count copies
+            of a row; all other weights matter up to a common factor. A row of weight 0
+            is as if it were not there. None is 1 for each.
+
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
             Latents, as `transform` gives them.
         """
-        return self.fit(X, y).transform(X, y)
+        return self.fit(X, y, sample_weight).transform(X, y)
 
     @answers_in_kind
     def inverse_transform(self, X=None, y=None, *, Z=None):
@@ -98,7 +106,7 @@ class FittedVAE(Imputing):
             Mean of the likelihood for each row of latents, in the units of the training
             rows; with ``loss="log_loss"`` probabilities between 0 and 1.
         """
-        return self._as_given(self._decoded(latents_by_name(X, Z), y))
+        return self._as_given(self._whole(self._decoded(latents_by_name(X, Z), y), y))
 
     @answers_in_kind
     def reconstruct(self, X, y=None):
@@ -118,7 +126,7 @@ class FittedVAE(Imputing):
             Equal to ``inverse_transform(transform(X))``.
         """
         numbers = self._infer("reconstruct", self._validate_new_rows(X, y))
-        return self._as_given(numbers, like=X)
+        return self._as_given(self._whole(numbers, of=X), like=X)
 
     def impute(self, X, y=None, *, n_draws=None, random_state=None):
         """Fill the missing cells of X, once or several times.
@@ -154,7 +162,7 @@ class FittedVAE(Imputing):
         """
         rows = self._validate_new_rows(X, y)
         if n_draws is None:
-            return self._filled(X, self._impute(rows))
+            return self._filled(X, self._whole(self._impute(rows), of=X))
         check_scalar(n_draws, "n_draws", Integral, min_val=1)
         random_state = self._generator(random_state)
         if isinstance(rows, Table):
@@ -166,9 +174,11 @@ class FittedVAE(Imputing):
         missing = np.isnan(given)
         tables = []
         for Z in self.sample_posterior(X, n_draws, random_state, y=y):
-            drawn = self._add_noise(self._decoded(Z, y), random_state)
+            latents = beside(Z, rows[:, given.shape[1] :].astype(Z.dtype))
+            means = self._compute("inverse_transform", latents)
+            drawn = self._add_noise(means, random_state)
             numbers = np.where(missing, drawn, given).astype(given.dtype)
-            tables.append(self._filled(X, numbers, random_state))
+            tables.append(self._filled(X, self._whole(numbers, of=X), random_state))
         return tables
 
     def posterior(self, X, y=None, *, return_cov=False):
@@ -312,12 +322,12 @@ class FittedVAE(Imputing):
         draws_levels = random_state if noise else None
         if like is None:
             drawn = rows.draw(n_samples, random_state, y)
-            return self._as_given(drawn, draws_levels)
+            return self._as_given(self._whole(drawn, y), draws_levels)
         like = self._rows_to_be_like(like)
         known = self._conditions
         y_is_of_all = known is None or known.is_one_for_all(y)
         drawn = rows.draw_like(like, n_samples, random_state, y, y_is_of_all)
-        return self._as_given(drawn)
+        return self._as_given(self._whole(drawn, y))
 
     def interpolate(self, X_start, X_end, n_steps=10, *, path="linear", y=None):
         """Decode the way between the latents of two rows.
@@ -337,6 +347,7 @@ class FittedVAE(Imputing):
 
         y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
             The rows' conditions, where the model is conditional; ignored otherwise.
+            With ``condition_columns`` they are those of ``X_start``.
 
         Returns
         -------
@@ -357,7 +368,8 @@ class FittedVAE(Imputing):
                 "expected."
             )
         Z = PATHS[path](start, end, n_steps)  # (n_steps, n_rows, k)
-        steps = [self._decoded(step, y) for step in Z]
+        y = X_start if isinstance(self._conditions, ConditionColumns) else y
+        steps = [self._whole(self._decoded(step, y), y) for step in Z]
         if self._kinds is not None:
             return [self._as_given(step) for step in steps]
         return np.stack(steps)
@@ -407,7 +419,7 @@ class FittedVAE(Imputing):
         draws = self._draws(n_samples, random_state, prior.width)
         return self._compute(log_density, X, self._inference, draws, prior)
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Return the mean of `score_samples`: higher is better, for model selection.
 
         Parameters
@@ -418,12 +430,15 @@ class FittedVAE(Imputing):
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             The rows' conditions, where the model is conditional; ignored otherwise.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts in the mean; None is 1 for each.
+
         Returns
         -------
         score : float
             Mean score of the rows.
         """
-        return float(np.mean(self.score_samples(plain(X), y), dtype=np.float64))
+        return mean_score(self.score_samples(plain(X), y), sample_weight)
 
     def elbo(self, X, y=None, *, n_samples=100, random_state=0):
         """Return each row's evidence lower bound and its parts, in nats.
@@ -474,15 +489,40 @@ class FittedVAE(Imputing):
             self._conditions = None
         if not (self.conditional if reset else self._conditions is not None):
             return X
-        y = required_conditions(y)
+        if not isinstance(self._conditions, ConditionColumns):
+            y = required_conditions(y)
         if reset:
             check_consistent_length(X, y)
             self._conditions = Conditions(y)
-        conditions = cast(Conditions, self._conditions)
+        conditions = self._conditions
+        assert conditions is not None
         return beside(X, conditions.encode(y, len(X), X.dtype))  # (n, d + m)
 
+    def _with_conditions(
+        self, X: np.ndarray | Table, y: Any, reset: bool = False
+    ) -> np.ndarray | Table:
+        """Rows as numbers, with their conditions from y or from columns of X behind."""
+        if reset and self.condition_columns is not None:
+            names = [name for name, _ in self._kinds_of_columns()]
+            self._conditions = ConditionColumns(
+                self.condition_columns, names, X, self._kinds
+            )
+        elif reset or not isinstance(self._conditions, ConditionColumns):
+            return self._beside_conditions(X, y, reset)
+        assert isinstance(self._conditions, ConditionColumns)
+        return self._conditions.to_the_end(X)
+
+    def _whole(self, numbers: np.ndarray, y: Any = None, of: Any = None) -> np.ndarray:
+        """Rows (n, d) with the columns that are conditions, as y or rows have them."""
+        known = self._conditions
+        if not isinstance(known, ConditionColumns):
+            return numbers
+        if of is None:
+            return known.whole(numbers, known.numbers(y, len(numbers)))
+        return known.whole(numbers, known.of_rows(super()._validate_new_rows(of)))
+
     def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
-        return self._beside_conditions(super()._validate_new_rows(X), y)
+        return self._with_conditions(super()._validate_new_rows(X), y)
 
     def _decoded(self, Z: Any, y: Any = None) -> np.ndarray:
         """Means of the likelihood for latents Z, as numbers (n, d)."""
@@ -522,7 +562,12 @@ class FittedVAE(Imputing):
 
     def _rows_to_be_like(self, like: Any) -> np.ndarray | Table:
         try:
-            return super()._validate_new_rows(like)
+            rows = super()._validate_new_rows(like)
+            known = self._conditions
+            if not isinstance(known, ConditionColumns):
+                return rows
+            own = known.to_the_end(rows)[:]
+            return own[:, : len(self.module_.center)]
         except ValueError as error:
             raise ValueError(f"like must be rows as in fit: {error}") from error
 
@@ -531,10 +576,11 @@ class FittedVAE(Imputing):
     ) -> np.ndarray:
         """Rows drawn from the likelihood around the decoder's output X (n, d)."""
         drawn = self.module_.loss_function.draw(X, self._noise_scale(), random_state)
-        if self._kinds is None:
-            return drawn
         # Levels are drawn by their shares, not by noise upon these.
-        return np.where(self._kinds.is_share, X, drawn)
+        kinds, known = self._kinds, self._conditions
+        if isinstance(known, ConditionColumns):
+            kinds = known.of_own
+        return drawn if kinds is None else np.where(kinds.is_share, X, drawn)
 
     def _noise_scale(self) -> NoiseScale:
         """Scale of the likelihood in the units of X: of all columns, or of each."""

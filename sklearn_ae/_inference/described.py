@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .._networks.modules import Autoencoder, over_blocks
 from .._tables.rows import block_rows
+from .._tables.weights import draw_counts, weighted_mean
 from .._utils.device import enough_threads, steady_convolutions
 from .inference import Inference
 
@@ -21,6 +22,7 @@ class DescribedRows:
     inference: Inference
     n_samples: int  # that they stand for
     order: Tensor | None = None  # (d + m,), of the columns of X as they are in x
+    weights: Tensor | None = None  # (n,)
 
     @torch.no_grad()
     def turned(
@@ -31,6 +33,19 @@ class DescribedRows:
         module.rotate(rotation.to(module.dtype), shift.to(module.dtype))
         z = (self.z - shift) @ rotation
         return replace(self, z=z, inference=self.inference.turned(rotation, shift))
+
+    @property
+    def drawn(self) -> "DescribedRows":
+        """Rows as often as their weights say, for what knows of no weights."""
+        if self.weights is None:
+            return self
+        generator = torch.Generator().manual_seed(0)
+        counts = draw_counts(self.weights, len(self.x), generator).to(self.x.device)
+        x, z = (part.repeat_interleave(counts, dim=0) for part in (self.x, self.z))
+        return replace(self, x=x, z=z, weights=None)
+
+    def mean_error(self, module: Autoencoder) -> Tensor:
+        return weighted_mean(self.errors(module).double(), self.weights)
 
     @torch.no_grad()
     def errors(self, module: Autoencoder) -> Tensor:
@@ -46,6 +61,7 @@ def describe(
     inference: Inference,
     n_samples: int,
     is_trained: bool = True,
+    weights: Tensor | None = None,
 ) -> DescribedRows:
     """Rows that stand for all of a fit, as the inference sees them afterwards.
 
@@ -62,4 +78,5 @@ def describe(
         with torch.no_grad():
             inference = inference.remembering(module, x) if is_trained else inference
         z = over_blocks(module, partial(inference.latents, module), x)
-    return DescribedRows(x, z, inference, n_samples)
+    weights = None if weights is None else weights[: len(x)]
+    return DescribedRows(x, z, inference, n_samples, weights=weights)

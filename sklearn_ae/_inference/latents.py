@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._tables.weights import mean_row
 from .mixture import Mixture
 
 # More rows would sharpen a mixture of a few components no further.
@@ -20,15 +21,20 @@ _HELD_OUT = 0.1
 _MOST_PRODUCTS = 2**29
 
 
-def principal_axes(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+def principal_axes(
+    z: Tensor, x: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Rotation (k, k) and shift (k,) to centred, uncorrelated, ordered latents.
 
     Signs are fixed as PCA's are: the column of x that goes with a latent most
     strongly goes up with it.
     """
     z = z.double()  # (n, k)
-    shift = z.mean(dim=0)
+    shift = mean_row(z, weights)
     centred = z - shift
+    if weights is not None:
+        root = weights.to(z).sqrt()[:, None]
+        centred, x = root * centred, root * x
     _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending, axes in columns
     rotation = axes.flip(1)
     return rotation * _signs(centred @ rotation, x), shift

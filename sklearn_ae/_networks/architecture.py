@@ -53,6 +53,7 @@ class NetworkSpec:
     corruption: Any = None
     noise: str = "shared"
     conditional: bool = False
+    condition_columns: tuple[Any, ...] | None = None
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> "NetworkSpec":
@@ -62,6 +63,8 @@ class NetworkSpec:
         sizes = known.get("hidden_layer_sizes", "auto")
         if not isinstance(sizes, str):
             known["hidden_layer_sizes"] = tuple(int(size) for size in sizes)
+        if known.get("condition_columns") is not None:
+            known["condition_columns"] = tuple(known["condition_columns"])
         for name in ("image_shape", "target_shape"):
             shape = known.get(name)
             if shape is not None and not isinstance(shape, str):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .._tables.span import Span
+from .._tables.weights import with_mean_one
 from .linear import LinearStart
 
 # Noise below this share of the mean column's variance would leave the axes' places to
@@ -107,7 +108,10 @@ class Filling(nn.Module):
 
 
 def find_filling(
-    x: Tensor, n_components: int, random_state: np.random.RandomState
+    x: Tensor,
+    n_components: int,
+    random_state: np.random.RandomState,
+    weights: Tensor | None = None,
 ) -> Filling:
     """The model of standardised rows (n, d), of which cells may be missing.
 
@@ -120,17 +124,20 @@ def find_filling(
     n_products = max(1, n_components**2)
     n_rows = max(2, min(_MOST_NUMBERS // d, _MOST_PRODUCTS // n_products))
     if n > n_rows:
-        chosen = random_state.choice(n, n_rows, replace=False)
-        x = x[torch.from_numpy(chosen).to(x.device)]
+        chosen = torch.from_numpy(random_state.choice(n, n_rows, replace=False))
+        x = x[chosen.to(x.device)]
+        weights = None if weights is None else weights[chosen]
     x = x.cpu().double()
     mean = torch.nan_to_num(x.nanmean(dim=0))
     k = min(n_components, d - 1, len(x) - 1)
     if k < 1:
         return Filling.by_mean(mean)
     filled = torch.where(x.isnan(), mean, x)
-    filling = Filling.of(LinearStart.from_rows(filled, k, random_state)).double()
+    filling = Filling.of(
+        LinearStart.from_rows(filled, k, random_state, weights)
+    ).double()
     if x.isnan().any():
-        steps = _Estimation(x)
+        steps = _Estimation(x, weights)
         filled = filling(x)
         for _ in range(_MOST_ROUNDS):
             filling, before = steps.better(filling), filled
@@ -144,12 +151,16 @@ def find_filling(
 class _Estimation:
     """Steps of the EM algorithm for rows (n, d) with missing cells."""
 
-    def __init__(self, x: Tensor):
+    def __init__(self, x: Tensor, weights: Tensor | None = None):
         self.missing = x.isnan()
         self.known = (~self.missing).double()  # (n, d)
         self.x = torch.nan_to_num(x)
-        self.n_known = self.known.sum(dim=0).clamp(min=1)  # (d,)
-        variance = (self.known * self.x.square()).sum() / self.known.sum()
+        self.counted = self.known  # known cells, by the weights of their rows
+        if weights is not None:
+            self.counted = self.known * with_mean_one(weights).to(x)[:, None]
+        self.n_known = self.counted.sum(dim=0)  # (d,)
+        self.n_known = torch.where(self.n_known > 0, self.n_known, 1.0)
+        variance = (self.counted * self.x.square()).sum() / self.counted.sum()
         self.spread = variance.sqrt().clamp(min=torch.finfo(x.dtype).tiny)
 
     def better(self, filling: Filling) -> Filling:
@@ -157,19 +168,22 @@ class _Estimation:
         noise, q = filling.noise_variance, loadings.shape[1]
         # Latents of each row, given its cells: means and covariances.
         rest = self.known * (self.x - mean)
+        counted_rest = self.counted * (self.x - mean)
         covariance = noise * torch.linalg.inv(filling.information(self.known))
         z = torch.einsum("nij,nj->ni", covariance, rest @ loadings) / noise  # (n, q)
         # Loadings of each column, given the latents of the rows that know it.
-        spreads = (self.known.T @ covariance.flatten(1)).unflatten(1, (q, q))
+        spreads = (self.counted.T @ covariance.flatten(1)).unflatten(1, (q, q))
         outer = (z[:, :, None] * z[:, None, :]).flatten(1)
-        moments = spreads + (self.known.T @ outer).unflatten(1, (q, q))  # (d, q, q)
+        moments = spreads + (self.counted.T @ outer).unflatten(1, (q, q))  # (d, q, q)
         of_axes = loadings.square().mean(dim=0)  # (q,)
         held = moments.clone()
         held.diagonal(dim1=1, dim2=2).add_(noise / of_axes.clamp(min=_LEAST_NOISE))
-        loadings = torch.linalg.solve(held, (rest.T @ z)[..., None])[..., 0]  # (d, q)
+        loadings = torch.linalg.solve(held, (counted_rest.T @ z)[..., None])[
+            ..., 0
+        ]  # (d, q)
         made = z @ loadings.T
-        mean = (self.known * (self.x - made)).sum(dim=0) / self.n_known
-        left = self.known * (self.x - mean - made)
+        mean = (self.counted * (self.x - made)).sum(dim=0) / self.n_known
+        left = self.counted * (self.x - mean - made).square()
         unsure = torch.einsum("di,dij,dj->", loadings, spreads, loadings)
-        noise = (left.square().sum() + unsure) / self.known.sum()
+        noise = (left.sum() + unsure) / self.counted.sum()
         return Filling(mean, loadings, float(noise)).double()

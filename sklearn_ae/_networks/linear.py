@@ -10,6 +10,7 @@ from sklearn.utils.extmath import randomized_svd, svd_flip
 from torch import Tensor
 
 from .._tables.rows import block_rows
+from .._tables.weights import mean_row, with_mean_one
 
 Layer = tuple[Tensor, Tensor]  # weight and bias
 
@@ -38,20 +39,29 @@ class LinearStart:
 
     @classmethod
     def from_rows(
-        cls, x: Tensor, n_components: int, random_state: np.random.RandomState
+        cls,
+        x: Tensor,
+        n_components: int,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> "LinearStart":
         """PCA of standardised rows (n, d), with signs as scikit-learn fixes them."""
         if x.numel() > _COPIED_SIZE and x.shape[1] <= EXACT_PCA_SIZE:
-            return cls.from_blocks(x.split(block_rows(x.shape[1])), n_components)
+            blocks = x.split(block_rows(x.shape[1]))
+            return cls.from_blocks(blocks, n_components, weights)
         X = x.cpu().numpy().astype(np.float64)
         n_samples, n_features = X.shape
         components = np.zeros((n_components, n_features))
         variances = np.zeros(n_components)
-        noise_variance, mean = 0.0, X.mean(axis=0)
+        shares = None if weights is None else with_mean_one(weights).cpu().numpy()
+        noise_variance, mean = 0.0, np.average(X, axis=0, weights=shares)
         k = min(n_components, n_samples - 1, n_features)
         if k > 0 and np.ptp(X, axis=0).any():
+            centred = X - mean
+            if shares is not None:
+                centred *= np.sqrt(shares)[:, None]
             components[:k], variances[:k], noise_variance = _principal_components(
-                X - mean, k, random_state
+                centred, k, random_state
             )
         return cls(
             torch.from_numpy(components),
@@ -61,14 +71,26 @@ class LinearStart:
         )
 
     @classmethod
-    def from_blocks(cls, blocks: Iterable[Tensor], n_components: int) -> "LinearStart":
+    def from_blocks(
+        cls,
+        blocks: Iterable[Tensor],
+        n_components: int,
+        weights: Tensor | None = None,
+    ) -> "LinearStart":
         """The same from blocks of rows (n, d) on their way past, many more than d."""
         n_samples, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
         for block in blocks:
-            x = block.cpu().double()
+            x = counted = block.cpu().double()
+            if weights is not None:
+                shares = weights[n_samples : n_samples + len(x)]
+                counted = x * shares.to(x)[:, None]
             n_samples += len(x)
-            total = total + x.sum(dim=0)  # (d,)
-            products = products + x.T @ x  # (d, d)
+            total = total + counted.sum(dim=0)  # (d,)
+            products = products + counted.T @ x  # (d, d)
+        if weights is not None:  # they add up to about so many
+            total, products = (
+                part * (n_samples / weights.sum().item()) for part in (total, products)
+            )
         mean = total / n_samples
         covariance = (products - n_samples * mean.outer(mean)) / (n_samples - 1)
         variances, axes = torch.linalg.eigh(covariance)  # ascending, axes in columns
@@ -91,22 +113,30 @@ class LinearStart:
         n_conditions: int,
         n_components: int,
         random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> "LinearStart":
         """For rows (n, d + m) of which the last m columns are conditions."""
         both = x.cpu().double()
         rows, conditions = both.tensor_split([-n_conditions], dim=1)
-        mean, condition_mean = rows.mean(dim=0), conditions.mean(dim=0)
+        mean, condition_mean = (mean_row(p, weights) for p in (rows, conditions))
         # Labels' columns add up to one: of all solutions, the least.
-        inverse = torch.linalg.pinv(conditions - condition_mean)  # (m, n)
-        regression = (inverse @ (rows - mean)).T  # (d, m)
+        centred, wanted = conditions - condition_mean, rows - mean
+        if weights is not None:
+            root = weights.to(centred).sqrt()[:, None]
+            centred, wanted = root * centred, root * wanted
+        inverse = torch.linalg.pinv(centred)  # (m, n)
+        regression = (inverse @ wanted).T  # (d, m)
         intercept = mean - regression @ condition_mean
         rest = rows - conditions @ regression.T - intercept
-        start = cls.from_rows(rest, n_components, random_state)
+        start = cls.from_rows(rest, n_components, random_state, weights)
+        variances = conditions.var(dim=0, correction=0)
+        if weights is not None:
+            variances = mean_row((conditions - condition_mean).square(), weights)
         return replace(
             start,
             mean=intercept,
             regression=regression,
-            condition_variances=conditions.var(dim=0, correction=0),
+            condition_variances=variances,
         )
 
     def pca_layers(self) -> tuple[Layer, Layer, Tensor]:
@@ -159,26 +189,30 @@ class RegressionStart:
         y: Tensor,
         n_components: int,
         random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> "RegressionStart":
         """From standardised rows (n, d) and targets (n, m)."""
         n_samples, n_features = x.shape
         can_be_exact = min(n_samples, n_features) <= EXACT_PCA_SIZE
         n_axes = min(n_samples - 1, n_features) if can_be_exact else _N_AXES
-        axes = LinearStart.from_rows(x, max(1, n_axes), random_state)
+        axes = LinearStart.from_rows(x, max(1, n_axes), random_state, weights)
         components, mean_x = axes.components, axes.mean  # (p, d), (d,)
         squares = axes.variances * max(1, n_samples - 1)  # (p,)
         # What is left of a constant direction is rounding noise.
         squares = torch.where(squares > 1e-12 * squares.max(), squares, 0.0)
 
-        mean_y = y.double().mean(dim=0).cpu()  # (m,)
+        mean_y = mean_row(y.double(), weights).cpu()  # (m,)
+        counted = torch.ones(n_samples) if weights is None else with_mean_one(weights)
         products = torch.zeros(len(squares), y.shape[1], dtype=torch.float64)  # (p, m)
         square_y = 0.0
         n_block = block_rows(n_features + y.shape[1])
-        for x_block, y_block in zip(x.split(n_block), y.split(n_block), strict=True):
+        blocks = (part.split(n_block) for part in (x, y, counted))
+        for x_block, y_block, shares in zip(*blocks, strict=True):
             projected = (x_block.cpu().double() - mean_x) @ components.T  # (n, p)
             targets = y_block.cpu().double() - mean_y
-            products += projected.T @ targets
-            square_y += targets.square().sum().item()
+            counted_targets = targets * shares.cpu().double()[:, None]
+            products += projected.T @ counted_targets
+            square_y += (targets * counted_targets).sum().item()
         products[squares == 0] = 0.0
 
         penalties = cls.PENALTIES * n_samples

@@ -34,28 +34,40 @@ class Start(Protocol):
     """Finds the linear paths for standardised rows, if the networks have any."""
 
     def find(
-        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> LinearPaths | None: ...
 
     def can_stream(self, n_features: int) -> bool:
         """Whether it is found from blocks of rows on their way past."""
         ...
 
-    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths: ...
+    def find_streamed(
+        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+    ) -> LinearPaths: ...
 
 
 class RandomStart:
     """Plain networks, as torch draws their weights."""
 
     def find(
-        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> None:
         return None
 
     def can_stream(self, n_features: int) -> bool:
         return False
 
-    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+    def find_streamed(
+        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+    ) -> LinearPaths:
         raise NotImplementedError
 
 
@@ -66,16 +78,22 @@ class PCAStart:
     n_components: int
 
     def find(
-        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> LinearPaths:
-        start = LinearStart.from_rows(x, self.n_components, random_state)
+        start = LinearStart.from_rows(x, self.n_components, random_state, weights)
         return self._paths(start)
 
     def can_stream(self, n_features: int) -> bool:
         return n_features <= EXACT_PCA_SIZE
 
-    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
-        return self._paths(LinearStart.from_blocks(blocks, self.n_components))
+    def find_streamed(
+        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+    ) -> LinearPaths:
+        return self._paths(LinearStart.from_blocks(blocks, self.n_components, weights))
 
     def _paths(self, start: LinearStart) -> LinearPaths:
         filling = Filling.of(start)
@@ -105,12 +123,16 @@ class ProbabilisticPCAStart(PCAStart):
     n_conditions: int = 0
 
     def find(
-        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> LinearPaths:
         if not self.n_conditions:
-            return super().find(x, columns, random_state)
+            return super().find(x, columns, random_state, weights)
         start = LinearStart.beside_conditions(
-            x, self.n_conditions, self.n_components, random_state
+            x, self.n_conditions, self.n_components, random_state, weights
         )
         return self._paths(start)
 
@@ -131,17 +153,27 @@ class ReducedRankStart:
     n_components: int
 
     def find(
-        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> LinearPaths:
         start = RegressionStart.from_rows(
-            columns.seen(x), columns.wanted(x), self.n_components, random_state
+            columns.seen(x),
+            columns.wanted(x),
+            self.n_components,
+            random_state,
+            weights,
         )
         return LinearPaths(start.encoder, start.decoder, start.variances)
 
     def can_stream(self, n_features: int) -> bool:
         return False  # a sample of a long table is enough for a regression
 
-    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+    def find_streamed(
+        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+    ) -> LinearPaths:
         raise NotImplementedError
 
 
@@ -156,12 +188,16 @@ class SpanStart:
     span: Span
 
     def find(
-        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> LinearPaths | None:
         r, scale = self.span.n_coordinates, self.span.scale
         units = torch.ones_like(x[0])
         units[:r] = scale
-        paths = self.start.find(x * units, columns, random_state)
+        paths = self.start.find(x * units, columns, random_state, weights)
         if paths is None:
             return None
         if paths.filling is not None:
@@ -177,5 +213,7 @@ class SpanStart:
     def can_stream(self, n_features: int) -> bool:
         return False
 
-    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+    def find_streamed(
+        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+    ) -> LinearPaths:
         raise NotImplementedError

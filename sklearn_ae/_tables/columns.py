@@ -47,15 +47,21 @@ class Columns(nn.Module):
         return cls(center, torch.tensor(1.0, dtype=torch.float64))
 
     @classmethod
-    def of_one_scale(cls, X: np.ndarray | Table, n_own: int) -> "Columns":
+    def of_one_scale(
+        cls, X: np.ndarray | Table, n_own: int, weights: np.ndarray | None = None
+    ) -> "Columns":
         """Centred, and divided by the mean column's spread: units keep their weight."""
-        means, variances = (part[:n_own] for part in column_moments(X))
+        means, variances = (part[:n_own] for part in column_moments(X, weights))
         scale = torch.tensor(global_scale(variances, "X"), dtype=torch.float64)
         return cls(torch.from_numpy(means.astype(X.dtype)), scale)
 
     @classmethod
     def of_kinds(
-        cls, X: np.ndarray | Table, n_own: int, is_indicator: np.ndarray
+        cls,
+        X: np.ndarray | Table,
+        n_own: int,
+        is_indicator: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> "Columns":
         """Units of factor analysis of mixed data: numbers by their spread.
 
@@ -63,7 +69,7 @@ class Columns(nn.Module):
         level counts as much as a frequent one (J. Pages, "Analyse factorielle de
         donnees mixtes", Revue de statistique appliquee 52, 93-111, 2004).
         """
-        means, variances = (part[:n_own] for part in column_moments(X))
+        means, variances = (part[:n_own] for part in column_moments(X, weights))
         scales = np.sqrt(np.where(is_indicator, means, variances))
         scales = np.where(scales > 0, scales, 1.0)
         center = torch.from_numpy(means.astype(X.dtype))
@@ -71,11 +77,16 @@ class Columns(nn.Module):
 
     @classmethod
     def of_pairs(
-        cls, XY: np.ndarray | Table, n_seen: int, is_image: bool, is_unit_target: bool
+        cls,
+        XY: np.ndarray | Table,
+        n_seen: int,
+        is_image: bool,
+        is_unit_target: bool,
+        weights: np.ndarray | None = None,
     ) -> "Columns":
         """Pairs: a scale for each column of X (or one, for images), and one for Y."""
         d = n_seen
-        means, variances = column_moments(XY)
+        means, variances = column_moments(XY, weights)
         scales = np.ones_like(means)
         of_all = global_scale(variances[:d], "X")
         scales[:d] = of_all
@@ -136,13 +147,16 @@ class Columns(nn.Module):
         return x[..., :n_known] if self.n_seen is None else x[..., self.n_seen :]
 
 
-def column_moments(X: np.ndarray | Table) -> tuple[np.ndarray, np.ndarray]:
+def column_moments(
+    X: np.ndarray | Table, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Means and variances (d,) of the columns; constant ones have no variance."""
     # Blocks bound the memory, and the scaler sums them in double precision.
     moments = StandardScaler()
     with np.errstate(over="ignore", invalid="ignore"):
         for rows in gen_batches(len(X), block_rows(X.shape[1])):
-            moments.partial_fit(X[rows])
+            of_rows = None if weights is None else weights[rows]
+            moments.partial_fit(X[rows], sample_weight=of_rows)
         # The scaler gives constant columns, rounding errors aside, scale 1.
         is_constant = (moments.scale_ == 1.0) & (np.sqrt(moments.var_) != 1.0)
     # A column that is all missing has neither; what else is not finite is too large.

@@ -9,7 +9,15 @@ from sklearn.utils.random import sample_without_replacement
 from torch import Tensor
 
 from .columns import Columns, column_order
-from .rows import StreamedRows, Table, as_tensor, block_rows, sample_size
+from .rows import (
+    StreamedRows,
+    Table,
+    TrainingRows,
+    as_tensor,
+    block_rows,
+    sample_size,
+    to_train_on,
+)
 
 
 @dataclass(frozen=True)
@@ -17,13 +25,21 @@ class Rows:
     """The rows of a fit, in the networks' units and in an order of their columns."""
 
     x: Tensor  # (n, d): all of them, or of a long table a sample
-    train: Tensor | StreamedRows
+    train: TrainingRows
     valid: Tensor | None  # (n_valid, d)
     order: Tensor  # (d,)
+    weights: Tensor | None = None  # (n,), of x
 
     @property
     def n_samples(self) -> int:
         return len(self.train) + (0 if self.valid is None else len(self.valid))
+
+    @property
+    def watched_weights(self) -> Tensor | None:
+        """Of the rows that tell how good networks are: held out, or trained on."""
+        if self.weights is None or self.valid is None:
+            return self.weights
+        return self.weights[: len(self.valid)]
 
     @property
     def is_streamed(self) -> bool:
@@ -37,6 +53,7 @@ def load_rows(
     seed: int,
     n_valid: int = 0,
     order: Tensor | None = None,
+    weights: np.ndarray | None = None,
 ) -> Rows:
     """Rows of X in the networks' units, those to be held out first.
 
@@ -68,7 +85,10 @@ def load_rows(
         block = X[part] if table is not None else X[numbers[part]]
         x[part] = standardize(block).to(device)
     valid = x[:n_valid] if n_valid else None
+    every = None if weights is None else torch.from_numpy(weights)
+    of_x = None if every is None else every[torch.from_numpy(numbers)]
     if table is None:
-        return Rows(x, x[n_valid:], valid, order)
-    train = StreamedRows(table, standardize, x, held_out=numbers[:n_valid])
-    return Rows(x, train, valid, order)
+        left = None if of_x is None else of_x[n_valid:]
+        return Rows(x, to_train_on(x[n_valid:], left), valid, order, of_x)
+    train = StreamedRows(table, standardize, x, numbers[:n_valid], every)
+    return Rows(x, train, valid, order, of_x)

@@ -16,6 +16,8 @@ import torch
 from scipy.sparse import issparse
 from torch import Tensor
 
+from .weights import draw_counts
+
 # Tables with more numbers than this are streamed: 64 MB in single precision.
 RESIDENT_SIZE = 2**24
 # Numbers per block that is computed on, per buffer of shuffled rows, and per sample.
@@ -234,6 +236,36 @@ class Batches:
             yield self.x.index_select(0, rows)
 
 
+class WeightedRows:
+    """Rows in memory (n, d), and how often each of them counts (n,)."""
+
+    def __init__(self, x: Tensor, weights: Tensor):
+        self.sample = x
+        self.weights = weights
+        self.n_rows = max(1, round(weights.sum().item()))
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+
+class WeightedBatches(Batches):
+    """Shuffled batches that rows come in as often as their weights say."""
+
+    def __init__(self, rows: WeightedRows, batch_size: int, generator: torch.Generator):
+        super().__init__(rows.sample, batch_size, generator)
+        self.weights = rows.weights
+        self.n_rows = len(rows)
+        self.n_batches = math.ceil(self.n_rows / batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        counts = draw_counts(self.weights, self.n_rows, self.generator)
+        copies = torch.arange(len(counts)).repeat_interleave(counts)
+        order = torch.randperm(self.n_rows, generator=self.generator)
+        rows = copies[order].to(self.device)
+        for batch in torch.tensor_split(rows, self.n_batches):
+            yield self.x.index_select(0, batch)
+
+
 class StreamedRows:
     """The rows of a table that are trained on, in blocks on their way to the device.
 
@@ -250,6 +282,9 @@ class StreamedRows:
 
     held_out : ndarray of int
         Numbers of the rows that are not trained on.
+
+    weights : Tensor of shape (n_samples,), default=None
+        How often each of all rows counts.
     """
 
     def __init__(
@@ -258,23 +293,30 @@ class StreamedRows:
         standardize: Standardize,
         sample: Tensor,
         held_out: np.ndarray,
+        weights: Tensor | None = None,
     ):
         self.table = table
         self.standardize = standardize
         self.sample = sample
         self.device = sample.device
-        self.is_kept = np.ones(len(table), dtype=bool)
-        self.is_kept[held_out] = False
-        self.n_rows = int(self.is_kept.sum())
+        # How often each row comes in an epoch.
+        self.counts = torch.ones(len(table), dtype=torch.int64)
+        self.counts[held_out] = 0
+        self.n_rows = int(self.counts.sum())
+        self.weights = None if weights is None else self.counts * weights
+        if self.weights is not None:
+            self.n_rows = max(1, round(self.weights.sum().item()))
 
     def __len__(self) -> int:
         return self.n_rows
 
     def groups(self, generator: torch.Generator) -> Iterator[np.ndarray]:
         """First rows of chunks from all over the table, as many as fill a buffer."""
+        if self.weights is not None:
+            self.counts = draw_counts(self.weights, self.n_rows, generator)
         starts = np.arange(0, len(self.table), self.table.chunk_rows)
         if self.table.is_near:
-            starts = starts[self.is_kept]
+            starts = starts.repeat(self.counts.numpy())
         n_together = self._buffer_rows // self.table.chunk_rows
         order = torch.randperm(len(starts), generator=generator)
         for group in order.split(max(1, n_together)):
@@ -297,7 +339,7 @@ class StreamedRows:
                     start, min(start + self.table.chunk_rows, len(self.table))
                 )
                 x = self.standardize(self.table[chunk])
-                parts.append(self._send(x[torch.from_numpy(self.is_kept[chunk])]))
+                parts.append(self._send(x.repeat_interleave(self.counts[chunk], dim=0)))
         return torch.cat(parts)
 
     def _send(self, x: Tensor) -> Tensor:
@@ -334,11 +376,22 @@ class StreamedBatches:
             left = buffer.index_select(0, order)
 
 
+# What a training goes over.
+TrainingRows = Tensor | WeightedRows | StreamedRows
+
+
+def to_train_on(x: Tensor, weights: Tensor | None) -> Tensor | WeightedRows:
+    """Rows (n, d) with their weights (n,), if they have any."""
+    return x if weights is None else WeightedRows(x, weights)
+
+
 def make_batches(
-    rows: Tensor | StreamedRows, batch_size: int, generator: torch.Generator
+    rows: TrainingRows, batch_size: int, generator: torch.Generator
 ) -> Batches | StreamedBatches:
     if isinstance(rows, Tensor):
         return Batches(rows, batch_size, generator)
+    if isinstance(rows, WeightedRows):
+        return WeightedBatches(rows, batch_size, generator)
     return StreamedBatches(rows, batch_size, generator)
 
 

@@ -1,5 +1,6 @@
 """A table whose columns are of several kinds: its cells as numbers, and back."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,6 +58,14 @@ class TableKinds:
         ]
         if not self.n_numbers:
             raise ValueError(NOTHING_KNOWN)
+
+    def of_columns(self, is_chosen: np.ndarray) -> "TableKinds":
+        """The same of some of the columns."""
+        part = copy.copy(self)
+        part.kinds = [
+            kind for kind, is_one in zip(self.kinds, is_chosen, strict=True) if is_one
+        ]
+        return part
 
     @property
     def n_numbers(self) -> int:
@@ -186,13 +195,18 @@ def _chosen(categorical_features: Any, names: Sequence[str]) -> list[bool]:
         if categorical_features not in (None, "from_dtype"):
             raise ValueError(_expected(categorical_features))
         return [False] * len(names)
-    chosen = np.asarray(categorical_features)
+    return which_columns(categorical_features, names, "categorical_features")
+
+
+def which_columns(given: Any, names: Sequence[str], parameter: str) -> list[bool]:
+    """Which columns a parameter gives by names, places or a mask."""
+    chosen = np.asarray(given)
     if chosen.size == 0:
         return [False] * len(names)
     if chosen.dtype.kind == "b":
         if chosen.shape != (len(names),):
             raise ValueError(
-                f"categorical_features is a mask of shape {chosen.shape}, and X has "
+                f"{parameter} is a mask of shape {chosen.shape}, and X has "
                 f"{len(names)} columns."
             )
         return chosen.tolist()
@@ -200,25 +214,25 @@ def _chosen(categorical_features: Any, names: Sequence[str]) -> list[bool]:
         wrong = chosen[(chosen < 0) | (chosen >= len(names))]
         if len(wrong):
             raise ValueError(
-                f"categorical_features has the index {wrong[0]}, and X has columns "
+                f"{parameter} has the index {wrong[0]}, and X has columns "
                 f"0 to {len(names) - 1}."
             )
         return [i in chosen for i in range(len(names))]
     unknown = [str(name) for name in chosen.tolist() if str(name) not in names]
     if chosen.dtype.kind not in "UO" or unknown:
         raise ValueError(
-            f"categorical_features names {unknown[0]!r}, and the columns of X are "
-            f"{list(names)}."
+            f"{parameter} names {unknown[0]!r}, and the columns of X are {list(names)}."
             if unknown
-            else _expected(categorical_features)
+            else _expected(given, parameter)
         )
     return [name in chosen.tolist() for name in names]
 
 
-def _expected(given: Any) -> str:
+def _expected(given: Any, parameter: str = "categorical_features") -> str:
+    others = '"from_dtype", None, or ' * (parameter == "categorical_features")
     return (
-        'categorical_features must be "from_dtype", None, or names, indices or a mask '
-        f"of columns; got {given!r}."
+        f"{parameter} must be {others}names, indices or a mask of columns; got "
+        f"{given!r}."
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._networks.modules import Autoencoder
-from .._tables.rows import StreamedRows
+from .._tables.rows import TrainingRows
 from .._utils.device import enough_threads, seeded_generator
 from .fast import fast_step, unflatten
 from .objectives import row_losses
@@ -68,11 +68,12 @@ def end_training(module: Autoencoder) -> None:
 
 def train(
     net: Net,
-    rows: Tensor | StreamedRows,
+    rows: TrainingRows,
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
     generator: torch.Generator | None = None,
+    weights: Tensor | None = None,
 ) -> TrainingResult:
     """Train the net's module in place and leave the best weights in it.
 
@@ -80,6 +81,7 @@ def train(
     all training rows choose between it, the last one and the start. The state before
     the first step is the first candidate. What steps draw comes from the
     generator; the order of the rows, and what they are judged with, from the seed.
+    Weights are of the rows that networks are judged by.
     """
     module = net.module_
     n_before = module.epoch
@@ -96,7 +98,8 @@ def train(
     )
 
     def judge(x: Tensor) -> Tensor:
-        return row_losses(module, x, seed, objective=net.objective)  # (n,)
+        of_x = None if weights is None else weights[: len(x)]
+        return row_losses(module, x, seed, objective=net.objective, weights=of_x)
 
     judge_some, judge_all = partial(judge, x_compared), partial(judge, x_watch)
 
@@ -270,7 +273,7 @@ def clearness(gains: Tensor) -> float:
 
 def train_one_pass(
     net: Net,
-    rows: Tensor | StreamedRows,
+    rows: TrainingRows,
     options: TrainingOptions,
     seed: int,
     generator: torch.Generator | None = None,

@@ -16,10 +16,11 @@ from .._networks.modules import Autoencoder, draws_globally, set_mode
 from .._tables.rows import (
     Batches,
     StreamedBatches,
-    StreamedRows,
+    TrainingRows,
     block_rows,
     make_batches,
 )
+from .._tables.weights import with_mean_one
 from .._utils.device import as_global, seeded_generator
 
 
@@ -48,7 +49,7 @@ class Objective:
         return judging
 
     def batches(
-        self, rows: Tensor | StreamedRows, batch_size: int, order: torch.Generator
+        self, rows: TrainingRows, batch_size: int, order: torch.Generator
     ) -> Batches | StreamedBatches:
         """What an epoch goes over: batches of rows in an order from the generator."""
         return make_batches(rows, batch_size, order)
@@ -76,8 +77,12 @@ def row_losses(
     seed: int,
     block_size: int | None = None,
     objective: Objective | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """Loss of each row (n,) in evaluation mode, with the same noise on every call."""
+    """Loss of each row (n,) in evaluation mode, with the same noise on every call.
+
+    With weights (n,) it is a share of the rows' mean, as is then every gain.
+    """
     objective = Objective() if objective is None else objective
     was_training = module.training
     set_mode(module, training=False)
@@ -90,4 +95,5 @@ def row_losses(
         with as_global(seeded_generator(seed, torch.device("cpu"))):
             losses = [objective.judge(module, block, generator) for block in blocks]
     set_mode(module, was_training)
-    return torch.cat(losses).double()
+    of_rows = torch.cat(losses).double()
+    return of_rows if weights is None else of_rows * with_mean_one(weights).to(of_rows)

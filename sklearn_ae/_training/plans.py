@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .._networks.modules import Autoencoder
 from .._tables.loading import Rows
@@ -19,7 +18,7 @@ from .selection import train_on_all_rows, train_on_small_table
 from .skorch_net import make_net
 from .view import View
 
-MakeModule = Callable[[Tensor], Autoencoder]
+MakeModule = Callable[..., Autoencoder]  # of rows (n, d) and their weights
 
 
 @dataclass(frozen=True)
@@ -89,19 +88,22 @@ def find_weights(
     if n_folds:
         state.module, result = train_on_small_table(
             *(state.make, rows.x, options_for_all, seed, n_folds),
-            *(objective, state.generator),
+            *(objective, state.generator, rows.weights),
         )
     else:
         options = recipe.options(len(rows.train), state.module, n_done)
         net = make_net(state.module, options, objective)
         if state.history is not None:
             net.history.extend(state.history)
-        result = train(net, rows.train, rows.valid, options, seed, state.generator)
+        result = train(
+            *(net, rows.train, rows.valid, options, seed, state.generator),
+            weights=rows.watched_weights,
+        )
         if is_whole and result.best_epoch > 0:
             best = result.best_epoch
             state.module = train_on_all_rows(
                 *(state.make, rows.x, options_for_all, seed, best),
-                *(objective, state.generator),
+                *(objective, state.generator, rows.weights),
             )
     state.view.finish(state.module)
     return result

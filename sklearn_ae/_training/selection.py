@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .._networks.modules import Autoencoder
-from .._tables.rows import Batches
+from .._tables.rows import make_batches, to_train_on
 from .._utils.device import seeded_generator
 from . import recipe
 from .engine import clearness, end_training, is_clear_gain, tamed, trainer_of
@@ -26,7 +26,7 @@ from .options import TrainingOptions, TrainingResult
 from .skorch_net import Net, make_history, make_net
 from .trainer import DivergenceError, Patience, check_loss, progress_bar
 
-MakeModule = Callable[[Tensor], Autoencoder]
+MakeModule = Callable[..., Autoencoder]  # of rows (n, d) and their weights
 
 # After this share of a schedule of the usual length, a start that only a clear gain
 # replaces stays where the gain is less clear than that: it will hardly come to four.
@@ -42,6 +42,7 @@ def train_on_small_table(
     n_folds: int,
     objective: Objective | None = None,
     generator: torch.Generator | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Autoencoder, TrainingResult]:
     """Train on all rows (n, d), for as long as cross-validation says.
 
@@ -66,6 +67,8 @@ def train_on_small_table(
                     *(make_module, x[kept], x[fold], options, seed),
                     *(objective, generator),
                     on_epoch=bar.update,
+                    weights=None if weights is None else weights[kept.cpu()],
+                    weights_valid=None if weights is None else weights[fold.cpu()],
                 )
             )
         for n_epochs in sorted({*stops, options.n_epochs}):
@@ -95,7 +98,7 @@ def train_on_small_table(
         best_epoch = 0
 
     module = train_on_all_rows(
-        make_module, x, options, seed, best_epoch, objective, generator
+        *(make_module, x, options, seed, best_epoch, objective, generator, weights)
     )
     n_rows = sum(len(fold.x) for fold in folds)
     curves = [torch.tensor(fold.curve) * len(fold.x) for fold in folds]
@@ -135,6 +138,7 @@ def train_on_all_rows(
     best_epoch: int,
     objective: Objective | None = None,
     generator: torch.Generator | None = None,
+    weights: Tensor | None = None,
 ) -> Autoencoder:
     """Train anew on all rows (n, d), for as long as held-out rows liked it.
 
@@ -143,7 +147,9 @@ def train_on_all_rows(
     """
     n_epochs = min(options.n_epochs, recipe.n_epochs_on_all_rows(best_epoch))
     options = replace(options, n_epochs=n_epochs)
-    training = _Training(make_module, x, None, options, seed, objective, generator)
+    training = _Training(
+        *(make_module, x, None, options, seed, objective, generator), weights=weights
+    )
     module = training.run(n_epochs)
     end_training(module)
     return module
@@ -165,6 +171,8 @@ class _Training:
         objective: Objective | None = None,
         generator: torch.Generator | None = None,
         on_epoch: Callable[[float, Sequence[float]], None] = lambda *_: None,
+        weights: Tensor | None = None,
+        weights_valid: Tensor | None = None,
     ):
         self.make_module = make_module
         self.x, self.x_valid = x, x_valid
@@ -174,7 +182,9 @@ class _Training:
         self.generator = generator or seeded_generator(seed, options.device)
         self.on_epoch = on_epoch
         order = torch.Generator().manual_seed(seed)
-        self.batches = Batches(x, options.batch_size, order)
+        self.weights, self.weights_valid = weights, weights_valid
+        rows = to_train_on(x, weights)
+        self.batches = make_batches(rows, options.batch_size, order)
         n_steps = options.n_epochs * len(self.batches)
         self.schedule = Schedule(options.learning_rate, n_steps)
         self.initial = 0.0
@@ -183,7 +193,9 @@ class _Training:
 
     @cached_property
     def net(self) -> Net:
-        return make_net(self.make_module(self.x), self.options, self.objective)
+        known = () if self.weights is None else (self.weights,)
+        module = self.make_module(self.x, *known)
+        return make_net(module, self.options, self.objective)
 
     def run(self, n_epochs: int) -> Autoencoder:
         """Train until so many epochs are done in all, and return the module."""
@@ -191,7 +203,7 @@ class _Training:
         with trainer_of(self.net, self.options, self.generator) as trainer:
             if n_done == 0:
                 self._judge_held_out()
-                self.initial = self._judge(self.x).mean().item()
+                self.initial = self._judge(self.x, self.weights).mean().item()
             trainer.run(
                 self.batches, n_epochs, self._after_epoch, self.schedule, n_done
             )
@@ -215,7 +227,11 @@ class _Training:
 
     def _judge_held_out(self) -> None:
         if self.x_valid is not None:
-            self.held_out.append(self._judge(self.x_valid))
+            self.held_out.append(self._judge(self.x_valid, self.weights_valid))
 
-    def _judge(self, x: Tensor) -> Tensor:
-        return row_losses(self.net.module_, x, self.seed, objective=self.objective)
+    def _judge(self, x: Tensor, weights: Tensor | None) -> Tensor:
+        return row_losses(
+            *(self.net.module_, x, self.seed),
+            objective=self.objective,
+            weights=weights,
+        )

@@ -6,6 +6,7 @@ from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
 from .._tables.columns import Columns
 from .._tables.loading import Rows
+from .._tables.rows import to_train_on
 from .._tables.span import Span
 
 
@@ -40,7 +41,9 @@ class SpanView(View):
         x = self.span.coordinates(rows.x)
         n_valid = 0 if rows.valid is None else len(rows.valid)
         valid = x[:n_valid] if n_valid else None
-        return replace(rows, x=x, train=x[n_valid:], valid=valid)
+        left = None if rows.weights is None else rows.weights[n_valid:]
+        train = to_train_on(x[n_valid:], left)
+        return replace(rows, x=x, train=train, valid=valid)
 
     def finish(self, module: Autoencoder) -> None:
         module.leave_span(self.span, self.columns, self.loss)

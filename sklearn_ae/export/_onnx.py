@@ -14,6 +14,7 @@ from .._inference.inference import Encoded, Refined
 from .._networks.images import ConvolutionalNetwork
 from .._networks.modules import MLP, Anchored
 from .._networks.variational import VariationalAutoencoder
+from .._tables.condition_columns import ConditionColumns
 from .._utils.version import __version__
 from .._utils.warnings import warn
 from ._graph import OPSET, Graph, Value, import_onnx
@@ -194,6 +195,11 @@ class _Plan:
         self.refined = refined
         self.n_samples = n_samples
         self.conditions = getattr(model, "_conditions", None)
+        if isinstance(self.conditions, ConditionColumns):
+            raise TypeError(
+                "to_onnx takes conditions apart from X: fit with conditional=True and "
+                "y, not with condition_columns."
+            )
         if self.conditions is None:
             self.y = None
         elif y is None:

@@ -1,0 +1,127 @@
+"""Weights of rows: how often each of them counts.
+
+Whole weights count copies, and rows are repeated by them. Other weights, which matter
+up to a factor, have a mean of one: statistics are weighted, and every epoch of a
+training has a row as often as its weight says, the fraction by lot.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from .rows import is_lazy, is_long
+
+# Whole weights of a higher mean are no counts of copies, but of what rows stand for.
+_MOST_COPIES = 10
+
+
+def check_weights(sample_weight: Any, n_samples: int) -> np.ndarray:
+    """Weights (n,) of as many rows, in double precision."""
+    weights = np.asarray(sample_weight)
+    if weights.dtype == object or weights.dtype.kind not in "fiub":
+        try:
+            weights = weights.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"sample_weight must hold numbers: {error}.") from error
+    weights = weights.astype(np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n_samples, weights)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight must be of shape ({n_samples},), one weight for each "
+            f"row of X; got {weights.shape}."
+        )
+    wrong = ~np.isfinite(weights) | (weights < 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"sample_weight must be finite and not negative; it is {weights[row]} in "
+            f"row {row}."
+        )
+    if not weights.any():
+        raise ValueError(
+            "sample_weight is zero for all rows: at least one sample must have a "
+            "weight above zero."
+        )
+    return weights
+
+
+def weigh(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:
+    """Rows that count, with their targets, and their weights unless these are one.
+
+    Rows of weight zero are gone, and those of whole weights stand there repeatedly.
+    """
+    if sample_weight is None:
+        return X, y, None
+    weights = check_weights(sample_weight, _num_samples(X))
+    is_whole = (weights == np.round(weights)).all()
+    if is_whole and weights.mean() <= _MOST_COPIES:
+        if (weights == 1).all():
+            return X, y, None
+        index = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
+        return _rows(X, index), _rows(y, index), None
+    index = np.flatnonzero(weights)
+    if len(index) < len(weights):
+        X, y, weights = _rows(X, index), _rows(y, index), weights[index]
+    # By the largest first: sums of weights of any size stay finite.
+    weights = weights / weights.max()
+    return X, y, None if np.ptp(weights) == 0 else weights / weights.mean()
+
+
+def mean_score(scores: np.ndarray, sample_weight: Any) -> float:
+    """The mean of the rows' scores (n,)."""
+    if sample_weight is None:
+        return float(np.mean(scores, dtype=np.float64))
+    weights = check_weights(sample_weight, len(scores))
+    counts = weights > 0  # nothing is known of the others, not even that it is finite
+    weights = weights[counts] / weights.max()
+    return float(
+        np.average(np.asarray(scores, dtype=np.float64)[counts], weights=weights)
+    )
+
+
+def _rows(X: Any, index: np.ndarray) -> Any:
+    if X is None:
+        return None
+    if is_lazy(X) or (isinstance(X, np.ndarray) and X.ndim == 2 and is_long(X)):
+        return _ChosenRows(X, index)
+    if not hasattr(X, "__getitem__"):
+        X = np.asarray(X)
+    return _safe_indexing(X.tocsr() if issparse(X) else X, index)
+
+
+class _ChosenRows:
+    """Rows of a table that is read in slices, with these numbers in rising order."""
+
+    def __init__(self, X: Any, index: np.ndarray):
+        self.X = X
+        self.index = index
+        self.shape = len(index), X.shape[1]
+        self.dtype = X.dtype
+        if hasattr(X, "columns"):
+            self.columns = X.columns
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        index = self.index[rows]
+        if not len(index):
+            return np.asarray(self.X[:0])
+        block = np.asarray(self.X[int(index[0]) : int(index[-1]) + 1])
+        return block[index - index[0]]
+
+
+def order_of_content(X: np.ndarray) -> np.ndarray | None:
+    """An order of the rows (n, d) that follows from what these are, if some repeat.
+
+    Copies of a row may stand anywhere, or be a weight: to a fit that is to be the same.
+    """
+    rows = np.ascontiguousarray(X) + X.dtype.type(0.0)  # zeros have no sign
+    keys = rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0]
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    return order if (keys[1:] == keys[:-1]).any() else None
