@@ -243,8 +243,8 @@ class FittedVAE(Imputing):
         n_samples=1,
         random_state=None,
         *,
-        prior="standard",
-        noise=False,
+        prior="auto",
+        noise="auto",
         like=None,
         y=None,
     ):
@@ -306,6 +306,11 @@ class FittedVAE(Imputing):
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        is_mapped = self._spec.column_maps is not None
+        if isinstance(prior, str) and prior == "auto":
+            prior = "aggregated" if is_mapped else "standard"
+        if isinstance(noise, str) and noise == "auto":
+            noise = is_mapped
         add_noise = self._add_noise if noise else None
         rows = Sampler(self._prior(prior), self._decoded, add_noise)
         random_state = self._generator(random_state)

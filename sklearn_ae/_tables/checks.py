@@ -85,9 +85,16 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
     if reset:
         asked = getattr(estimator, "categorical_features", "from_dtype")
         by_type = asked is None or isinstance(asked, str)
+        maps = getattr(estimator, "column_maps", None)
         is_matrix = is_lazy(X) or issparse(X)
-        has_kinds = not is_matrix and (needs_kinds(X) or not by_type)
-        estimator._kinds = TableKinds(X, asked) if has_kinds else None
+        if is_matrix and maps is not None:
+            raise ValueError(
+                f"column_maps={maps!r} takes rows in memory, a frame or an array; got "
+                f"{type(X).__name__}. Give some of its rows, or column_maps=None."
+            )
+        is_asked_for = maps is not None or not by_type
+        has_kinds = not is_matrix and (is_asked_for or needs_kinds(X))
+        estimator._kinds = TableKinds(X, asked, maps) if has_kinds else None
     elif estimator._kinds is not None:
         # A frame is no array, and to make one of it takes long.
         n_dimensions = len(X.shape) if hasattr(X, "shape") else np.ndim(X)
