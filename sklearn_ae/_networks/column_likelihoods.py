@@ -193,4 +193,3 @@ def log_interval(lower: Tensor, upper: Tensor) -> Tensor:
     log_high = torch.special.log_ndtr(high)
     ratio = torch.special.log_ndtr(low) - log_high
     return log_high + torch.log(-torch.expm1(ratio.clamp(max=-1e-6)))
-

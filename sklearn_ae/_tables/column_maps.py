@@ -81,8 +81,10 @@ class ColumnMap:
         with np.errstate(divide="ignore"):
             slopes[1:-1] = np.log(lower[1:] - upper[:-1]) - np.log(steps)
         if len(values) > 1:
-            for end, side, rows in ((0, 1, np.diff(below)[0]),
-                                    (-1, -2, np.diff(below)[-1])):
+            for end, side, rows in (
+                (0, 1, np.diff(below)[0]),
+                (-1, -2, np.diff(below)[-1]),
+            ):
                 if rows > 0:
                     slopes[end] = slopes[side]
         return cls(values, lower, upper, slopes - math.log(size), _decimals(distinct))

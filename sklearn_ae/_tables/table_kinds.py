@@ -113,9 +113,7 @@ class TableKinds:
     def groups(self) -> list[slice]:
         """Numbers that are shares of one whole: of levels, or of patterns."""
         groups = [
-            self.numbers_of(i)
-            for i, kind in enumerate(self.kinds)
-            if kind.is_indicator
+            self.numbers_of(i) for i, kind in enumerate(self.kinds) if kind.is_indicator
         ]
         if self.patterns is not None:
             groups.append(slice(self._of_columns, self.n_numbers))
