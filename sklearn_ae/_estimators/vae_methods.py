@@ -334,7 +334,7 @@ class FittedVAE(Imputing):
             kinds = cast(TableKinds, self._kinds)
             sampler = GivenSampler(
                 lambda n: self._decoded(rows.prior.sample(n, random_state), y),
-                np.asarray(self._noise_scale()),
+                np.where(kinds.is_share, 0.0, self._noise_scale()),
                 read_given(given, kinds),
             )
             return self._as_given(sampler.sample(n_samples, random_state), random_state)

@@ -35,7 +35,7 @@ class GivenSampler:
         ``draw(n)``: rows of numbers (n, d) for latents of the prior, without noise.
 
     noise_scale : ndarray of shape (d,)
-        Of each number.
+        Of each number; 0 of shares, by which levels are drawn.
 
     given : list
         What cells are to hold.

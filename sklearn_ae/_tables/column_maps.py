@@ -22,6 +22,7 @@ _ROWS_BETWEEN, _MOST_KNOTS = 20, 200
 # this is an atom.
 _UNSEEN_BETWEEN, _UNSEEN_BEYOND = 1.0, 1e-2
 _MOST_DECIMALS = 6
+_LARGEST_WHOLE = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,23 @@ class ColumnMap:
         Logarithms of d score / d value below the first knot, between knots, and above
         the last.
 
-    decimals : int or None
-        Decimal places of the values, where these are few.
+    is_empty : ndarray of bool of shape (p + 1,)
+        Where between knots, or beyond them, `fit` saw no value.
+
+    step : float
+        What values are apart by multiples of, or 0.
+
+    decimals : int
+        Decimal places of the values, where they have a step.
     """
 
     values: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
     log_slopes: np.ndarray
-    decimals: int | None
+    is_empty: np.ndarray
+    step: float
+    decimals: int
 
     @classmethod
     def of(cls, column: np.ndarray) -> "ColumnMap":
@@ -78,16 +87,13 @@ class ColumnMap:
         # Beyond the ends as at their side, or where nothing is there as on the whole.
         of_all = math.log(6.0) - math.log(extent) if extent else 0.0
         slopes = np.full(len(values) + 1, of_all)
-        with np.errstate(divide="ignore"):
-            slopes[1:-1] = np.log(lower[1:] - upper[:-1]) - np.log(steps)
-        if len(values) > 1:
-            for end, side, rows in (
-                (0, 1, np.diff(below)[0]),
-                (-1, -2, np.diff(below)[-1]),
-            ):
-                if rows > 0:
-                    slopes[end] = slopes[side]
-        return cls(values, lower, upper, slopes - math.log(size), _decimals(distinct))
+        slopes[1:-1] = np.log(lower[1:] - upper[:-1]) - np.log(steps)
+        is_empty = np.concatenate([[ends[0] == 0], np.diff(below) == 0, [ends[1] == 0]])
+        for end, side in ((0, 1), (-1, -2)):
+            if not is_empty[side] and len(values) > 1:
+                slopes[end] = slopes[side]
+        slopes -= math.log(size)
+        return cls(values, lower, upper, slopes, is_empty, *_lattice(distinct))
 
     @property
     def is_atom(self) -> np.ndarray:
@@ -109,8 +115,12 @@ class ColumnMap:
         scores = np.where(on_atom, self._centers()[at], scores)
         return np.where(np.isnan(v), np.nan, scores)
 
-    def decode(self, scores: np.ndarray) -> np.ndarray:
-        """The values that have these scores (n,)."""
+    def decode(self, scores: np.ndarray, only_seen: bool = False) -> np.ndarray:
+        """The values that have these scores (n,).
+
+        Where only what was seen is wanted, scores between two knots with no value
+        between them are those of the nearer one.
+        """
         y = np.asarray(scores, dtype=np.float64)
         place = np.searchsorted(self.edges, y)
         piece, on_knot = place // 2, place % 2 == 1
@@ -126,8 +136,22 @@ class ColumnMap:
             within = (1.0 - share) * base + share * self.values[right]
         values = np.where(inner, within, beyond)
         values = np.where(on_knot, self.values[right], values)
+        if only_seen:
+            low, high = np.abs(y - start), np.abs(self.lower[right] - y)
+            nearer = np.where((low <= high) | (piece == knots), left, right)
+            values = np.where(
+                self.is_empty[piece] & ~on_knot, self.values[nearer], values
+            )
         largest = np.finfo(np.float64).max
         return np.where(np.isnan(y), np.nan, np.clip(values, -largest, largest))
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        """Values as far apart as those of `fit` are."""
+        if not self.step:
+            return values
+        first = self.values[0]
+        whole = first + np.round((values - first) / self.step) * self.step
+        return np.round(whole, self.decimals)
 
     def log_slope(self, scores: np.ndarray) -> np.ndarray:
         """Logarithm of d score / d value at scores (n,) that are of no atom."""
@@ -203,10 +227,13 @@ def _scores(masses: np.ndarray) -> np.ndarray:
     )
 
 
-def _decimals(values: np.ndarray) -> int | None:
-    """Decimal places that all values do with, if these are few."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        for decimals in range(_MOST_DECIMALS + 1):
-            if np.array_equal(np.round(values, decimals), values):
-                return decimals
-    return None
+def _lattice(values: np.ndarray) -> tuple[float, int]:
+    """What values are apart by multiples of, or 0, and their decimal places."""
+    for decimals in range(_MOST_DECIMALS + 1):
+        with np.errstate(over="ignore", invalid="ignore"):
+            units = np.round(values * 10.0**decimals)
+            is_exact = np.array_equal(np.round(values, decimals), values)
+        if is_exact and np.abs(units).max() < _LARGEST_WHOLE:
+            apart = np.gcd.reduce(np.diff(units.astype(np.int64)), initial=0)
+            return float(apart or 1) / 10.0**decimals, decimals
+    return 0.0, 0

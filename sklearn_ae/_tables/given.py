@@ -61,7 +61,7 @@ def read_given(given: Any, kinds: TableKinds) -> Given:
             read.append(GivenShares(numbers, _allowed(name, wanted, kind)))
     if kinds.patterns is not None:
         # What a cell is to hold is there.
-        is_allowed = ~kinds.patterns.patterns[:, places].any(axis=1)
+        is_allowed = np.logical_not(kinds.patterns.patterns[:, places].any(axis=1))
         read.append(GivenShares(kinds.groups[-1], is_allowed))
     return read
 
@@ -130,14 +130,8 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
 def _scores(kind: Kind, least: float, most: float) -> tuple[float, float]:
     """The scores of values that, rounded, are from the least to the most."""
     assert kind.map is not None
-    decimals = kind.map.decimals
-    step = 0.0
-    if kind.type != "float":
-        step = kind.unit
-    elif decimals is not None:
-        step = 10.0**-decimals
     # Short of the half, which would be rounded to either side.
-    half = 0.499 * step
+    half = 0.499 * kind.map.step
     if least == most and (kind.map.values[kind.map.is_atom] == least).any():
         half = 0.0
     return kind.map.interval(least - half, most + half)

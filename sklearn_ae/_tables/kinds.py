@@ -178,10 +178,10 @@ class MappedNumbers(Numbers):
     def decode(
         self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
     ) -> RawColumn:
-        values = self.column_map.decode(numbers[:, 0])
-        if self.type == "float" and self.column_map.decimals is not None:
-            values = np.round(values, self.column_map.decimals)
-        return super().decode(values[:, None])
+        # What is drawn is a value as those that were seen.
+        is_drawn = random_state is not None
+        values = self.column_map.decode(numbers[:, 0], only_seen=is_drawn)
+        return super().decode(self.column_map.rounded(values)[:, None])
 
 
 @dataclass(frozen=True)
