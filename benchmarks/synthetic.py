@@ -55,7 +55,7 @@ def read(
     The column that is predicted is one of them.
     """
     X, y = read_mixed(data_home, name)
-    X = X.drop(columns=NAMES_OF_ROWS.get(name, []))
+    X = X.drop(columns=NAMES_OF_ROWS.get(name, []), errors="ignore")
     if y is not None:
         X = X.assign(**{str(y.name): y})
     target = X[TABLES[name]]
