@@ -65,7 +65,8 @@ class TableKinds:
             kind_of(column, is_category, column_maps is not None)
             for column, is_category in zip(columns, chosen, strict=True)
         ]
-        self.patterns = None if column_maps is None else MissingPatterns.of(columns)
+        self.has_maps = column_maps is not None
+        self.patterns = MissingPatterns.of(columns) if self.has_maps else None
         if not self.n_numbers:
             raise ValueError(NOTHING_KNOWN)
 
@@ -89,6 +90,16 @@ class TableKinds:
     @property
     def columns(self) -> ColumnKinds:
         return ColumnKinds((kind.name, kind.description) for kind in self.kinds)
+
+    @property
+    def are_mapped_numbers(self) -> bool:
+        """Whether this is of an array of numbers, all with maps."""
+        is_array = isinstance(self.container, Array) and self.container.dtype != object
+        return (
+            is_array
+            and self.has_maps
+            and not self.is_indicator[: self._of_columns].any()
+        )
 
     @property
     def is_indicator(self) -> np.ndarray:
@@ -208,7 +219,13 @@ def _objects_of(X: Any) -> np.ndarray:
 
 
 def _columns_of(X: Any) -> list[RawColumn]:
-    columns = read_columns(X if is_frame(X) else _objects_of(X))
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        columns = [
+            RawColumn(f"column {i}", "float", values)
+            for i, values in enumerate(X.T.astype(np.float64))
+        ]
+    else:
+        columns = read_columns(X if is_frame(X) else _objects_of(X))
     if not columns or not len(columns[0].values):
         raise ValueError(
             "X must have at least one row and one column; got a table with "

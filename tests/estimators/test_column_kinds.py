@@ -185,8 +185,16 @@ def test_parameters_that_do_not_go_with_maps_say_so(parameters, message):
         VAETransformer(2, column_maps="quantile", **parameters).fit(X)
 
 
-def test_sparse_rows_are_refused():
-    from scipy.sparse import random
+def test_rows_that_are_read_in_blocks_are_refused(monkeypatch):
+    monkeypatch.setattr("sklearn_ae._tables.checks.is_long", lambda X: True)
+    rows = np.random.RandomState(0).normal(size=(20, 4))
+    with pytest.raises(ValueError, match="takes rows in memory; X is read in blocks"):
+        VAETransformer(2, column_maps="quantile").fit(rows)
 
-    with pytest.raises(ValueError, match="takes rows in memory"):
-        VAETransformer(2, column_maps="quantile").fit(random(20, 4, 0.5, "csr"))
+
+def test_single_precision_stays_so():
+    rows = np.random.RandomState(0).poisson(3.0, size=(60, 3)).astype(np.float32)
+    model = VAETransformer(2, column_maps="quantile", **SMALL).fit(rows)
+    assert model.transform(rows).dtype == np.float32
+    assert model.sample(50).dtype == np.float32
+    assert set(model.sample(50).ravel()) <= set(rows.ravel())
