@@ -197,4 +197,4 @@ def test_single_precision_stays_so():
     model = VAETransformer(2, column_maps="quantile", **SMALL).fit(rows)
     assert model.transform(rows).dtype == np.float32
     assert model.sample(50).dtype == np.float32
-    assert set(model.sample(50).ravel()) <= set(rows.ravel())
+    assert (model.sample(50) == model.sample(50).round()).all()
