@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-# A value is an atom where so many rows and this share of the rows have it.
-_LEAST_ROWS, _LEAST_SHARE = 2, 0.001
+# A value is an atom where so many rows and this share of the rows have it: fewer may be
+# chance, and to draw it as often would repeat those rows. Of a few values each is one.
+_LEAST_ROWS, _LEAST_SHARE = 5, 0.001
+_FEW_VALUES = 10
 # Rows between two knots, and knots at most.
 _ROWS_BETWEEN, _MOST_KNOTS = 20, 200
 # Rows that stand for what was not seen: between knots, and beyond the outermost where
@@ -65,7 +67,8 @@ class ColumnMap:
         known = column[~np.isnan(column)]
         distinct, counts = np.unique(known, return_counts=True)
         least = max(_LEAST_ROWS, math.ceil(_LEAST_SHARE * len(known)))
-        is_atom = (counts >= least) | (len(distinct) == 1)
+        few = max(1, min(_FEW_VALUES, len(known) // _LEAST_ROWS))
+        is_atom = (counts >= least) | (len(distinct) <= few)
         values, is_knot = _knots(distinct, counts, is_atom)
         atoms = np.where(is_atom, counts, 0)[is_knot]
         # Rows of no atom below each knot; of those at it, half.

@@ -56,7 +56,7 @@ def read_given(given: Any, kinds: TableKinds) -> Given:
             raise ValueError(f"given: column {name!r} was all missing in fit.")
         if kind.map is not None:
             ends = _ends(name, wanted, kind)
-            read.append(GivenScores(numbers.start, *_scores(kind, *ends)))
+            read.append(GivenScores(numbers.start, *_scores(name, kind, *ends)))
         else:
             read.append(GivenShares(numbers, _allowed(name, wanted, kind)))
     if kinds.patterns is not None:
@@ -127,11 +127,23 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
     return float(least), float(most)
 
 
-def _scores(kind: Kind, least: float, most: float) -> tuple[float, float]:
+def _scores(name: Any, kind: Kind, least: float, most: float) -> tuple[float, float]:
     """The scores of values that, rounded, are from the least to the most."""
-    assert kind.map is not None
+    known = kind.map
+    assert known is not None
+    if not known.step:
+        return known.interval(least, most)
+    # To values that there are: a hair is what rounding leaves of one.
+    first, step, hair = known.values[0], known.step, 1e-6
+    low = first + np.ceil((least - first) / step - hair) * step
+    high = first + np.floor((most - first) / step + hair) * step
+    if low > high:
+        raise ValueError(
+            f"given: column {name!r} has values that are {step:g} apart, from "
+            f"{first:g} on, of which none is from {least:g} to {most:g}."
+        )
+    if low == high and (known.values[known.is_atom] == low).any():
+        return known.interval(low, high)
     # Short of the half, which would be rounded to either side.
-    half = 0.499 * kind.map.step
-    if least == most and (kind.map.values[kind.map.is_atom] == least).any():
-        half = 0.0
-    return kind.map.interval(least - half, most + half)
+    half = 0.499 * step
+    return known.interval(low - half, high + half)

@@ -86,6 +86,8 @@ def test_noise_and_prior_by_default_are_those_of_rows_that_look_real(model):
         {"hours": 40, "income": (2e4, 6e4)},
         {"since": (pd.Timestamp("2020-03-01"), None)},
         {"gain": (1, None)},
+        {"hours": (39, None)},
+        {"hours": (21, 39)},
         {"income": 31234.5},
     ],
 )
@@ -121,6 +123,7 @@ def test_given_rows_are_those_of_all_samples_that_hold_it(model):
         ({"income": (5, 3)}, "from the least to the most"),
         ({"income": "much"}, "holds numbers; got 'much'"),
         ({"income": (1, 2, 3)}, "takes a value, or a range"),
+        ({"hours": 39}, "values that are 2 apart, from 20 on"),
     ],
 )
 def test_conditions_that_make_no_sense_say_so(model, given, message):
