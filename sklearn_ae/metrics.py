@@ -1,9 +1,17 @@
-"""Scores that choose between estimators whatever the units are."""
+"""Scores that choose between estimators, and what new rows tell of training rows."""
+
+from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.utils import check_array, gen_batches
 
-__all__ = ["reconstruction_r2"]
+from ._tables.containers import RawColumn, is_frame, read_columns
+from ._tables.table_kinds import needs_kinds
+
+__all__ = ["distance_to_closest_record", "reconstruction_r2"]
+
+# Distances that are held at a time.
+_BLOCK_SIZE = 2**22
 
 
 def reconstruction_r2(estimator, X, y=None):
@@ -60,3 +68,102 @@ def reconstruction_r2(estimator, X, y=None):
     if not varies.any():
         raise ValueError("No column of X varies: there is nothing to give back.")
     return float(np.mean(1.0 - error[varies] / variance[varies]))
+
+
+def distance_to_closest_record(X, X_train):
+    """Distance of each row of X to the training row that is closest to it.
+
+    Where rows that a model has drawn are closer to its training rows than rows that it
+    never saw, it repeats what it was trained on. Compare, therefore, with the distances
+    of rows that were held out: their fifth percentile, and the share that is 0.
+
+    The distance is Gower's [1]_: the mean over the columns of 0 or 1 for equal or
+    other levels, and for numbers of the difference over the range of the training rows,
+    at most 1. A cell that is missing is equal to another such and at 1 from all others.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Rows, as `sample` gives them, or rows that were held out.
+
+    X_train : array-like of shape (n_train, n_features)
+        Training rows, with the same columns.
+
+    Returns
+    -------
+    distances : ndarray of shape (n_samples,)
+        From 0, a row that is among the training rows, to 1.
+
+    References
+    ----------
+    .. [1] J. C. Gower, "A general coefficient of similarity and some of its
+       properties", Biometrics 27, 857-871, 1971.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae.metrics import distance_to_closest_record
+    >>> X = load_iris().data
+    >>> distance_to_closest_record(X[:2], X[1:]).round(3)
+    array([0.01, 0.  ])
+    """
+    columns, known = _cells(X, "X"), _cells(X_train, "X_train")
+    if len(columns) != len(known):
+        raise ValueError(
+            f"X has {len(columns)} columns and X_train has {len(known)}: the same are "
+            "expected."
+        )
+    pairs = [_comparable(*both) for both in zip(columns, known, strict=True)]
+    n_rows, n_train = len(columns[0].values), len(known[0].values)
+    distances = np.empty(n_rows)
+    for rows in gen_batches(n_rows, max(1, _BLOCK_SIZE // n_train)):
+        total = np.zeros((len(range(*rows.indices(n_rows))), n_train))
+        for new, old, is_level in pairs:
+            block = new[rows]
+            if is_level:
+                total += block[:, None] != old
+                continue
+            difference = np.minimum(np.abs(block[:, None] - old), 1.0)
+            is_gone = np.isnan(difference)
+            if is_gone.any():
+                differs = np.isnan(block)[:, None] != np.isnan(old)
+                difference = np.where(is_gone, differs, difference)
+            total += difference
+        distances[rows] = total.min(axis=1) / len(pairs)
+    return distances
+
+
+def _cells(X: Any, name: str) -> list[RawColumn]:
+    """The columns of a frame, or of an array of numbers or objects."""
+    if is_frame(X):
+        columns = read_columns(X)
+    elif needs_kinds(X):
+        columns = read_columns(np.asarray(X, dtype=object))
+    else:
+        numbers = check_array(
+            X, dtype=np.float64, ensure_all_finite="allow-nan", input_name=name
+        )
+        columns = [
+            RawColumn(f"column {i}", "float", values)
+            for i, values in enumerate(numbers.T)
+        ]
+    if not columns or not len(columns[0].values):
+        raise ValueError(f"{name} must have at least one row and one column.")
+    return columns
+
+
+def _comparable(new: RawColumn, old: RawColumn) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Numbers in units of the range of the old, or numbers of levels."""
+    if new.is_numeric and old.is_numeric:
+        known = old.values[~np.isnan(old.values)]
+        extent = float(np.ptp(known)) if len(known) else 0.0
+        # Of a column that is constant any difference is all there is.
+        extent = extent or float(np.finfo(np.float64).tiny)
+        with np.errstate(over="ignore"):
+            return new.values / extent, old.values / extent, False
+    codes: dict[Any, int] = {None: -1}
+    return (
+        np.array([codes.setdefault(v, len(codes)) for v in new.values.tolist()]),
+        np.array([codes.setdefault(v, len(codes)) for v in old.values.tolist()]),
+        True,
+    )

@@ -1,7 +1,9 @@
 """Scores that choose between estimators whatever the units are."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.metrics import r2_score
@@ -9,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae.metrics import reconstruction_r2
+from sklearn_ae.metrics import distance_to_closest_record, reconstruction_r2
 
 X = load_iris().data
 
@@ -56,3 +58,28 @@ def test_constant_columns_do_not_count(pca):
 def test_constant_rows_are_refused(pca):
     with pytest.raises(ValueError, match="No column of X varies"):
         reconstruction_r2(pca, np.ones((5, 4)))
+
+
+def test_distance_to_the_closest_record_is_that_of_scaled_numbers():
+    rng = np.random.RandomState(0)
+    rows, known = rng.uniform(size=(20, 4)), rng.uniform(size=(50, 4))
+    extent = np.ptp(known, axis=0)
+    # Differences over the range, at most 1 each, which these rows are within.
+    rows = np.clip(rows, known.min(axis=0), known.max(axis=0))
+    expected = cdist(rows / extent, known / extent, "cityblock").min(axis=1) / 4
+    np.testing.assert_allclose(distance_to_closest_record(rows, known), expected)
+
+
+def test_records_of_a_mixed_table_are_at_0_from_themselves_and_1_from_others():
+    table = pd.DataFrame({"size": [1.0, 3.0, np.nan], "kind": ["a", "b", None]})
+    assert distance_to_closest_record(table, table).tolist() == [0.0, 0.0, 0.0]
+    new = pd.DataFrame({"size": [2.0, np.nan, 9.0], "kind": ["a", None, "c"]})
+    expected = [0.25, 0.0, 1.0]
+    np.testing.assert_allclose(distance_to_closest_record(new, table), expected)
+
+
+def test_records_of_other_columns_are_refused():
+    with pytest.raises(ValueError, match="X has 3 columns and X_train has 4"):
+        distance_to_closest_record(X[:, :3], X)
+    with pytest.raises(ValueError, match="X_train must have at least one row"):
+        distance_to_closest_record(pd.DataFrame({"a": ["b"]}), pd.DataFrame({"a": []}))

@@ -153,7 +153,8 @@ class BaseAutoencoder(BaseEncoderDecoder):
 
     def _columns(self, table: FitTable) -> Columns:
         """Column means and one global scale, or values that stay as they are."""
-        if LOSSES[self.loss].needs_unit_interval:
+        is_mapped = getattr(self, "column_maps", None) is not None
+        if is_mapped or LOSSES[self.loss].needs_unit_interval:
             return Columns.as_they_are(table.X, table.n_own)
         kinds = table.kinds
         if kinds is None or kinds.have_units:

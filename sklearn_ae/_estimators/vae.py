@@ -22,7 +22,12 @@ from .._inference.posterior import training_draws, training_moments
 from .._inference.priors import Exemplars
 from .._networks.losses import LOSSES, NoiseScale, SquaredError
 from .._networks.modules import Autoencoder
-from .._networks.starts import LinearPaths, ProbabilisticPCAStart, RandomStart
+from .._networks.starts import (
+    LinearPaths,
+    ProbabilisticPCAStart,
+    RandomStart,
+    Start,
+)
 from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
 from .._tables.condition_columns import ConditionColumns
@@ -33,6 +38,7 @@ from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
+from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design
 from .vae_methods import FittedVAE
 
@@ -124,6 +130,17 @@ class VAETransformer(FittedVAE):
         anew in every step ("dynamic binarisation" of images [3]_): networks then
         cannot learn one draw by heart. Goes with ``loss="log_loss"``. After `fit` all
         methods take rows as they are, so these should be binary.
+
+    column_maps : "quantile" or None, default=None
+        With "quantile" every column is learned as what it is, and rows that `sample`
+        draws look like those of the table. Numbers become scores, normal quantiles of
+        their ranks in `fit`; a value that many rows share is an atom with a
+        probability, others have a density. Categories have the softmax for their
+        likelihood. Which cells are missing is a part of a row. `score_samples` stays in
+        the units of X; ``noise_variance_`` and errors are of scores. Latents are the
+        encoder's, each number has its own noise, and the start is probabilistic PCA of
+        scores and categories up to their links. For rows in memory, with
+        ``loss="squared_error"`` and without ``image_shape``.
 
     n_exemplars : int, default=0
         Training rows, at most, whose posteriors the fitted model remembers for
@@ -356,6 +373,7 @@ class VAETransformer(FittedVAE):
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "path_gradient": ["boolean"],
         "binarize": ["boolean"],
+        "column_maps": [None, StrOptions({"quantile"})],
         "n_exemplars": [Interval(Integral, 0, None, closed="left")],
         "conditional": ["boolean"],
         "condition_columns": ["array-like", None],
@@ -379,6 +397,7 @@ class VAETransformer(FittedVAE):
         n_importance_samples=1,
         path_gradient=False,
         binarize=False,
+        column_maps=None,
         n_exemplars=0,
         conditional=False,
         condition_columns=None,
@@ -414,6 +433,7 @@ class VAETransformer(FittedVAE):
         self.n_importance_samples = n_importance_samples
         self.path_gradient = path_gradient
         self.binarize = binarize
+        self.column_maps = column_maps
         self.n_exemplars = n_exemplars
         self.conditional = conditional
         self.condition_columns = condition_columns
@@ -527,6 +547,9 @@ class VAETransformer(FittedVAE):
                 "give an encoder and a decoder of your own."
             )
 
+        if self.column_maps is not None:
+            check_goes_with_maps(self)
+
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         table = super()._make_table(X, None, reset)
         X = self._with_conditions(table.X, y, reset)
@@ -541,9 +564,12 @@ class VAETransformer(FittedVAE):
             outputs_per_latent=2,
             encoded_as="means and log-variances side by side "
             "(n_samples, 2 * n_components)",
+            # The likelihood of each column is known by its place.
+            keeps_order=self.column_maps is not None,
         )
         is_linear = architecture.spec.starts_linear
         k, m = self.n_components, table.n_beside
+        is_mapped = self.column_maps is not None
         rate = recipe.learning_rate(is_linear, architecture.widest_layer)
         if architecture.image_shape is not None:
             rate = min(rate, recipe.VARIATIONAL_PIXEL_LEARNING_RATE)
@@ -568,19 +594,23 @@ class VAETransformer(FittedVAE):
                 center=columns.center,
                 scale=columns.scale,
                 noise_scale=loss.noise_scale(variance),
-                noise_per_column=self.noise == "per_column",
+                noise_per_column=is_mapped or self.noise == "per_column",
                 n_conditions=m,
                 **self._bound(),
             )
 
+        loss: SquaredError = LOSSES[self.loss]()
+        start: Start = ProbabilisticPCAStart(k, m) if is_linear else RandomStart()
+        if is_mapped:
+            loss, start = by_columns(table, start)
         return Design(
             columns=self._columns(table) if columns is None else columns,
             architecture=architecture,
-            loss=LOSSES[self.loss](),
-            start=ProbabilisticPCAStart(k, m) if is_linear else RandomStart(),
+            loss=loss,
+            start=start,
             make_module=make_module,
             recipe=self._recipe(architecture, rate, n_iter_eased=n_iter_eased),
-            inference=self._make_inference(architecture, pays=True),
+            inference=self._make_inference(architecture, pays=not is_mapped),
             find_axes=self._find_axes,
             renew=self._renew,
         )

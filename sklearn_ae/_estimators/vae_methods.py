@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_consistent_length, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from .._inference.conditioning import GivenSampler
 from .._inference.latents import PATHS
 from .._inference.posterior import (
     Draws,
@@ -22,7 +23,9 @@ from .._networks.losses import NoiseScale
 from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
 from .._tables.conditions import Conditions
+from .._tables.given import read_given
 from .._tables.rows import Table, beside
+from .._tables.table_kinds import TableKinds
 from .._tables.weighing import mean_score
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import SEED_LIMIT, make_random_state
@@ -253,10 +256,11 @@ class FittedVAE(Imputing):
         n_samples=1,
         random_state=None,
         *,
-        prior="standard",
-        noise=False,
+        prior="auto",
+        noise="auto",
         like=None,
         y=None,
+        given=None,
     ):
         """Draw new rows: latents from the prior, decoded.
 
@@ -271,19 +275,21 @@ class FittedVAE(Imputing):
             `GaussianMixture`. Give another integer for others, or a RandomState
             instance, which goes on from call to call.
 
-        prior : {"standard", "aggregated", "exemplars"}, default="standard"
+        prior : {"auto", "standard", "aggregated", "exemplars"}, default="auto"
             Where latents come from: "standard" is N(0, I), the prior that the model
             was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
             training rows' posteriors: where these do not fill N(0, I), rows are more
             like the training rows. "exemplars" takes the posterior of one training
             row, of those that the model remembers by ``n_exemplars`` [2]_: rows are
-            then variations of training rows.
+            then variations of training rows. "auto" is "aggregated" where the model
+            was fitted with ``column_maps``, and else "standard".
 
-        noise : bool, default=False
+        noise : bool or "auto", default="auto"
             Whether to draw from the likelihood around the decoder's output too. Rows
             with it have the density that `score_samples` gives for the same prior;
             without it, they are what is left when the noise is averaged out, as one
-            likes to see of images.
+            likes to see of images. "auto" is True where the model was fitted with
+            ``column_maps``, and else False.
 
         like : array-like of shape (n_rows, n_features), default=None
             Rows, as a rule those of `fit`, whose columns the new ones are to be like:
@@ -298,6 +304,14 @@ class FittedVAE(Imputing):
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             Conditions of the rows to be, where the model is conditional: one for each
             row, or a single one for all of them. Ignored otherwise.
+
+        given : dict, default=None
+            What columns of the new rows are to hold, by their names (of an array by
+            their numbers): a level or several, a number, or a range ``(least, most)``
+            with None for an open end, as in ``given={"sex": "female", "age": (30,
+            40)}``. All rows hold it, and their other columns are as the model has them
+            given that. It takes a model that was fitted with ``column_maps``, noise,
+            and one y for all rows.
 
         Returns
         -------
@@ -316,10 +330,24 @@ class FittedVAE(Imputing):
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        is_mapped = self._spec.column_maps is not None
+        if isinstance(prior, str) and prior == "auto":
+            prior = "aggregated" if is_mapped else "standard"
+        if isinstance(noise, str) and noise == "auto":
+            noise = is_mapped
         add_noise = self._add_noise if noise else None
         rows = Sampler(self._prior(prior), self._decoded, add_noise)
         random_state = self._generator(random_state)
         draws_levels = random_state if noise else None
+        if given is not None:
+            self._check_given(noise, like, y)
+            kinds = cast(TableKinds, self._kinds)
+            sampler = GivenSampler(
+                lambda n: self._decoded(rows.prior.sample(n, random_state), y),
+                np.where(kinds.is_share, 0.0, self._noise_scale()),
+                read_given(given, kinds),
+            )
+            return self._as_given(sampler.sample(n_samples, random_state), random_state)
         if like is None:
             drawn = rows.draw(n_samples, random_state, y)
             return self._as_given(self._whole(drawn, y), draws_levels)
@@ -559,6 +587,25 @@ class FittedVAE(Imputing):
         seed = int(make_random_state(random_state).randint(SEED_LIMIT))
         width = max(width, self.module_.row_size)
         return Draws(n_samples, self.n_components_, seed, width)
+
+    def _check_given(self, noise: bool, like: Any, y: Any) -> None:
+        if self._spec.column_maps is None:
+            raise ValueError(
+                "given takes probabilities of what cells hold, which a model has that "
+                'was fitted with column_maps="quantile"; it was None.'
+            )
+        if isinstance(self._conditions, ConditionColumns):
+            raise ValueError(
+                "given says what cells of rows hold that are drawn whole; with "
+                "condition_columns the model draws the other columns, for y."
+            )
+        if like is not None or not noise:
+            raise ValueError(
+                "given draws cells from their distributions, which goes without like "
+                f"and with noise; got noise={noise!r} and like={type(like).__name__}."
+            )
+        if self._conditions is not None and not self._conditions.is_one_for_all(y):
+            raise ValueError("given takes one y for all rows; got one for each.")
 
     def _rows_to_be_like(self, like: Any) -> np.ndarray | Table:
         try:

@@ -52,6 +52,7 @@ class NetworkSpec:
     skip_connections: bool | str = False
     corruption: Any = None
     noise: str = "shared"
+    column_maps: str | None = None
     conditional: bool = False
     condition_columns: tuple[Any, ...] | None = None
 
@@ -253,7 +254,7 @@ class Architecture:
         spec = self.spec
         reconstructs_squares = spec.loss == "squared_error" and spec.noise == "shared"
         is_of_squares = self.is_of_pairs or reconstructs_squares
-        has_own = spec.has_own or spec.corruption is not None
+        has_own = spec.has_own or spec.corruption is not None or self.keeps_order
         return is_of_squares and not has_own and self.image_shape is None
 
     def in_span(self, span: Span) -> "Architecture":

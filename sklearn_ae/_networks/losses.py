@@ -29,6 +29,8 @@ class SquaredError:
     needs_unit_interval = False
     # Whether entries are squares of differences, to which rotations do nothing.
     is_square = True
+    # Whether missing cells (NaN) have no part in it.
+    takes_missing = False
 
     def error(self, output: Tensor, x: Tensor) -> Tensor:
         return (output - x).square().mean(dim=-1)  # (..., d) -> (...)
@@ -358,7 +360,7 @@ class ObservedCells(SquaredError):
 
 def of_observed(loss: SquaredError, x: Tensor) -> SquaredError:
     """The loss for rows x, of which cells may be missing."""
-    return ObservedCells(loss) if x.isnan().any() else loss
+    return ObservedCells(loss) if not loss.takes_missing and x.isnan().any() else loss
 
 
 LOSSES = {

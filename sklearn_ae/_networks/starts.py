@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._tables.columns import Columns
 from .._tables.span import Span
+from .column_likelihoods import ColumnLikelihoods
 from .filling import Filling
 from .linear import EXACT_PCA_SIZE, Layer, LinearStart, RegressionStart
 
@@ -144,6 +145,46 @@ class ProbabilisticPCAStart(PCAStart):
         filling = None if self.n_conditions else Filling.of(start)
         layers = start.probabilistic_pca_layers()
         return LinearPaths(*layers, start.noise_variance, filling)
+
+
+@dataclass(frozen=True)
+class LinkedStart:
+    """Another start for columns of which some are shares, behind a loss's link.
+
+    It is found in the units of factor analysis of mixed data. The decoder's linear path
+    is what has the same tangent, at the mean row, as that start behind the link.
+    """
+
+    start: Start
+    loss: ColumnLikelihoods
+
+    def find(
+        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+    ) -> LinearPaths | None:
+        d = self.loss.n_numbers
+        mean = x[:, :d].mean(dim=0)
+        slopes = self.loss.link_slopes(mean)
+        units = torch.ones_like(x[0])
+        units[:d] = slopes.rsqrt()
+        paths = self.start.find(x * units, columns, random_state)
+        if paths is None:
+            return None
+        weight, bias = paths.encoder
+        encoder = weight * units.to(weight), bias
+        weight, bias = paths.decoder
+        mean, slopes = mean.to(weight), slopes.to(weight)
+        own = units[:d].to(weight)
+        weight, bias = weight / own[:, None], bias / own
+        bias = self.loss.inverse_link(mean) + (bias - mean) / slopes
+        decoder = weight / slopes[:, None], bias
+        # Its filling is in units of its own.
+        return replace(paths, encoder=encoder, decoder=decoder, filling=None)
+
+    def can_stream(self, n_features: int) -> bool:
+        return False
+
+    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sklearn.utils import assert_all_finite, gen_batches
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from .containers import with_none
+from .containers import is_frame, with_none
 from .rows import SparseTable, Table, block_rows, is_lazy, is_long
 from .table_kinds import NOTHING_KNOWN, TableKinds, needs_kinds
 
@@ -24,12 +24,48 @@ def validate_rows(
     estimator says how its cells are numbers; in fit it is made.
     """
     X = without_wrapping(X)
+    if _are_mapped_numbers(estimator, X, reset):
+        rows = _validate_numbers(estimator, X, reset, needs_unit_interval)
+        return _mapped(estimator, rows, reset)
     kinds = read_kinds(estimator, X, reset)
     if kinds is not None:
         numbers = encode_rows(estimator, X, kinds, reset)
         if needs_unit_interval:
             check_unit_interval(numbers)
         return numbers
+    return _validate_numbers(estimator, X, reset, needs_unit_interval)
+
+
+def _are_mapped_numbers(estimator: BaseEstimator, X: Any, reset: bool) -> bool:
+    """Whether X is no frame, all its columns are numbers, and these have maps."""
+    if not reset:
+        kinds: TableKinds | None = estimator._kinds
+        return kinds is not None and kinds.are_mapped_numbers
+    if getattr(estimator, "column_maps", None) is None or is_frame(X):
+        return False
+    asked = getattr(estimator, "categorical_features", "from_dtype")
+    by_type = asked is None or isinstance(asked, str)
+    return by_type and (issparse(X) or is_lazy(X) or not needs_kinds(X))
+
+
+def _mapped(
+    estimator: BaseEstimator, rows: np.ndarray | Table, reset: bool
+) -> np.ndarray:
+    """Checked rows of numbers as scores; in fit their maps are made."""
+    if isinstance(rows, Table):
+        raise ValueError(
+            "column_maps takes rows in memory; X is read in blocks. Give some of its "
+            "rows, or column_maps=None."
+        )
+    if reset:
+        estimator._kinds = TableKinds(rows, column_maps=estimator.column_maps)
+    return estimator._kinds.encode(rows).astype(rows.dtype)
+
+
+def _validate_numbers(
+    estimator: BaseEstimator, X: Any, reset: bool, needs_unit_interval: bool
+) -> np.ndarray | Table:
+    """X, which is numbers and no more, as an array or a table in blocks."""
 
     def check(rows: np.ndarray) -> None:
         assert_all_finite(
@@ -85,9 +121,11 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
     if reset:
         asked = getattr(estimator, "categorical_features", "from_dtype")
         by_type = asked is None or isinstance(asked, str)
+        maps = getattr(estimator, "column_maps", None)
+        is_asked_for = maps is not None or not by_type
         is_matrix = is_lazy(X) or issparse(X)
-        has_kinds = not is_matrix and (needs_kinds(X) or not by_type)
-        estimator._kinds = TableKinds(X, asked) if has_kinds else None
+        has_kinds = not is_matrix and (is_asked_for or needs_kinds(X))
+        estimator._kinds = TableKinds(X, asked, maps) if has_kinds else None
     elif estimator._kinds is not None:
         # A frame is no array, and to make one of it takes long.
         n_dimensions = len(X.shape) if hasattr(X, "shape") else np.ndim(X)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .column_maps import ColumnMap
 from .containers import RawColumn
 
 # Levels of a category that are held by a smaller share of the rows are one together,
@@ -53,6 +54,11 @@ class Kind(ABC):
     def has_unit(self) -> bool:
         """Whether it is a number, whose unit may be that of other columns."""
         return False
+
+    @property
+    def map(self) -> ColumnMap | None:
+        """What takes its values to scores, where it has such a map."""
+        return None
 
     @property
     @abstractmethod
@@ -144,6 +150,38 @@ class Numbers(Kind):
         if self.type != "float":
             values = np.round(values / self.unit) * self.unit
         return RawColumn(self.name, self.type, values, unit=self.unit)
+
+
+@dataclass(frozen=True)
+class MappedNumbers(Numbers):
+    """Numbers as their scores, which are about standard normal."""
+
+    column_map: ColumnMap
+
+    @classmethod
+    def of(cls, column: RawColumn) -> "MappedNumbers":
+        kind = Numbers(column.name, column.type, column.unit)
+        values = kind.encode(column)[:, 0]  # raises where they are not finite
+        return cls(column.name, column.type, column.unit, ColumnMap.of(values))
+
+    @property
+    def map(self) -> ColumnMap:
+        return self.column_map
+
+    @property
+    def has_unit(self) -> bool:
+        return False
+
+    def encode(self, column: RawColumn) -> np.ndarray:
+        return self.column_map.encode(super().encode(column)[:, 0])[:, None]
+
+    def decode(
+        self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
+    ) -> RawColumn:
+        # What is drawn is a value as those that were seen.
+        is_drawn = random_state is not None
+        values = self.column_map.decode(numbers[:, 0], only_seen=is_drawn)
+        return super().decode(self.column_map.rounded(values)[:, None])
 
 
 @dataclass(frozen=True)
@@ -258,7 +296,7 @@ class Categories(Kind):
         p = numbers.astype(np.float64)
         if self.n_numbers == 1:
             p = np.hstack([1.0 - p, p])[:, -self.n_shares :]
-        codes = _likeliest(p) if random_state is None else _drawn(p, random_state)
+        codes = _likeliest(p) if random_state is None else drawn_levels(p, random_state)
         levels = [*self.levels, *self.rare[:1]]
         is_number = self.type not in ("text", "category")
         values = np.empty(len(p), dtype=np.float64 if is_number else object)
@@ -278,7 +316,7 @@ def _likeliest(p: np.ndarray) -> np.ndarray:
     return np.nan_to_num(p).argmax(axis=1)
 
 
-def _drawn(p: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
+def drawn_levels(p: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
     """One of the levels of each row, by shares (n, l) that are about probabilities."""
     shares = np.clip(np.nan_to_num(p), 1e-12, None)
     edges = np.cumsum(shares, axis=1)
@@ -321,11 +359,13 @@ class Nothing(Kind):
         return RawColumn(self.name, self.type, values, unit=self.unit)
 
 
-def kind_of(column: RawColumn, is_category: bool) -> Kind:
-    """What a column of `fit` is taken for."""
+def kind_of(column: RawColumn, is_category: bool, is_mapped: bool = False) -> Kind:
+    """What a column of `fit` is taken for, and whether its numbers are mapped."""
     if column.is_missing.all():
         return Nothing(column.name, column.type, column.unit)
     if is_category or not column.is_numeric:
         return Categories.of(column, is_category)
+    if is_mapped and column.type != "boolean":
+        return MappedNumbers.of(column)
     of = Truths if column.type == "boolean" else Numbers
     return of(column.name, column.type, column.unit)

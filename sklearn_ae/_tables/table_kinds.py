@@ -17,6 +17,7 @@ from .containers import (
     rows_of,
 )
 from .kinds import Kind, kind_of
+from .patterns import MissingPatterns
 
 # Of arrays, what is more than numbers.
 _MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64)
@@ -44,18 +45,29 @@ class TableKinds:
 
     categorical_features : "from_dtype", array-like or None
         Which columns are categories, besides those whose type says so.
+
+    column_maps : "quantile" or None
+        Whether numbers are scores by a map of each column. Which cells of a row are
+        missing is then a part of the row, with numbers behind those of the columns.
     """
 
-    def __init__(self, X: Any, categorical_features: Any = "from_dtype"):
+    def __init__(
+        self,
+        X: Any,
+        categorical_features: Any = "from_dtype",
+        column_maps: str | None = None,
+    ):
         columns = _columns_of(X)
         self.container = _container_of(X)
         chosen = _chosen(categorical_features, [column.name for column in columns])
         if categorical_features is None:
             _check_no_text(columns)
         self.kinds: list[Kind] = [
-            kind_of(column, is_category)
+            kind_of(column, is_category, column_maps is not None)
             for column, is_category in zip(columns, chosen, strict=True)
         ]
+        self.has_maps = column_maps is not None
+        self.patterns = MissingPatterns.of(columns) if self.has_maps else None
         if not self.n_numbers:
             raise ValueError(NOTHING_KNOWN)
 
@@ -69,15 +81,34 @@ class TableKinds:
 
     @property
     def n_numbers(self) -> int:
+        return self._of_columns + self._of_patterns
+
+    @property
+    def _of_columns(self) -> int:
         return sum(kind.n_numbers for kind in self.kinds)
 
     @property
+    def _of_patterns(self) -> int:
+        return 0 if self.patterns is None else self.patterns.n_numbers
+
+    @property
     def number_names(self) -> list[str]:
-        return [name for kind in self.kinds for name in kind.number_names]
+        names = [name for kind in self.kinds for name in kind.number_names]
+        return names if self.patterns is None else names + self.patterns.number_names
 
     @property
     def columns(self) -> ColumnKinds:
         return ColumnKinds((kind.name, kind.description) for kind in self.kinds)
+
+    @property
+    def are_mapped_numbers(self) -> bool:
+        """Whether this is of an array of numbers, all with maps."""
+        is_array = isinstance(self.container, Array) and self.container.dtype != object
+        return (
+            is_array
+            and self.has_maps
+            and not self.is_indicator[: self._of_columns].any()
+        )
 
     @property
     def is_indicator(self) -> np.ndarray:
@@ -90,7 +121,23 @@ class TableKinds:
         return self._of_numbers([kind.is_share for kind in self.kinds])
 
     def _of_numbers(self, of_kinds: list[bool]) -> np.ndarray:
-        return np.repeat(of_kinds, [kind.n_numbers for kind in self.kinds])
+        numbers = [*(kind.n_numbers for kind in self.kinds), self._of_patterns]
+        return np.repeat([*of_kinds, True], numbers)
+
+    def numbers_of(self, i: int) -> slice:
+        """The numbers of the column at this place."""
+        start = sum(kind.n_numbers for kind in self.kinds[:i])
+        return slice(start, start + self.kinds[i].n_numbers)
+
+    @property
+    def groups(self) -> list[slice]:
+        """Numbers that are shares of one whole: of levels, or of patterns."""
+        groups = [
+            self.numbers_of(i) for i, kind in enumerate(self.kinds) if kind.is_indicator
+        ]
+        if self.patterns is not None:
+            groups.append(slice(self._of_columns, self.n_numbers))
+        return groups
 
     @property
     def have_units(self) -> bool:
@@ -104,6 +151,8 @@ class TableKinds:
             kind.encode(column)
             for kind, column in zip(self.kinds, columns, strict=True)
         ]
+        if self.patterns is not None:
+            parts.append(self.patterns.encode(columns))
         return np.hstack(parts)
 
     def decode(
@@ -114,12 +163,15 @@ class TableKinds:
     ) -> Any:
         """A table such as that of `fit`, for numbers (n, n_numbers).
 
-        With a generator levels are drawn by their probabilities; else they are the
-        likeliest. Rows are named as those of another frame.
+        With a generator levels are drawn by their probabilities, and so is which cells
+        are missing; else levels are the likeliest, and no cell is missing. Rows are
+        named as those of another frame.
         """
-        return self.container.restore(
-            self._decode(numbers, random_state), rows_of(like)
-        )
+        columns = self._decode(numbers, random_state)
+        if self.patterns is not None and random_state is not None:
+            shares = numbers[:, self._of_columns :]
+            columns = self.patterns.blank(columns, shares, random_state)
+        return self.container.restore(columns, rows_of(like))
 
     def fill(self, X: Any, numbers: np.ndarray, random_state: Any = None) -> Any:
         """The table X with missing cells, and no others, as these numbers have them."""
@@ -128,8 +180,8 @@ class TableKinds:
         return container.fill(rows, self._decode(numbers, random_state))
 
     def _decode(self, numbers: np.ndarray, random_state: Any) -> list[RawColumn]:
-        ends = np.cumsum([kind.n_numbers for kind in self.kinds])[:-1]
-        parts = np.split(numbers, ends, axis=1)
+        ends = np.cumsum([kind.n_numbers for kind in self.kinds])
+        parts = np.split(numbers, ends, axis=1)[: len(self.kinds)]
         return [
             kind.decode(part, random_state)
             for kind, part in zip(self.kinds, parts, strict=True)
@@ -176,7 +228,13 @@ def _objects_of(X: Any) -> np.ndarray:
 
 
 def _columns_of(X: Any) -> list[RawColumn]:
-    columns = read_columns(X if is_frame(X) else _objects_of(X))
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        columns = [
+            RawColumn(f"column {i}", "float", values)
+            for i, values in enumerate(X.T.astype(np.float64))
+        ]
+    else:
+        columns = read_columns(X if is_frame(X) else _objects_of(X))
     if not columns or not len(columns[0].values):
         raise ValueError(
             "X must have at least one row and one column; got a table with "

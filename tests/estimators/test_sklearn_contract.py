@@ -196,6 +196,8 @@ VARIATIONAL = [
     VAETransformer(loss="log_loss", binarize=True, n_exemplars=5, **WHOLE),
     # Columns of conditions beside those of the rows.
     VAETransformer(conditional=True, **WHOLE),
+    # Scores of columns, with a likelihood for each.
+    sklearn_ae.VAETransformer(column_maps="quantile", **WHOLE),
 ]
 
 

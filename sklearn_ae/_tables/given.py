@@ -1,0 +1,149 @@
+"""What cells of new rows are to hold: levels, values or ranges of some columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .containers import read_columns
+from .kinds import Categories, Kind, Truths
+from .table_kinds import TableKinds
+
+
+@dataclass(frozen=True)
+class GivenShares:
+    """Which levels a category may have, or which patterns of missing cells a row."""
+
+    numbers: slice
+    is_allowed: np.ndarray  # (n_shares,)
+
+    def shares(self, X: np.ndarray) -> np.ndarray:
+        """Probabilities of all levels (n, n_shares), of rows of numbers (n, d)."""
+        p = X[:, self.numbers]
+        if p.shape[1] == len(self.is_allowed):
+            return p
+        return np.hstack([1.0 - p, p])  # of two levels one number says all
+
+
+@dataclass(frozen=True)
+class GivenScores:
+    """From where to where a number's score may be; equal where it is one value."""
+
+    number: int
+    lower: float
+    upper: float
+
+
+Given = list[GivenShares | GivenScores]
+
+
+def read_given(given: Any, kinds: TableKinds) -> Given:
+    """What `sample` was asked for, in terms of the numbers of a row."""
+    if not isinstance(given, Mapping) or not given:
+        raise TypeError(
+            "given must be a dict from columns to what they are to hold, for instance "
+            f'{{"age": (30, 40), "sex": "female"}}; got {given!r}.'
+        )
+    names = [kind.name for kind in kinds.kinds]
+    read: Given = []
+    places = []
+    for name, wanted in given.items():
+        place = _place(name, names)
+        places.append(place)
+        kind, numbers = kinds.kinds[place], kinds.numbers_of(place)
+        if kind.n_numbers == 0:
+            raise ValueError(f"given: column {name!r} was all missing in fit.")
+        if kind.map is not None:
+            ends = _ends(name, wanted, kind)
+            read.append(GivenScores(numbers.start, *_scores(name, kind, *ends)))
+        else:
+            read.append(GivenShares(numbers, _allowed(name, wanted, kind)))
+    if kinds.patterns is not None:
+        # What a cell is to hold is there.
+        is_allowed = np.logical_not(kinds.patterns.patterns[:, places].any(axis=1))
+        read.append(GivenShares(kinds.groups[-1], is_allowed))
+    return read
+
+
+def _place(name: Any, names: list[str]) -> int:
+    if isinstance(name, int | np.integer) and str(name) not in names:
+        if 0 <= name < len(names):
+            return int(name)
+    elif str(name) in names:
+        return names.index(str(name))
+    raise ValueError(f"given names {name!r}, and the columns of X are {names}.")
+
+
+def _allowed(name: Any, wanted: Any, kind: Kind) -> np.ndarray:
+    """Which levels were asked for: (n_shares,)."""
+    chosen = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+    levels: list[Any] = [False, True]
+    rare: tuple[Any, ...] = ()
+    if not isinstance(kind, Truths):
+        assert isinstance(kind, Categories)
+        rare = kind.rare
+        # Of those that are rare, the first stands for all.
+        levels = [*kind.levels, *rare[:1]]
+    for level in chosen:
+        if level in rare[1:]:
+            raise ValueError(
+                f"given: {level!r} of column {name!r} is so rare that it was learned "
+                f"together with other levels, as {rare[0]!r}."
+            )
+        if level not in levels:
+            raise ValueError(
+                f"given: column {name!r} has no level {level!r}; it has {levels}."
+            )
+    if not len(chosen):
+        raise ValueError(f"given: no level of column {name!r} is left; name some.")
+    return np.array([level in chosen for level in levels])
+
+
+def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
+    """The least and the most of a range, or one value twice, as numbers."""
+    is_range = isinstance(wanted, list | tuple)
+    ends = list(wanted) if is_range else [wanted, wanted]
+    if len(ends) != 2 or (not is_range and wanted is None):
+        raise ValueError(
+            f"given: column {name!r} takes a value, or a range (least, most) with None "
+            f"for an open end; got {wanted!r}."
+        )
+    cells = np.empty((2, 1), dtype=object)
+    cells[:, 0] = ends
+    column = read_columns(cells)[0]
+    if not column.is_numeric:
+        raise ValueError(
+            f"given: column {name!r} holds {kind.description}; got {wanted!r}."
+        )
+    least, most = column.values
+    least = -np.inf if np.isnan(least) else least
+    most = np.inf if np.isnan(most) else most
+    if least > most:
+        raise ValueError(
+            f"given: the range of column {name!r} goes from the least to the most; "
+            f"got {wanted!r}."
+        )
+    return float(least), float(most)
+
+
+def _scores(name: Any, kind: Kind, least: float, most: float) -> tuple[float, float]:
+    """The scores of values that, rounded, are from the least to the most."""
+    known = kind.map
+    assert known is not None
+    if not known.step:
+        return known.interval(least, most)
+    # To values that there are: a hair is what rounding leaves of one.
+    first, step, hair = known.values[0], known.step, 1e-6
+    low = first + np.ceil((least - first) / step - hair) * step
+    high = first + np.floor((most - first) / step + hair) * step
+    if low > high:
+        raise ValueError(
+            f"given: column {name!r} has values that are {step:g} apart, from "
+            f"{first:g} on, of which none is from {least:g} to {most:g}."
+        )
+    if low == high and (known.values[known.is_atom] == low).any():
+        return known.interval(low, high)
+    # Short of the half, which would be rounded to either side.
+    half = 0.499 * step
+    return known.interval(low - half, high + half)
