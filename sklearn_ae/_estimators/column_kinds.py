@@ -13,6 +13,7 @@ def check_goes_with_maps(estimator: Any) -> None:
     for name, value, wanted in (
         ("loss", estimator.loss, "squared_error"),
         ("image_shape", estimator.image_shape, None),
+        ("condition_columns", estimator.condition_columns, None),
     ):
         if value != wanted:
             raise ValueError(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._tables.columns import Columns
 from .._tables.span import Span
+from .._tables.weights import mean_row
 from .column_likelihoods import ColumnLikelihoods
 from .filling import Filling
 from .linear import EXACT_PCA_SIZE, Layer, LinearStart, RegressionStart
@@ -159,14 +160,18 @@ class LinkedStart:
     loss: ColumnLikelihoods
 
     def find(
-        self, x: Tensor, columns: Columns, random_state: np.random.RandomState
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
     ) -> LinearPaths | None:
         d = self.loss.n_numbers
-        mean = x[:, :d].mean(dim=0)
+        mean = mean_row(x[:, :d], weights)
         slopes = self.loss.link_slopes(mean)
         units = torch.ones_like(x[0])
         units[:d] = slopes.rsqrt()
-        paths = self.start.find(x * units, columns, random_state)
+        paths = self.start.find(x * units, columns, random_state, weights)
         if paths is None:
             return None
         weight, bias = paths.encoder
@@ -183,7 +188,9 @@ class LinkedStart:
     def can_stream(self, n_features: int) -> bool:
         return False
 
-    def find_streamed(self, blocks: Iterable[Tensor]) -> LinearPaths:
+    def find_streamed(
+        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+    ) -> LinearPaths:
         raise NotImplementedError
 
 
