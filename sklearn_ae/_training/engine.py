@@ -18,7 +18,7 @@ from .fast import fast_step, unflatten
 from .objectives import row_losses
 from .optimizer import FlatAdam, Schedule
 from .options import TrainingOptions, TrainingResult
-from .skorch_net import Net, SkorchObserver, record_losses, schedules_itself
+from .skorch_net import Net, SkorchObserver, add_epochs, record_losses, schedules_itself
 from .trainer import Observer, Patience, Trainer, check_loss, progress_bar
 
 # A gain of so many standard errors, of its mean and its signs together, is no luck.
@@ -127,7 +127,7 @@ def train(
         return is_last
 
     observer = SkorchObserver(net, x_train, x_valid)
-    kept = _Watched(watch, curve, net.history, n_rows_known=len(net.history))
+    kept = _Watched(watch, curve, net.history)
     course = Course(options.checkpoints, batches, schedule, generator, kept)
     course.begin()
     course.take_up(net)
@@ -285,18 +285,14 @@ class _Watched:
     watch: _WatchedRows
     curve: list[float]
     history: Any
-    n_rows_known: int  # of the history, before the training
 
     def kept(self) -> State:
-        # An epoch that is not whole has a row in the history already.
-        whole = slice(self.n_rows_known, self.n_rows_known + len(self.curve))
-        history = list(self.history)[whole]
-        return {"watch": self.watch.kept(), "curve": self.curve, "history": history}
+        return {"watch": self.watch.kept(), "curve": self.curve}
 
     def take(self, state: State) -> None:
         self.watch.take(state["watch"])
         self.curve[:] = state["curve"]
-        self.history.extend(state["history"])
+        add_epochs(self.history, self.curve, self.watch.curve)
 
 
 def tamed(losses: Tensor, first: Tensor) -> Tensor:
