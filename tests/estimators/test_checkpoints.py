@@ -1,6 +1,6 @@
 """Fits that are stopped on their way, and go on to the same bits."""
 
-import multiprocessing
+import json
 import os
 import pickle
 import signal
@@ -28,7 +28,6 @@ from sklearn_ae import (
 )
 from sklearn_ae._training import checkpoints, recipe
 from sklearn_ae._training.checkpoints import CheckpointFile
-from sklearn_ae._training.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -185,70 +184,86 @@ def test_lower_rate_goes_on_to_the_same_bytes(tmp_path, stop, monkeypatch, caplo
 # Real deaths --------------------------------------------------------------------------
 
 
+DEATHS = """
+import os, pickle, signal, sys, time
+os.environ["OMP_NUM_THREADS"] = "1"  # other threads do not outlive a fork
+from pathlib import Path
+import numpy as np
+from sklearn_ae import VAETransformer
+from sklearn_ae._training import checkpoints
+from sklearn_ae._training.trainer import Trainer
+
+X, folder = np.load(sys.argv[1]), Path(sys.argv[1]).parent
+
+def fit(name):
+    path = folder / name
+    vae = VAETransformer(2, hidden_layer_sizes=(6,), max_iter=3, checkpoint=path)
+    path.with_suffix(".result").write_bytes(pickle.dumps(vae.fit(X)))
+
+def begin(name):
+    process = os.fork()
+    if process == 0:
+        fit(name)
+        os._exit(0)
+    return process
+
+def end(process):
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+fit("first")  # what is imported on the way is there for all
+
+# Killed as soon as the file is another than before.
+checkpoints.SECONDS_BETWEEN = checkpoints.COST_BETWEEN = 0.0
+path, seen, codes = folder / "killed", None, []
+for _ in range(3):
+    process = begin("killed")
+    while not path.exists() or path.stat().st_ino == seen:
+        time.sleep(0.001)
+    os.kill(process, signal.SIGKILL)
+    codes.append(end(process))
+    seen = path.stat().st_ino
+codes.append(end(begin("killed")))
+
+# Told to end when the second epoch begins.
+checkpoints.SECONDS_BETWEEN = 1e6
+run_epoch = Trainer.run_epoch
+
+def run_and_ask(self, batches, schedule, epoch, start):
+    if epoch == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return run_epoch(self, batches, schedule, epoch, start)
+
+Trainer.run_epoch = run_and_ask
+codes.append(end(begin("asked")))
+print(codes)
+"""
+
+
 @pytest.fixture(scope="module")
-def processes():
-    """Makes processes that have imported the package already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sklearn_ae"])
-    return context
+def deaths(in_fresh_process, tmp_path_factory):
+    """Codes by which processes ended, and the folder of what they left."""
+    if os.name != "posix":
+        pytest.skip("Signals.")
+    folder = tmp_path_factory.mktemp("deaths")
+    np.save(folder / "X.npy", X)
+    return json.loads(in_fresh_process(DEATHS, folder / "X.npy")), folder
 
 
 def make_vae():
-    return VAETransformer(2, hidden_layer_sizes=(6,), max_iter=5)
+    return VAETransformer(2, hidden_layer_sizes=(6,), max_iter=3)
 
 
-def fit_and_write(path, result):
-    """Fit with a checkpoint after every step."""
-    checkpoints.SECONDS_BETWEEN = checkpoints.COST_BETWEEN = 0.0
-    estimator = make_vae().set_params(checkpoint=path).fit(X)
-    result.write_bytes(pickle.dumps(estimator))
+def test_fit_that_is_killed_goes_on_to_the_same_bytes(deaths):
+    codes, folder = deaths
+    assert codes[:4] == [-signal.SIGKILL] * 3 + [0]
+    result = (folder / "killed.result").read_bytes()
+    assert result == pickle.dumps(make_vae().fit(X))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-def test_fit_that_is_killed_goes_on_to_the_same_bytes(processes, tmp_path):
-    path, result = tmp_path / "fit.safetensors", tmp_path / "result"
-
-    def begin():
-        process = processes.Process(target=fit_and_write, args=(path, result))
-        process.start()
-        return process
-
-    seen = None
-    for _ in range(3):
-        process = begin()
-        while process.is_alive():  # until the file is another than that of the last
-            if path.exists() and path.stat().st_ino != seen:
-                break
-        process.kill()
-        process.join(60)
-        seen = path.stat().st_ino
-        assert process.exitcode == -signal.SIGKILL
-    process = begin()
-    process.join(60)
-    assert result.read_bytes() == pickle.dumps(make_vae().fit(X))
-
-
-def fit_and_ask_to_end(path):
-    """Fit, and be told to end at the beginning of the second epoch."""
-    run_epoch = Trainer.run_epoch
-
-    def run_and_ask(self, batches, schedule, epoch, start):
-        if epoch == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return run_epoch(self, batches, schedule, epoch, start)
-
-    Trainer.run_epoch = run_and_ask
-    make_vae().set_params(checkpoint=path).fit(X)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="SIGTERM")
-def test_sigterm_writes_a_checkpoint_and_ends_the_process(processes, tmp_path):
-    path = tmp_path / "fit.safetensors"
-    process = processes.Process(target=fit_and_ask_to_end, args=(path,))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGTERM
-    assert_goes_on(make_vae, X, path, lambda n_steps: None, steps=())
+def test_sigterm_writes_a_checkpoint_and_ends_the_process(deaths):
+    codes, folder = deaths
+    assert codes[4] == -signal.SIGTERM
+    assert_goes_on(make_vae, X, folder / "asked", lambda n_steps: None, steps=())
 
 
 def test_handler_of_sigterm_is_put_back(tmp_path):
