@@ -140,6 +140,12 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training, with the net that skorch gives them.
 
+    checkpoint : str, path or None, default=None
+        File in which `fit` keeps its training on the way, at least a minute apart: a
+        process that is killed loses no more, and the same `fit` in another goes on from
+        there to the same bits. One of other data, parameters or versions is refused. In
+        a folder each fit has a file of its own, as in a search. Not with callbacks.
+
     Attributes
     ----------
     module_ : torch.nn.Module
@@ -260,6 +266,7 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
         device="auto",
         precision="auto",
         callbacks=None,
+        checkpoint=None,
     ):
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -285,6 +292,7 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         return self._reconstruction(table, columns, _make_module, refining_pays=True)

@@ -9,8 +9,10 @@ An estimator has its parameters, and says which objects its fit is made of: the 
 import contextlib
 import copy
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -41,11 +43,11 @@ from .._tables.columns import Columns
 from .._tables.rows import Table, block_rows
 from .._tables.table_kinds import ColumnKinds, TableKinds
 from .._tables.weighing import weigh
+from .._training.checkpoints import Checkpoints
 from .._training.options import TrainingResult
 from .._training.plans import Plan, TrainingState, find_weights, pass_over
 from .._training.recipe import Recipe
 from .._training.skorch_net import check_callbacks
-from .._training.trainer import DivergenceError
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.device import (
     check_device,
@@ -57,6 +59,7 @@ from .._utils.device import (
 )
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
+from .checkpoints import at_lower_rates, checkpoints_of
 from .design import Design, FitTable
 from .fitted_state import FittedState
 
@@ -102,6 +105,7 @@ class BaseEncoderDecoder(
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "callbacks": [None, list, tuple],
+        "checkpoint": [None, str, os.PathLike],
     }
 
     module_: Autoencoder
@@ -159,11 +163,11 @@ class BaseEncoderDecoder(
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             table = self._weighted_table(X, y, sample_weight, goes_on)
-            design = self._designed(table, goes_on)
-            self._warn_of_idle_latents(design.architecture, len(table.X))
-            self._at_lower_rates(
-                design, lambda design: self._train(table.X, design, goes_on)
-            )
+            with checkpoints_of(self, table, goes_on) as checkpoints:
+                design = self._designed(table, goes_on)
+                self._warn_of_idle_latents(design.architecture, len(table.X))
+                train = partial(self._train, table.X, goes_on=goes_on)
+                at_lower_rates(self, design, train, checkpoints)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
@@ -174,27 +178,8 @@ class BaseEncoderDecoder(
             if not goes_on:
                 check_rows_differ(table.X, table.n_own)
             design = self._designed(table, goes_on)
-            self._at_lower_rates(
-                design, lambda design: self._train_one_pass(table.X, design, goes_on)
-            )
-
-    def _at_lower_rates(self, design: Design, train: Callable[[Design], None]) -> None:
-        """Train as designed; where that diverges anew, at a tenth and a hundredth.
-
-        A rate of our own choice is ours to lower: heavy tails need it.
-        """
-        for slowdown in (1.0, 10.0, 100.0):
-            slower = replace(design, recipe=replace(design.recipe, slowdown=slowdown))
-            try:
-                train(slower)
-                return
-            except DivergenceError:
-                if not slower.recipe.can_slow_down or slowdown == 100.0:
-                    raise
-                _LOGGER.info(
-                    "%s diverged and starts anew at a tenth of the rate.",
-                    type(self).__name__,
-                )
+            train = partial(self._train_one_pass, table.X, goes_on=goes_on)
+            at_lower_rates(self, design, train, Checkpoints())
 
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
         if not goes_on:

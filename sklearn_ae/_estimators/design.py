@@ -241,6 +241,7 @@ class Design:
         in_place = torch.arange(X.shape[1])
         rows = load(order=None if self.architecture.sorts_columns else in_place)
         generator = torch.Generator().manual_seed(seed)
+        self.recipe.checkpoints.draw_from(random_state, generator)
         view, design = self.viewed(rows) if may_narrow else (View(), self)
         make = partial(design.build, random_state=random_state, generator=generator)
         filling = None

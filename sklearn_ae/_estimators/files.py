@@ -3,7 +3,6 @@
 import copy
 import importlib
 import json
-import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +14,10 @@ from torch import nn
 
 from .._networks.architecture import NetworkSpec
 from .._utils.device import check_device
+from .._utils.packed_json import Encoder, decode, leave
 from .._utils.packing import KIND, Packer, Unpacker, unpack
 from .._utils.tensor_files import (
     TensorFileError,
-    can_hold,
     read_tensor_file,
     write_tensor_file,
 )
@@ -29,8 +28,6 @@ from .fitted_state import FittedState
 _FORMAT = "sklearn_ae"
 _FORMAT_VERSION = 1
 _NETWORKS = ("encoder", "decoder")
-# What `Packer` lays between a module and its tensors, and names leave out.
-_BETWEEN = {"fields", "children", "parameters", "buffers", "array", "plain"}
 
 
 def save(estimator, path):
@@ -98,7 +95,7 @@ def write_estimator(
         "format_version": _FORMAT_VERSION,
         "package_version": __version__,
         "class": name,
-        "state": _Encoder(arrays).encode(_packed(estimator, state), ()),
+        "state": Encoder(arrays).encode(_packed(estimator, state), ()),
     }
     write_tensor_file(path, arrays, json.dumps(content, allow_nan=False))
 
@@ -113,7 +110,7 @@ def _packed(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
             f"a {type(value).__name__}. Save it by joblib or pickle."
         )
 
-    keeping, leaving = Packer(refuse), Packer(_leave)
+    keeping, leaving = Packer(refuse), Packer(leave)
     return {
         name: (leaving if name in may_leave else keeping).pack(value)
         for name, value in state.items()
@@ -186,7 +183,7 @@ def load(path, *, device=None, encoder=None, decoder=None):
         cls = _public_class(content["class"])
         if cls is None:
             raise TensorFileError(f"{content['class']!r} is no estimator")
-        state = _decode(content["state"], arrays)
+        state = decode(content["state"], arrays)
         missing = _fill_in(state, given)
         if not missing:
             return _made(cls, state, device)
@@ -285,10 +282,6 @@ def _tensors_of(packed: dict[str, Any], prefix: str = "") -> list[tuple[str, Any
     return tensors
 
 
-def _leave(value: Any) -> dict[str, Any]:
-    return {KIND: "left", "type": type(value).__name__}
-
-
 def _is_left(value: Any) -> bool:
     return isinstance(value, dict) and (
         value.get(KIND) == "left"
@@ -314,93 +307,3 @@ def _public_class(name: Any) -> type | None:
     package = importlib.import_module(__name__.partition(".")[0])
     cls = getattr(package, name) if name in package.__all__ else None
     return cls if isinstance(cls, type) and issubclass(cls, FittedState) else None
-
-
-# JSON ---------------------------------------------------------------------------------
-
-
-class _Encoder:
-    """Packed values as JSON, with arrays beside it under the names of their places."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]):
-        self.arrays = arrays
-
-    def encode(self, value: Any, place: tuple[str, ...]) -> Any:
-        if isinstance(value, np.ndarray | np.generic):
-            kind = "array" if isinstance(value, np.ndarray) else "number"
-            return {KIND: kind, **self._encode_array(np.asarray(value), place)}
-        if isinstance(value, float) and not math.isfinite(value):
-            return {KIND: "float", "value": repr(value)}
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        if isinstance(value, list):
-            return [self.encode(v, (*place, str(i))) for i, v in enumerate(value)]
-        if isinstance(value, tuple):
-            items = self.encode(list(value), place)
-            return {KIND: "tuple", "items": items}
-        if isinstance(value, dict):
-            if all(isinstance(key, str) for key in value):
-                return {
-                    key: self.encode(item, (*place, key)) for key, item in value.items()
-                }
-            pairs = [[key, item] for key, item in value.items()]
-            return {KIND: "dict", "items": self.encode(pairs, place)}
-        return _leave(value)
-
-    def _encode_array(self, array: np.ndarray, place: tuple[str, ...]) -> Any:
-        if array.dtype.kind in "mM":  # times
-            numbers = self._encode_array(array.view("i8"), place)
-            return {**numbers, "of": str(array.dtype)}
-        if can_hold(array):
-            name = self._free_name(place)
-            self.arrays[name] = array
-            return {"name": name}
-        if array.dtype.kind not in "OUT":
-            raise ValueError(f"A file cannot hold arrays of {array.dtype}.")
-        items = self.encode(array.ravel().tolist(), place)
-        dtype = "object" if array.dtype.kind in "OT" else str(array.dtype)
-        return {"items": items, "dtype": dtype, "shape": list(array.shape)}
-
-    def _free_name(self, place: tuple[str, ...]) -> str:
-        parts = [part for part in place if part not in _BETWEEN]
-        # A tensor's pair of values and whether it learns adds a number.
-        if len(place) > 2 and place[-1] == "array" and place[-2] == "0":
-            parts = parts[:-1]
-        name = ".".join(parts)
-        n_known = 1
-        while name in self.arrays or not name:
-            n_known += 1
-            name = ".".join([*parts, str(n_known)])
-        return name
-
-
-def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Packed values, from JSON and arrays."""
-    if isinstance(value, list):
-        return [_decode(item, arrays) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kind = value.get(KIND)
-    if kind in ("array", "number"):
-        array = _decode_array(value, arrays)
-        return array if kind == "array" else array[()]
-    if kind == "float":
-        return float(value["value"])
-    if kind == "tuple":
-        return tuple(_decode(value["items"], arrays))
-    if kind == "dict":
-        return dict(_decode(value["items"], arrays))
-    return {key: _decode(item, arrays) for key, item in value.items()}
-
-
-def _decode_array(value: dict[str, Any], arrays: dict[str, np.ndarray]) -> np.ndarray:
-    if "name" in value:
-        array = arrays[value["name"]]
-        return array.view(value["of"]) if "of" in value else array
-    dtype = np.dtype(value["dtype"])
-    if dtype.kind not in "OU":
-        raise TensorFileError(f"words cannot be of {dtype}")
-    items = _decode(value["items"], arrays)
-    array = np.empty(len(items), dtype=dtype)
-    array[:] = items
-    return array.reshape(value["shape"])

@@ -45,8 +45,11 @@ class FittedState(BaseEstimator):
     def _packed_state(self, with_moments: bool = False) -> dict[str, Any]:
         """Arrays and plain values: equal bytes of equal estimators, on any machine."""
         state = super().__getstate__().copy()
-        if "module_" in state and not with_moments:
-            state["_moments"] = None
+        if "module_" in state:
+            # Where a fit was kept on its way is no part of what came of it.
+            state["checkpoint"] = None
+            if not with_moments:
+                state["_moments"] = None
         return pack(state)
 
     def __setstate__(self, state):

@@ -175,6 +175,12 @@ class NeighborMapTransformer(BaseAutoencoder):
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training of the encoder.
 
+    checkpoint : str, path or None, default=None
+        File in which `fit` keeps its training on the way, at least a minute apart: a
+        process that is killed loses no more, and the same `fit` in another goes on from
+        there to the same bits. One of other data, parameters or versions is refused. In
+        a folder each fit has a file of its own, as in a search. Not with callbacks.
+
     Attributes
     ----------
     module_ : torch.nn.Module
@@ -280,6 +286,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         device="auto",
         precision="auto",
         callbacks=None,
+        checkpoint=None,
     ):
         self.n_components = n_components
         self.n_neighbors = n_neighbors
@@ -302,6 +309,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
 
     # Pairs of neighbours are what counts here, not rows.
     def fit(self, X, y=None, *, graph=None):  # type: ignore[override]

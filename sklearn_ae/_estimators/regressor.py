@@ -169,6 +169,12 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     callbacks : list of skorch callbacks or None, default=None
         Callbacks that follow the training, with the net that skorch gives them.
 
+    checkpoint : str, path or None, default=None
+        File in which `fit` keeps its training on the way, at least a minute apart: a
+        process that is killed loses no more, and the same `fit` in another goes on from
+        there to the same bits. One of other data, parameters or versions is refused. In
+        a folder each fit has a file of its own, as in a search. Not with callbacks.
+
     Attributes
     ----------
     module_ : torch.nn.Module
@@ -297,6 +303,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         device="auto",
         precision="auto",
         callbacks=None,
+        checkpoint=None,
     ):
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -323,6 +330,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
 
     # Fitting --------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,11 +13,12 @@ from torch import Tensor
 from .._networks.modules import Autoencoder
 from .._tables.rows import TrainingRows
 from .._utils.device import enough_threads, seeded_generator
+from .checkpoints import Course, State
 from .fast import fast_step, unflatten
 from .objectives import row_losses
 from .optimizer import FlatAdam, Schedule
 from .options import TrainingOptions, TrainingResult
-from .skorch_net import Net, SkorchObserver, record_losses, schedules_itself
+from .skorch_net import Net, SkorchObserver, add_epochs, record_losses, schedules_itself
 from .trainer import Observer, Patience, Trainer, check_loss, progress_bar
 
 # A gain of so many standard errors, of its mean and its signs together, is no luck.
@@ -31,6 +33,7 @@ def trainer_of(
     options: TrainingOptions,
     generator: torch.Generator,
     observer: Observer | None = None,
+    course: Course | None = None,
 ) -> Iterator[Trainer[Tensor]]:
     """A trainer of the net's module, on the fast networks where these can be used."""
     module, optimizer, objective = net.module_, net.optimizer_, net.objective
@@ -49,8 +52,10 @@ def trainer_of(
 
         def begin_epoch(epoch: int) -> None:
             module.epoch += 1
+            if course is not None:
+                course.begin_epoch()
 
-        yield Trainer(
+        trainer = Trainer(
             module,
             optimizer,
             net.train_on if net.callbacks else step_and_update,
@@ -58,6 +63,9 @@ def trainer_of(
             follow=lambda progress: objective.follow(module, progress),
             observer=observer or Observer(),
         )
+        if course is not None:
+            trainer.after_step = course.after_step
+        yield trainer
 
 
 def end_training(module: Autoencoder) -> None:
@@ -122,11 +130,21 @@ def train(
         return is_last
 
     observer = SkorchObserver(net, x_train, x_valid)
+    kept = _Watched(watch, curve, net.history)
+    course = Course(options.checkpoints, batches, schedule, generator, kept)
+    course.begin()
+    course.take_up(net)
     with (
         progress_bar(options) as bar,
-        trainer_of(net, options, generator, observer) as trainer,
+        trainer_of(net, options, generator, observer, course) as trainer,
     ):
-        trainer.run(batches, options.n_epochs, after_epoch, schedule)
+        bar.skip(len(curve))
+        if not course.is_over:
+            trainer.run(
+                *(batches, options.n_epochs, after_epoch, schedule),
+                *(len(curve), course.next_position()),
+            )
+            course.finish()
         best = watch.best()
         if x_valid is not None and options.starts_at_optimum:
             if len(x_compared) < len(x_watch):
@@ -170,6 +188,14 @@ class _Candidate:
     def loss(self) -> float:
         return self.losses.mean().item()
 
+    def kept(self) -> State:
+        return vars(self)
+
+    @classmethod
+    def taken(cls, state: State, device: torch.device) -> "_Candidate":
+        weights = {name: value.to(device) for name, value in state["state"].items()}
+        return cls(state["epoch"], state["losses"].to(device), weights)
+
 
 @dataclass
 class _WatchedRows:
@@ -202,6 +228,20 @@ class _WatchedRows:
     def best(self) -> _Candidate:
         return self.candidate
 
+    def kept(self) -> State:
+        return {
+            "candidate": self.candidate.kept(),
+            "lowest": self.lowest,
+            "patience": (self.patience.best, self.patience.last_progress),
+            "curve": self.curve,
+        }
+
+    def take(self, state: State) -> None:
+        device = self.first.losses.device
+        self.candidate = _Candidate.taken(state["candidate"], device)
+        self.lowest, self.curve = state["lowest"], state["curve"]
+        self.patience.best, self.patience.last_progress = state["patience"]
+
 
 @dataclass
 class _WatchedSteps(_WatchedRows):
@@ -228,10 +268,34 @@ class _WatchedSteps(_WatchedRows):
             self.lowest, self.candidate = loss, self.last
         return self.patience.is_exhausted(epoch, loss)
 
+    def kept(self) -> State:
+        return {**super().kept(), "last": self.last.kept()}
+
+    def take(self, state: State) -> None:
+        super().take(state)
+        self.last = _Candidate.taken(state["last"], self.first.losses.device)
+
     def best(self) -> _Candidate:
         later = {c.epoch: c for c in (self.candidate, self.last) if c.epoch > 0}
         judged = [c.judged_anew(self.module, self.judge) for c in later.values()]
         return min([self.first, *judged], key=lambda candidate: candidate.loss)
+
+
+@dataclass
+class _Watched:
+    """What a training that is watched keeps besides its networks."""
+
+    watch: _WatchedRows
+    curve: list[float]
+    history: Any
+
+    def kept(self) -> State:
+        return {"watch": self.watch.kept(), "curve": self.curve}
+
+    def take(self, state: State) -> None:
+        self.watch.take(state["watch"])
+        self.curve[:] = state["curve"]
+        add_epochs(self.history, self.curve, self.watch.curve)
 
 
 def tamed(losses: Tensor, first: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from .checkpoints import Checkpoints
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -26,6 +28,7 @@ class TrainingOptions:
     precision: torch.dtype | None = None
     # Epochs at the beginning that are no reason to stop early.
     n_iter_eased: int = 0
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     @property
     def advice(self) -> str:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._networks.modules import Autoencoder
 from .._utils.device import resolve_precision
+from .checkpoints import Checkpoints
 from .options import TrainingOptions
 
 # On tables up to this long, every row is seen so often, in batches of this size;
@@ -145,6 +146,9 @@ class Recipe:
     n_iter_no_change, tol, callbacks, verbose, precision
         As the user has them.
 
+    checkpoints : Checkpoints
+        Where trainings on their way are kept.
+
     slowdown : float
         What a rate of our own choice is divided by.
     """
@@ -164,6 +168,7 @@ class Recipe:
     callbacks: Sequence[Any] = ()
     verbose: int = 0
     precision: str = "auto"
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
     slowdown: float = 1.0
 
     def n_epochs(self, n_samples: int) -> int:
@@ -230,6 +235,7 @@ class Recipe:
             verbose=self.verbose,
             precision=resolve_precision(self.precision, module, device),
             n_iter_eased=self.n_iter_eased,
+            checkpoints=self.checkpoints,
         )
 
     @property

@@ -19,6 +19,7 @@ from .._networks.modules import Autoencoder
 from .._tables.rows import make_batches, to_train_on
 from .._utils.device import seeded_generator
 from . import recipe
+from .checkpoints import Course, State
 from .engine import clearness, end_training, is_clear_gain, tamed, trainer_of
 from .objectives import Objective, row_losses
 from .optimizer import Schedule
@@ -71,6 +72,7 @@ def train_on_small_table(
                     weights_valid=None if weights is None else weights[fold.cpu()],
                 )
             )
+        bar.skip(sum(len(fold.curve) for fold in folds))
         for n_epochs in sorted({*stops, options.n_epochs}):
             for training in tuple(folds):
                 try:
@@ -80,7 +82,7 @@ def train_on_small_table(
                     folds.remove(training)
             if diverged is not None and not folds:
                 raise diverged
-            losses = torch.cat([fold.losses() for fold in folds], dim=1)
+            losses = torch.cat([fold.losses(n_epochs) for fold in folds], dim=1)
             # A far row, held out, may overflow: no epoch is best that lets it.
             losses = losses.nan_to_num(torch.inf)  # (n_epochs + 1, n)
             compared = tamed(losses, losses[0])
@@ -151,6 +153,7 @@ def train_on_all_rows(
         *(make_module, x, None, options, seed, objective, generator), weights=weights
     )
     module = training.run(n_epochs)
+    training.course.finish()
     end_training(module)
     return module
 
@@ -187,39 +190,71 @@ class _Training:
         self.batches = make_batches(rows, options.batch_size, order)
         n_steps = options.n_epochs * len(self.batches)
         self.schedule = Schedule(options.learning_rate, n_steps)
-        self.initial = 0.0
+        self.initial: float | None = None
         self.curve: list[float] = []
         self.held_out: list[Tensor] = []
+        self.diverged = ""
+        self.course = Course(
+            *(options.checkpoints, self.batches, self.schedule, self.generator),
+            owner=self,
+        )
+        if self.course.known is not None:
+            self._begin()  # before others draw from the same generators
 
     @cached_property
     def net(self) -> Net:
+        return self._begin()
+
+    def _begin(self) -> Net:
+        self.course.begin()
         known = () if self.weights is None else (self.weights,)
         module = self.make_module(self.x, *known)
-        return make_net(module, self.options, self.objective)
+        self.net = make_net(module, self.options, self.objective)
+        self.course.take_up(self.net)
+        return self.net
 
     def run(self, n_epochs: int) -> Autoencoder:
         """Train until so many epochs are done in all, and return the module."""
-        n_done = len(self.curve)
-        with trainer_of(self.net, self.options, self.generator) as trainer:
-            if n_done == 0:
+        net, n_done = self.net, len(self.curve)
+        if self.diverged and n_done <= n_epochs:
+            raise DivergenceError(self.diverged)
+        if n_done > n_epochs:  # of one that goes on where it was
+            return net.module_
+        trainer_on = trainer_of(net, self.options, self.generator, course=self.course)
+        with trainer_on as trainer:
+            if self.initial is None:
                 self._judge_held_out()
                 self.initial = self._judge(self.x, self.weights).mean().item()
             trainer.run(
-                self.batches, n_epochs, self._after_epoch, self.schedule, n_done
+                *(self.batches, n_epochs, self._after_epoch, self.schedule, n_done),
+                self.course.next_position() if n_done < n_epochs else None,
             )
-        return self.net.module_
+        return net.module_
 
-    def losses(self) -> Tensor:
-        """Loss of every held-out row at the start and after each epoch.
+    def losses(self, n_epochs: int) -> Tensor:
+        """Loss of every held-out row at the start and after each of so many epochs.
 
         Of shape (n_epochs + 1, n_valid).
         """
-        return torch.stack(self.held_out)
+        return torch.stack(self.held_out[: n_epochs + 1])
+
+    def kept(self) -> State:
+        names = "curve", "held_out", "initial", "diverged"
+        return {name: getattr(self, name) for name in names}
+
+    def take(self, state: State) -> None:
+        held_out = [losses.to(self.x.device) for losses in state["held_out"]]
+        vars(self).update({**state, "held_out": held_out})
 
     def _after_epoch(self, epoch: int, loss: float) -> bool:
         self.curve.append(loss)
-        nonsense = self.net.module_.loss_of_nonsense
-        check_loss(loss, self.initial, epoch, self.options.advice, nonsense)
+        nonsense, initial = self.net.module_.loss_of_nonsense, self.initial
+        assert initial is not None
+        try:
+            check_loss(loss, initial, epoch, self.options.advice, nonsense)
+        except DivergenceError as error:
+            self.diverged = str(error)
+            raise
         self._judge_held_out()
         if self.held_out:
             self.on_epoch(loss, [self.held_out[-1].mean().item()])

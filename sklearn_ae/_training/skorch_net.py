@@ -195,8 +195,16 @@ CONVERTERS["history"] = Converter(History, _plain_history, _history_of)
 def make_history(curve: list[float], validation_curve: list[float]) -> Any:
     """skorch's record of a training whose losses are known."""
     history = History()
+    add_epochs(history, curve, validation_curve)
+    return history
+
+
+def add_epochs(
+    history: Any, curve: list[float], validation_curve: list[float] | None
+) -> None:
+    """Let the history go on with epochs whose losses are known."""
     for epoch in range(1, len(curve) + 1):
         history.new_epoch()
-        history.record("epoch", epoch)
-        record_losses(history, curve[:epoch], validation_curve[:epoch])
-    return history
+        history.record("epoch", len(history))
+        watched = None if validation_curve is None else validation_curve[:epoch]
+        record_losses(history, curve[:epoch], watched)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -19,6 +20,9 @@ from .optimizer import Schedule
 
 Batch = TypeVar("Batch", bound=Sized)
 Batch_co = TypeVar("Batch_co", bound=Sized, covariant=True)
+
+# Batches of an epoch that are done, and the sum of their losses.
+Position = tuple[int, Tensor]
 
 # A training loss this many times that of predicting the mean is no learning curve.
 _DIVERGENCE_FACTOR = 1e4
@@ -80,6 +84,10 @@ class Trainer(Generic[Batch]):
     follow : callable
         Told before every scheduled step what share of the schedule is done.
 
+    after_step : callable
+        Told after every step how many batches of the epoch are done, and the sum of
+        their losses.
+
     observer : Observer
         Told of the training's course; it may raise StopTraining.
     """
@@ -89,6 +97,7 @@ class Trainer(Generic[Batch]):
     update: Callable[[Batch], Tensor]
     begin_epoch: Callable[[int], None] = lambda epoch: None
     follow: Callable[[float], None] = lambda progress: None
+    after_step: Callable[[int, Tensor], None] = lambda n_batches, total: None
     observer: Observer = field(default_factory=Observer)
 
     def run(
@@ -98,18 +107,20 @@ class Trainer(Generic[Batch]):
         after_epoch: Callable[[int, Any], bool],
         schedule: Schedule | None = None,
         n_done: int = 0,
+        start: Position | None = None,
     ) -> None:
         """Train until ``n_epochs`` epochs are done in all, or one is said to be last.
 
         ``after_epoch`` is told an epoch's number and its mean loss, and true ends the
-        training.
+        training. The first epoch may go on from a ``start`` in its middle.
         """
         n_whole = 0
         try:
             self.observer.train_begin()
             for epoch in range(n_done + 1, n_epochs + 1):
                 self.observer.epoch_begin()
-                loss = self.run_epoch(batches, schedule, epoch)
+                loss = self.run_epoch(batches, schedule, epoch, start)
+                start = None
                 n_whole += 1
                 is_last = after_epoch(epoch, loss)
                 self.observer.epoch_end()
@@ -123,18 +134,22 @@ class Trainer(Generic[Batch]):
         batches: BatchSource[Batch],
         schedule: Schedule | None = None,
         epoch: int = 1,
+        start: Position | None = None,
     ) -> Any:
         """Train for one epoch and return the mean loss of its rows."""
-        self.begin_epoch(epoch)
-        total = torch.zeros((), device=batches.device)
+        n_skipped, total = start or (0, torch.zeros(()))
+        total = total.to(batches.device)
+        if start is None:
+            self.begin_epoch(epoch)
         if not self.module.training:  # setting the mode walks through all parts
             self.module.train()
-        for batch in batches:
+        for n_batches, batch in islice(enumerate(batches, 1), n_skipped, None):
             if schedule is not None:
                 self.follow(schedule.progress)
                 schedule.step(self.optimizer)
             loss = self.update(batch)
             total = torch.add(total, loss, alpha=len(batch))
+            self.after_step(n_batches, total)
         # Fused optimizers do not note that they change weights, by which copies of
         # these know that they are old.
         torch.autograd.graph.increment_version(self._parameters)
@@ -226,6 +241,11 @@ class progress_bar(contextlib.AbstractContextManager):
                 losses["valid"] = f"{validation_curve[-1]:.4g}"
             self.bar.set_postfix(losses, refresh=False)
             self.bar.update()
+
+    def skip(self, n_epochs: int) -> None:
+        """Go past epochs that were done before."""
+        if self.bar is not None:
+            self.bar.update(n_epochs)
 
     def __exit__(self, *exc_info: Any) -> None:
         if self.bar is not None:

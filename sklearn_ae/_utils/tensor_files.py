@@ -34,6 +34,7 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _ALIGNMENT = 8
 _METADATA, _DIGEST = "__metadata__", "sha256"
 _LARGEST_HEADER = 100_000_000  # that of the format's own readers
+PART = ".part"  # how names of unfinished files end
 
 
 class TensorFileError(ValueError):
@@ -74,13 +75,15 @@ def write_tensor_file(
             f"hold {_LARGEST_HEADER}."
         )
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    descriptor, temporary = tempfile.mkstemp(PART, f"{path.name}.", path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(len(encoded).to_bytes(8, "little"))
             file.write(encoded)
             for blob in blobs.values():
                 file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())  # before a name may say that it is whole
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:

@@ -1,0 +1,154 @@
+"""What checkpoints are for, tried: fits are killed at random moments and begun again.
+
+    python -m benchmarks.checkpoints
+
+Every trial starts a fit in a process of its own, kills it (SIGKILL) at a random moment,
+and fits again: the result must have the bytes of an undisturbed fit. Checkpoints are
+written after every step, so that most moments lie within a writing, and in every third
+trial a limit on the size of files, as a full disk does, lets writings fail from some
+point on. Then the share of time is measured that checkpoints take of a fit with the
+usual time between them.
+"""
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+import pickle
+import random
+import resource
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_ae import (
+    AutoencoderTransformer,
+    NeighborMapTransformer,
+    VAETransformer,
+)
+from sklearn_ae._training import checkpoints
+
+FITS = {
+    "cross-validated": (AutoencoderTransformer, load_iris, {"max_iter": 3}),
+    "rows held out": (VAETransformer, load_digits, {"max_iter": 2}),
+    "a map": (NeighborMapTransformer, load_iris, {"max_iter": 4}),
+}
+SIZES = {"hidden_layer_sizes": (16,)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=70.0, help="of the timed fit")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["benchmarks.checkpoints"])
+    with tempfile.TemporaryDirectory() as folder:
+        for name in FITS:
+            kill(name, arguments.trials, Path(folder), chance, processes)
+        if arguments.seconds:
+            time_writing(arguments.seconds, Path(folder))
+
+
+def kill(name, n_trials, folder, chance, processes) -> None:
+    expected = digest(name, None)
+    start = time.monotonic()
+    run(processes, name, folder / "timed", folder / "result", 0)
+    seconds = time.monotonic() - start
+    n_equal = n_killed = n_found = n_full = 0
+    for trial in range(n_trials):
+        path, result = folder / f"{trial}.safetensors", folder / "result"
+        result.unlink(missing_ok=True)
+        is_full = trial % 3 == 2
+        limit = chance.randrange(5_000, 100_000) if is_full else 0
+        process = begin(processes, name, path, result, limit)
+        process.join(chance.uniform(0.0, seconds))
+        n_killed += process.is_alive()
+        process.kill()
+        process.join()
+        n_found += path.exists()
+        n_full += is_full
+        result.unlink(missing_ok=True)
+        run(processes, name, path, result, 0)
+        n_equal += result.exists() and result.read_text() == expected
+        path.unlink()
+    print(
+        f"{name}: {n_trials} trials, {n_killed} fits killed on their way within "
+        f"{seconds:.1f} s, {n_full} of the trials with a full disk, a checkpoint there "
+        f"after {n_found}; {n_equal} results equal to that of an undisturbed fit"
+    )
+
+
+def begin(processes, *arguments):
+    process = processes.Process(target=fit_and_tell, args=arguments)
+    process.start()
+    return process
+
+
+def run(processes, *arguments) -> None:
+    begin(processes, *arguments).join()
+
+
+def fit_and_tell(name: str, path: Path, result: Path, limit: int) -> None:
+    checkpoints.SECONDS_BETWEEN = checkpoints.COST_BETWEEN = 0.0
+    if limit:  # writing beyond it fails
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    text = digest(name, path)
+    part = result.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, result)
+
+
+def digest(name: str, path: Path | None) -> str:
+    warnings.simplefilter("ignore")
+    kind, load, parameters = FITS[name]
+    estimator = kind(2, **SIZES, **parameters, checkpoint=path)
+    estimator.fit(load().data)
+    return hashlib.sha256(pickle.dumps(estimator)).hexdigest()
+
+
+def time_writing(seconds: float, folder: Path) -> None:
+    """Fit for about so long, and take the time within writings."""
+    X = np.random.RandomState(0).normal(size=(20_000, 200)).cumsum(axis=1)
+    spent, n_writings = 0.0, 0
+    write = checkpoints.CheckpointFile.write
+
+    def timed(self: checkpoints.CheckpointFile) -> None:
+        nonlocal spent, n_writings
+        start = time.monotonic()
+        write(self)
+        spent, n_writings = spent + time.monotonic() - start, n_writings + 1
+
+    def fit(max_iter: int, path: Path | None) -> float:
+        estimator = AutoencoderTransformer(
+            8,
+            hidden_layer_sizes=(512, 256),
+            max_iter=max_iter,
+            n_iter_no_change=max_iter,
+            early_stopping=False,
+            checkpoint=path,
+        )
+        start = time.monotonic()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            estimator.fit(X)
+        return time.monotonic() - start
+
+    once = fit(3, None)
+    checkpoints.CheckpointFile.write = timed
+    took = fit(max(3, round(3 * seconds / once)), folder / "timed.safetensors")
+    print(
+        f"a fit of {took:.0f} s: {n_writings} writings took {spent:.2f} s, "
+        f"{100 * spent / took:.2f} % of it"
+    )
+
+
+if __name__ == "__main__":
+    main()
