@@ -1,5 +1,7 @@
 """AutoencoderTransformer: the deterministic autoencoder."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from .._networks.losses import SquaredError
@@ -8,11 +10,13 @@ from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
 from .autoencoders import LearnsByParts
 from .base import FitTable
+from .choosing import ChoosesComponents
 from .design import Design
+from .explaining import Truncating
 from .imputing import Imputing
 
 
-class AutoencoderTransformer(LearnsByParts, Imputing):
+class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imputing):
     """Nonlinear dimension reduction with an autoencoder that starts as PCA.
 
     An encoder maps each row to ``n_components`` latents, a decoder maps the latents
@@ -71,6 +75,14 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
         costs more. "auto" is "refined" where that takes less than about a millisecond
         per row, with the package's own dense networks, and else "encoder". Networks
         are chosen by it, so that it takes effect in `fit`.
+
+    nested : bool, default=False
+        Let the first latents do without the others: every step of the training also
+        sees the rows with the first few alone, where these are cut at random. Then
+        `truncate` leaves less than PCA with as many, ``explained_variance_ratio_``
+        says what each latent adds, and latents keep the order and the axes they have
+        learned. A fit takes longer, and with all latents the error may be a few percent
+        higher or lower.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
@@ -239,6 +251,11 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
     (150, 2)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **ChoosesComponents._parameter_constraints,
+        **Truncating._parameter_constraints,
+    }
+
     def __init__(
         self,
         n_components=2,
@@ -252,6 +269,7 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
         image_shape=None,
         categorical_features="from_dtype",
         inference="auto",
+        nested=False,
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
@@ -278,6 +296,7 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
         self.image_shape = image_shape
         self.categorical_features = categorical_features
         self.inference = inference
+        self.nested = nested
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size
@@ -295,7 +314,9 @@ class AutoencoderTransformer(LearnsByParts, Imputing):
         self.checkpoint = checkpoint
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
-        return self._reconstruction(table, columns, _make_module, refining_pays=True)
+        return self._reconstruction(
+            table, columns, _make_module, refining_pays=True, **self._nesting()
+        )
 
 
 def _make_module(

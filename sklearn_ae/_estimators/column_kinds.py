@@ -1,5 +1,6 @@
 """A fit that learns every column as what it is: ``column_maps="quantile"``."""
 
+from numbers import Integral
 from typing import Any
 
 from .._networks.column_likelihoods import ColumnLikelihoods
@@ -21,6 +22,11 @@ def check_goes_with_maps(estimator: Any) -> None:
                 f"likelihood of its own, which goes with {name}={wanted!r}; got "
                 f"{name}={value!r}."
             )
+    if not isinstance(estimator.n_components, Integral):
+        raise ValueError(
+            f"column_maps={estimator.column_maps!r} takes a whole number of latents; "
+            f"got n_components={estimator.n_components!r}."
+        )
     if estimator.inference == "refined":
         raise ValueError(
             f"column_maps={estimator.column_maps!r} takes the latents of the encoder; "

@@ -23,11 +23,15 @@ from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
 from .autoencoders import LearnsByParts
 from .base import FitTable
+from .choosing import ChoosesComponents
 from .design import Design
+from .explaining import Truncating
 from .imputing import Imputing
 
 
-class DenoisingAutoencoderTransformer(LearnsByParts, Imputing):
+class DenoisingAutoencoderTransformer(
+    ChoosesComponents, LearnsByParts, Truncating, Imputing
+):
     """Autoencoder that learns to give back clean rows from corrupted ones.
 
     In training the encoder sees each row corrupted, with new noise every time, and
@@ -100,6 +104,14 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Imputing):
         there to those from which the decoder gives the row best, as it comes: of clean
         rows the error is lower, but what is corrupted is believed. Networks are chosen
         by it, so that it takes effect in `fit`.
+
+    nested : bool, default=False
+        Let the first latents do without the others: every step of the training also
+        sees the rows with the first few alone, where these are cut at random. Then
+        `truncate` leaves less than PCA with as many, ``explained_variance_ratio_``
+        says what each latent adds, and latents keep the order and the axes they have
+        learned. A fit takes longer, and with all latents the error may be a few percent
+        higher or lower.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
@@ -247,7 +259,8 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Imputing):
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **Imputing._parameter_constraints,
+        **ChoosesComponents._parameter_constraints,
+        **Truncating._parameter_constraints,
         "corruption": [
             StrOptions({"gaussian", "masking", "salt_and_pepper", "swap", "block"}),
             callable,
@@ -270,6 +283,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Imputing):
         corruption_level=0.3,
         categorical_features="from_dtype",
         inference="auto",
+        nested=False,
         learning_rate_init="auto",
         alpha="auto",
         batch_size="auto",
@@ -298,6 +312,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Imputing):
         self.corruption_level = corruption_level
         self.categorical_features = categorical_features
         self.inference = inference
+        self.nested = nested
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size
@@ -349,7 +364,12 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Imputing):
         # The projection of a corrupted row is near what is corrupted in it; the encoder
         # has learned what the clean row was.
         return self._reconstruction(
-            table, columns, make_module, refining_pays=False, renew=self._renew
+            table,
+            columns,
+            make_module,
+            refining_pays=False,
+            renew=self._renew,
+            **self._nesting(),
         )
 
     def _renew(self, module: Autoencoder) -> None:

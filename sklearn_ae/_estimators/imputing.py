@@ -10,10 +10,10 @@ from .._networks.modules import Autoencoder
 from .._tables.containers import is_frame
 from .._tables.rows import Table
 from .._tables.table_kinds import fill_numbers
-from .autoencoders import BaseAutoencoder
+from .explaining import Explaining
 
 
-class Imputing(BaseAutoencoder):
+class Imputing(Explaining):
     """Fills missing cells by latents, and by what goes with that which these leave."""
 
     _imputer: Imputer

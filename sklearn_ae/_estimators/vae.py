@@ -17,6 +17,7 @@ from .._inference.diagnostics import (
     mean_kl,
     n_latents_missed,
 )
+from .._inference.explained import explain
 from .._inference.latents import signed_order
 from .._inference.posterior import training_draws, training_moments
 from .._inference.priors import Exemplars
@@ -36,8 +37,8 @@ from .._training import recipe
 from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
-from .autoencoders import BaseAutoencoder
 from .base import FitTable
+from .choosing import ChoosesComponents
 from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design
 from .vae_methods import FittedVAE
@@ -46,7 +47,7 @@ from .vae_methods import FittedVAE
 _AGGREGATED_ROWS = 30_000
 
 
-class VAETransformer(FittedVAE):
+class VAETransformer(ChoosesComponents, FittedVAE):
     """Variational autoencoder that starts as probabilistic PCA.
 
     A generative model: latents z come from N(0, I), and a row x from a likelihood
@@ -371,7 +372,7 @@ class VAETransformer(FittedVAE):
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **BaseAutoencoder._parameter_constraints,
+        **ChoosesComponents._parameter_constraints,
         "noise": [StrOptions({"shared", "per_column"})],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, None, closed="left")],
@@ -659,6 +660,7 @@ class VAETransformer(FittedVAE):
         self.kl_per_component_ = kl.cpu().numpy()
         self.n_active_components_ = len(active_latents(self.kl_per_component_))
         self.reconstruction_err_ = error
+        self._set_explained(explain(module, rows))
         self._set_imputer(module, rows)
         self._set_latent_density(module, rows, random_state)
         self._warn_if_collapsed(module, rows.x)

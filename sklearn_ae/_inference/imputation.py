@@ -8,7 +8,7 @@ Shapes: n rows, d columns, m numbers of conditions.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -86,6 +86,10 @@ class Imputer:
             for model in (rows, rests):
                 model.put_columns_back(back)
         return cls(rows.cpu(), rests.cpu(), shares.cpu(), len(x))
+
+    def without_networks(self) -> "Imputer":
+        """What the model of rows says alone, where networks have changed."""
+        return replace(self, shares=torch.zeros_like(self.shares))
 
     @torch.no_grad()
     def _try_out(

@@ -91,6 +91,10 @@ class Inference(ABC):
         """The same where latents z have become (z - shift) @ rotation."""
         return self
 
+    def of_first(self, n_kept: int, latents: Tensor | None = None) -> "Inference":
+        """The same of a module cut after so many latents, of which some are known."""
+        return self
+
     def quick(self) -> "Inference":
         """The same at a lower cost, to compare networks with."""
         return self
@@ -211,6 +215,12 @@ class Refined(Inference):
             return self
         rotation, shift = rotation.cpu(), shift.cpu()
         return replace(self, remembered=(self.remembered - shift) @ rotation)
+
+    def of_first(self, n_kept: int, latents: Tensor | None = None) -> Inference:
+        if n_kept > FEW_LATENTS or latents is None:
+            return replace(self, n_components=n_kept, remembered=None)
+        known = latents[:, :n_kept].clone()
+        return replace(self, n_components=n_kept, remembered=known)
 
     def quick(self) -> Inference:
         return replace(self, n_steps=1, remembered=None)

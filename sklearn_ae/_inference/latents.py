@@ -134,6 +134,16 @@ class LatentDensity:
         )
         return pooled
 
+    def of_first(self, n_kept: int) -> "LatentDensity":
+        """The density of the first latents alone."""
+        first = copy.copy(self)
+        first.mean = self.mean[:n_kept]
+        first.covariance = self.covariance[:n_kept, :n_kept]
+        first.axes = self.axes[self.axes < n_kept]
+        if self.mixture is not None:
+            first.mixture = self.mixture.of(self.axes < n_kept)
+        return first
+
     def gaussians(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Log-weights (c,), means (c, a), whitening matrices (c, a, a) and axes (a,).
 

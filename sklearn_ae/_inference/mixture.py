@@ -51,6 +51,18 @@ class Mixture:
                 break
         return mixture
 
+    def of(self, kept: np.ndarray) -> "Mixture":
+        """That of some of the numbers alone, by a mask (a,)."""
+        covariances = self.covariances[:, kept][:, :, kept]
+        identity = np.eye(int(kept.sum()))
+        whitening = np.array(
+            [
+                solve_triangular(np.linalg.cholesky(covariance), identity, lower=True).T
+                for covariance in covariances
+            ]
+        )
+        return Mixture(self.weights, self.means[:, kept], covariances, whitening)
+
     @classmethod
     def _of_shares(cls, Z: np.ndarray, shares: np.ndarray) -> "Mixture":
         """The best for rows that belong to the Gaussians by these shares (n, c)."""

@@ -6,6 +6,8 @@ estimator with the methods they call, such as PCA or a Pipeline. They need matpl
 ``pip install 'sklearn_ae[compare]'``.
 """
 
+from ._column_effects import ColumnEffectsDisplay
+from ._explained_variance import ExplainedVarianceDisplay
 from ._latent_map import LatentMapDisplay
 from ._latent_space import LatentSpaceDisplay
 from ._reconstruction import ReconstructionDisplay
@@ -13,6 +15,8 @@ from ._samples import SamplesDisplay
 from ._training_curve import TrainingCurveDisplay
 
 __all__ = [
+    "ColumnEffectsDisplay",
+    "ExplainedVarianceDisplay",
     "LatentMapDisplay",
     "LatentSpaceDisplay",
     "ReconstructionDisplay",

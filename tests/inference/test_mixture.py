@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 from sklearn_ae._inference.mixture import Mixture
@@ -60,3 +62,19 @@ def test_more_gaussians_than_different_rows_leave_finite_densities():
     Z = np.repeat(np.eye(2), 10, axis=0)
     mixture = Mixture.fitted_to(Z, 4, np.random.RandomState(0))
     assert np.isfinite(mixture.log_density(Z)).all()
+
+
+def test_some_numbers_have_the_marginal_density():
+    random_state = np.random.RandomState(0)
+    Z = random_state.normal(size=(300, 3)) @ random_state.normal(size=(3, 3))
+    mixture = Mixture.fitted_to(Z, 2, random_state)
+    kept = np.array([True, False, True])
+    marginal = sum(
+        weight
+        * multivariate_normal.pdf(Z[:, kept], mean[kept], covariance[kept][:, kept])
+        for weight, mean, covariance in zip(
+            mixture.weights, mixture.means, mixture.covariances, strict=True
+        )
+    )
+    found = np.exp(logsumexp(mixture.of(kept)._log_parts(Z[:, kept]), axis=1))
+    np.testing.assert_allclose(found, marginal)

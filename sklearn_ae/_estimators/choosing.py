@@ -1,0 +1,358 @@
+"""Estimators that find out how many latents a table asks for.
+
+Short trainings on a part of the rows tell, by the rest of them; the fit that follows is
+that with the number which came out.
+
+Shapes: n held-out rows, d columns.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from torch import Tensor, nn
+
+from .._inference.described import DescribedRows
+from .._tables.rows import Table
+from .._training.checkpoints import Checkpoints
+from .._training.options import TrainingResult
+from .._training.plans import Plan, TrainingState
+from .._training.recipe import SMALL_TABLE
+from .._utils.warnings import warn
+from .autoencoders import BaseAutoencoder
+from .checkpoints import at_lower_rates
+from .design import Design, FitTable
+
+# Latents at most, where neither their number nor a share is asked for, and those that
+# are tried first.
+MOST_LATENTS = 64
+_RUNGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+# Rungs in a row without a lower error, after which none is expected.
+_PATIENCE = 2
+# Rows of trials, and what of them is held out.
+_MOST_ROWS, _MOST_HELD_OUT, _SHARE_HELD_OUT = 5000, 500, 0.2
+# Share of the usual epochs that a trial has on tables that are not short.
+_TRIAL_SHARE = 1 / 3
+# Parts of a row's cells that are hidden in turn.
+_N_PARTS = 5
+
+# Of a number of latents, squares that they leave of held-out rows (n,).
+Errors = Callable[[int], np.ndarray]
+
+
+class ChoosesComponents(BaseAutoencoder):
+    """Takes a share to explain, "auto" or None for the number of latents."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+            StrOptions({"auto"}),
+            None,
+        ],
+    }
+
+    n_components: Any
+
+    # A training that tells how good a number is: what describes a fit is left out.
+    _is_trial = False
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
+        asked = self.n_components
+        try:
+            super()._fit(X, y, sample_weight)
+        finally:
+            self.n_components = asked
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
+        asked = self.n_components
+        try:
+            super()._partial_fit(X, y, sample_weight)
+        finally:
+            self.n_components = asked
+
+    def _designed(self, table: FitTable, goes_on: bool) -> Design:
+        if not isinstance(self.n_components, Integral):
+            # Until the fit is done, the parameter is the number that was found.
+            known = self.n_components_ if goes_on else self._choose(table)
+            self.n_components = known
+        return super()._designed(table, goes_on)
+
+    def _choose(self, table: FitTable) -> int:
+        own = [
+            name
+            for name in ("encoder", "decoder")
+            if isinstance(getattr(self, name), nn.Module)
+        ]
+        if own:
+            raise ValueError(
+                f"n_components={self.n_components!r} tries several numbers of latents, "
+                f"and {own[0]} is a network with its own: give that number, or a class "
+                f"or function that makes {own[0]} for any."
+            )
+        asked = self.n_components
+        if asked is None:
+            return max(1, min(len(table.X) - 1, table.n_own, MOST_LATENTS))
+        trials = Trials.of(self, table)
+        if trials.most < 2:
+            return 1
+        return trials.choose() if asked == "auto" else trials.reach(float(asked))
+
+    # What a trial leaves out ----------------------------------------------------------
+
+    def _plan(self, n_samples: int, goes_on: bool) -> Plan:
+        plan = super()._plan(n_samples, goes_on)
+        return replace(plan, n_folds=0, ends_on_all=False) if self._is_trial else plan
+
+    def _set_fitted(
+        self,
+        state: TrainingState,
+        order: Tensor,
+        rows: DescribedRows,
+        random_state: np.random.RandomState,
+    ) -> None:
+        if not self._is_trial:
+            super()._set_fitted(state, order, rows, random_state)
+            return
+        self.module_, self._inference = state.module, rows.inference
+        self.module_.put_columns_back(order)
+
+    def _warn_if_cut_short(
+        self, result: TrainingResult, n_epochs_usual: int, goes_on: bool
+    ) -> None:
+        if not self._is_trial:
+            super()._warn_if_cut_short(result, n_epochs_usual, goes_on)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trainings with several numbers of latents, and the rows that judge them.
+
+    Parameters
+    ----------
+    estimator : ChoosesComponents
+        Whose parameters, but for the number, the trials have.
+
+    table : FitTable
+        Rows that they learn from.
+
+    held_out : ndarray of shape (n, d + m)
+        Rows that judge.
+
+    starts_linear : bool
+        Whether networks are PCA before they are trained: never worse than that.
+
+    counts : ndarray of shape (n, 1)
+        How often each of these rows counts.
+    """
+
+    estimator: ChoosesComponents
+    table: FitTable
+    held_out: np.ndarray
+    starts_linear: bool
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, estimator: ChoosesComponents, table: FitTable) -> "Trials":
+        """On rows of a table, by chance, of which a fifth judges."""
+        X = table.X
+        numbers = np.random.RandomState(0).permutation(len(X))[:_MOST_ROWS]
+        sample = X.take(numbers) if isinstance(X, Table) else X[numbers]
+        n_held_out = min(_MOST_HELD_OUT, math.floor(_SHARE_HELD_OUT * len(sample)))
+        held_out, kept = sample[:n_held_out], sample[n_held_out:]
+        weights = np.ones(len(X)) if table.weights is None else table.weights
+        counts, of_kept = np.split(weights[numbers], [n_held_out])
+        if not n_held_out:  # of so few rows none can be spared
+            held_out, counts = kept, of_kept
+        of_kept = of_kept / of_kept.mean()
+        is_weighted = table.weights is not None
+        kinds = replace(table, X=kept, weights=of_kept if is_weighted else None)
+        with_number = clone(estimator).set_params(n_components=1)
+        linear = with_number._architecture(kinds).spec.starts_linear
+        return cls(estimator, kinds, held_out, linear, counts[:, None] / counts.mean())
+
+    @property
+    def most(self) -> int:
+        """Latents that can be of use."""
+        return min(len(self.table.X) - 1, self.table.n_own)
+
+    def reach(self, share: float) -> int:
+        """The least number of latents that explain the share of held-out rows."""
+
+        def reaches(n_epochs: int | None) -> Callable[[int], bool]:
+            def is_reached(k: int) -> bool:
+                left = self._left(self._trial(k, n_epochs), self.held_out)
+                return 1.0 - np.nansum(left) / self._in_all >= share
+
+            return is_reached
+
+        high = self.most
+        if self.starts_linear:
+            high = _least(reaches(0), 1, high)
+        k = _least(reaches(None), 1, high)
+        if k == self.most and not reaches(None)(k):
+            warn(
+                f"n_components={share:g}: no number of latents explains that share of "
+                f"rows that were held out; {k}, the most that so few rows allow, were "
+                "fitted.",
+                UserWarning,
+            )
+        return k
+
+    def choose(self) -> int:
+        """The least number of latents that say no less than others of hidden cells.
+
+        Cells of held-out rows are hidden in turn, and reconstructed from the others of
+        their row: what is left of them falls with every latent that columns share, and
+        rises with those that follow single cells (S. Wold, "Cross-validatory
+        estimation of the number of components", Technometrics 20, 397-405, 1978). The
+        number is the least whose error is at most a standard error above the lowest.
+        """
+        most = min(max(1, self.table.n_own - 1), self.most, MOST_LATENTS)
+        rungs = [k for k in _RUNGS if k < most] + [most]
+        search = _Search(rungs)
+        first: Errors = self._linear_errors if self.starts_linear else self._errors
+        best = search.climb(first)
+        high = search.descend(first, best)
+        return search.descend(self._errors, high) if self.starts_linear else high
+
+    def _errors(self, k: int) -> np.ndarray:
+        return self._left_of_hidden(self._trial(k))
+
+    def _linear_errors(self, k: int) -> np.ndarray:
+        return self._left_of_hidden(self._trial(k, 0))
+
+    def _trial(self, k: int, n_epochs: int | None = None) -> ChoosesComponents:
+        """Networks of k latents after so many epochs; None takes those of a trial."""
+        asked = self.estimator
+        seed = asked.random_state if isinstance(asked.random_state, Integral) else 0
+        trial = clone(asked).set_params(
+            n_components=k,
+            random_state=seed,
+            verbose=0,
+            warm_start=False,
+            callbacks=None,
+        )
+        trial._is_trial, trial._kinds = True, self.table.kinds
+        X = self.table.X
+        design = trial._designed(self.table, False)
+        if n_epochs is None:
+            n_epochs = design.recipe.n_epochs(len(X))
+            if len(X) >= SMALL_TABLE:
+                n_epochs = math.ceil(_TRIAL_SHARE * n_epochs)
+            if not isinstance(asked.max_iter, str):
+                n_epochs = min(n_epochs, asked.max_iter)
+        trial.max_iter = n_epochs
+        design = replace(design, recipe=replace(design.recipe, max_iter=n_epochs))
+        at_lower_rates(
+            *(trial, design, partial(trial._train, X, goes_on=False), Checkpoints())
+        )
+        return trial
+
+    def _left(self, trial: ChoosesComponents, X: np.ndarray) -> np.ndarray:
+        """Squares between held-out rows and what is made of X, in networks' units."""
+        made = trial._infer("reconstruct", X)
+        scale = trial.module_.columns.output_scale.cpu().numpy()
+        squares = np.square((made - self._own) / scale)  # (n, d), NaN where missing
+        return self.counts * squares
+
+    def _left_of_hidden(self, trial: ChoosesComponents) -> np.ndarray:
+        """Mean square of what is left of a row's cells when these are hidden: (n,)."""
+        left = np.full(self._own.shape, np.nan)
+        for part in range(_N_PARTS):
+            hidden = self._parts == part
+            X = self.held_out.astype(np.float64)
+            X[:, : self.table.n_own][hidden] = np.nan
+            left[hidden] = self._left(trial, X)[hidden]
+        n_known = (~np.isnan(left)).sum(axis=1)
+        return np.nansum(left, axis=1) / np.maximum(n_known, 1)
+
+    @property
+    def _own(self) -> np.ndarray:
+        return self.held_out[:, : self.table.n_own]
+
+    @cached_property
+    def _parts(self) -> np.ndarray:
+        """In which turn a cell is hidden (n, d): all numbers of a column together."""
+        kinds = self.table.kinds
+        sizes = (
+            [1] * self.table.n_own
+            if kinds is None
+            else [kind.n_numbers for kind in kinds.kinds]
+        )
+        random_state = np.random.RandomState(0)
+        n = len(self.held_out)
+        order = np.argsort(random_state.uniform(size=(n, len(sizes))), axis=1)
+        return np.repeat(order % min(_N_PARTS, len(sizes)), sizes, axis=1)
+
+    @cached_property
+    def _in_all(self) -> float:
+        """Squares between held-out rows and the mean of the others."""
+        kept = self.table.X
+        assert isinstance(kept, np.ndarray)
+        own = kept[:, : self.table.n_own]
+        counts = np.ones(len(own)) if self.table.weights is None else self.table.weights
+        known = counts[:, None] * ~np.isnan(own)
+        mean = np.nansum(known * own, axis=0) / np.maximum(known.sum(axis=0), 1e-12)
+        columns = self.estimator._columns(self.table)
+        scale = columns.output_scale.cpu().numpy()
+        squares = np.square((self._own - mean) / scale)
+        return float(np.nansum(self.counts * squares))
+
+
+class _Search:
+    """Looks for the least number of latents whose errors are as low as any."""
+
+    def __init__(self, rungs: list[int]):
+        self.rungs = rungs
+        self.best: np.ndarray | None = None  # the lowest errors of all tried
+
+    def _try(self, errors: Errors, k: int) -> np.ndarray:
+        found = errors(k)
+        if self.best is None or found.mean() < self.best.mean():
+            self.best = found
+        return found
+
+    def _is_enough(self, errors: Errors, k: int) -> bool:
+        excess = self._try(errors, k) - self.best
+        return excess.mean() <= excess.std() / math.sqrt(len(excess))
+
+    def climb(self, errors: Errors) -> int:
+        """The best of the rungs, from the lowest until they rise."""
+        best, lowest = self.rungs[0], math.inf
+        for i, k in enumerate(self.rungs):
+            mean = self._try(errors, k).mean()
+            if mean < lowest:
+                best, lowest = k, mean
+            elif i - self.rungs.index(best) >= _PATIENCE:
+                break
+        return best
+
+    def descend(self, errors: Errors, high: int) -> int:
+        """The least number that is enough, rung by rung from one that is."""
+        enough, too_few = high, 0
+        self._try(errors, high)
+        for k in reversed([rung for rung in self.rungs if rung < high]):
+            if not self._is_enough(errors, k):
+                too_few = k
+                break
+            enough = k
+        return _least(lambda k: self._is_enough(errors, k), too_few + 1, enough)
+
+
+def _least(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """The least of the numbers for which something holds, as it does for high."""
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low

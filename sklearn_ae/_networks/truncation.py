@@ -1,0 +1,109 @@
+"""A module with its first latents alone; those behind them stay at zero."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from .modules import MLP, Anchored, Autoencoder, OwnNetwork
+
+
+class FirstOutputs(nn.Module):
+    """A network of the user's, of whose outputs some are taken."""
+
+    def __init__(self, network: nn.Module, kept: tuple[int, ...]):
+        super().__init__()
+        self.network, self.kept = network, kept
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)[..., list(self.kept)]
+
+
+class PaddedInputs(nn.Module):
+    """A network of the user's whose inputs behind the first few are zero."""
+
+    def __init__(self, network: nn.Module, n_inputs: int):
+        super().__init__()
+        self.network, self.n_inputs = network, n_inputs
+
+    def forward(self, z: Tensor) -> Tensor:
+        zeros = z.new_zeros(*z.shape[:-1], self.n_inputs - z.shape[-1])
+        return self.network(torch.cat([z, zeros], dim=-1))
+
+
+def with_first_latents(module: Autoencoder, k: int, n_kept: int) -> Autoencoder:
+    """The module of k latents with the first ones alone; it shares the other weights.
+
+    What an encoder gives for each latent, and what a decoder sees behind the latents,
+    stays.
+    """
+    cut = copy.copy(module)
+    vars(cut)["_modules"] = dict(module._modules)
+    cut.encoder = _with_outputs(module.encoder, k, n_kept)
+    cut.decoder = _with_inputs(module.decoder, k, n_kept)
+    cut._measure()
+    return cut
+
+
+def _with_outputs(network: nn.Module, k: int, n_kept: int) -> nn.Module:
+    layers = _layers(network, -1)
+    if layers is None:
+        return FirstOutputs(network, tuple(range(n_kept)))
+    of_latent = torch.arange(layers[0].out_features) % k
+    kept = (of_latent < n_kept).nonzero()[:, 0].to(layers[0].weight.device)
+    return _rebuilt(
+        network, -1, [_linear(layer.weight[kept], layer.bias[kept]) for layer in layers]
+    )
+
+
+def _with_inputs(network: nn.Module, k: int, n_kept: int) -> nn.Module:
+    layers = _layers(network, 0)
+    if layers is None:
+        return PaddedInputs(network, k)
+    numbers = torch.arange(layers[0].in_features, device=layers[0].weight.device)
+    kept = ((numbers < n_kept) | (numbers >= k)).nonzero()[:, 0]
+    cut = _rebuilt(
+        network, 0, [_linear(layer.weight[:, kept], layer.bias) for layer in layers]
+    )
+    if isinstance(cut, Anchored):
+        cut.input_spread = cut.input_spread[kept]
+    return cut
+
+
+def _layers(network: nn.Module, position: int) -> list[nn.Linear] | None:
+    """The linear layers at the network's input (0) or output (-1), if it is ours."""
+    bent = network.network if isinstance(network, Anchored) else network
+    if not isinstance(bent, OwnNetwork):
+        return None
+    layer = list(bent)[position]
+    assert isinstance(layer, nn.Linear)
+    return [network.linear, layer] if isinstance(network, Anchored) else [layer]
+
+
+def _rebuilt(network: nn.Module, position: int, layers: list[nn.Linear]) -> nn.Module:
+    """The network with other layers there; all else is shared."""
+    if isinstance(network, Anchored):
+        *_, layer = layers
+        bent = _rebuilt(network.network, position, [layer])
+        assert isinstance(bent, OwnNetwork)
+        return Anchored.around(bent, layers[0], network.input_spread)
+    assert isinstance(network, nn.Sequential)
+    if isinstance(network, MLP):
+        parts = list(network)
+        parts[position] = layers[0]
+        return MLP(*parts)
+    rebuilt = copy.copy(network)
+    names = list(network._modules)
+    vars(rebuilt)["_modules"] = {
+        **network._modules,
+        names[position]: layers[0],
+    }
+    return rebuilt
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    n_outputs, n_inputs = weight.shape
+    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, dtype=weight.dtype)
+    layer.weight = nn.Parameter(weight.detach().clone())
+    layer.bias = nn.Parameter(bias.detach().clone())
+    return layer
