@@ -81,7 +81,7 @@ class Explaining(BaseAutoencoder):
                 the ups and downs cancel.
         """
         pandas = import_extra("pandas", user="column_effects")
-        check_is_fitted(self)
+        self._check_without_conditions("column_effects")
         Z = self._latents_to_differentiate(X)
         n = len(Z)
         size = max(1, _BLOCK_SIZE // (Z.shape[1] * self.module_.row_size))
@@ -146,13 +146,13 @@ class Explaining(BaseAutoencoder):
             of a missing cell is NaN. Frames of pandas keep their index.
         """
         pandas = import_extra("pandas", user="score_columns")
+        self._check_without_conditions("score_columns")
         rows = self._validate_new_rows(X)
         losses = self._compute(column_losses, rows, self._inference)
         names = [name for name, _ in self.columns_]
         if self._kinds is not None:
-            kinds = self._kinds.kinds
-            ends = np.cumsum([kind.n_numbers for kind in kinds])[:-1]
-            parts = np.split(losses, ends, axis=1)
+            of_each = map(self._kinds.numbers_of, range(len(names)))
+            parts = [losses[:, numbers] for numbers in of_each]
             losses = np.stack(
                 [
                     part.sum(axis=1) if part.shape[1] else np.full(len(part), np.nan)
@@ -162,6 +162,14 @@ class Explaining(BaseAutoencoder):
             )
         index = X.index if isinstance(X, pandas.DataFrame) else None
         return pandas.DataFrame(-losses, index=index, columns=names)
+
+    def _check_without_conditions(self, method: str) -> None:
+        check_is_fitted(self)
+        if self.module_.n_inputs > len(self.module_.center):
+            raise ValueError(
+                f"{method} is for models without conditions: what the latents of this "
+                "one do to a column depends on what it is told beside the row."
+            )
 
 
 class Truncating(Explaining):
