@@ -5,10 +5,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._tables.weighing import weigh
 from .autoencoder import AutoencoderTransformer
 
 
@@ -85,7 +87,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.estimator = estimator
         self.contamination = contamination
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Fit the estimator, and find the threshold.
 
         Parameters
@@ -96,23 +98,31 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         y : None
             Ignored: here for scikit-learn's Pipeline.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, for the estimator and for the share of outliers.
+            Whole numbers, up to a mean of 10, count copies of a row; other weights
+            matter up to a common factor, and need an estimator (or a Pipeline whose
+            last step is one) that takes them in `fit`. None is 1 for each.
+
         Returns
         -------
         self : object
             The fitted detector.
         """
         self._validate_params()
+        X, _, weights = weigh(X, None, sample_weight)
         estimator = (
             AutoencoderTransformer() if self.estimator is None else self.estimator
         )
-        estimator = clone(estimator).fit(X)
+        told = {} if weights is None else {_weight_parameter(estimator): weights}
+        estimator = clone(estimator).fit(X, **told)
         scores = np.asarray(estimator.score_samples(X))
         self.estimator_ = estimator
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))
-        self.offset_ = float(np.percentile(scores, 100.0 * self.contamination))
+        self.offset_ = _quantile(scores, self.contamination, weights)
         return self
 
     def score_samples(self, X):
@@ -166,3 +176,27 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         inner = AutoencoderTransformer() if self.estimator is None else self.estimator
         tags.input_tags = get_tags(inner).input_tags
         return tags
+
+
+def _weight_parameter(estimator: Any) -> str:
+    """By what name the estimator's `fit` takes weights of rows."""
+    last, prefix = estimator, ""
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        prefix = f"{name}__"
+    if not has_fit_parameter(last, "sample_weight"):
+        raise TypeError(
+            f"{type(last).__name__} takes no sample_weight in fit. Whole numbers are "
+            "weights for any estimator: they repeat rows."
+        )
+    return f"{prefix}sample_weight"
+
+
+def _quantile(scores: np.ndarray, share: float, weights: np.ndarray | None) -> float:
+    """The score below which lies this share of the rows, by their weights."""
+    if weights is None:
+        return float(np.percentile(scores, 100.0 * share))
+    order = np.argsort(scores)
+    shares = np.cumsum(weights[order]) / np.sum(weights)
+    place = min(int(np.searchsorted(shares, share)), len(scores) - 1)
+    return float(scores[order[place]])

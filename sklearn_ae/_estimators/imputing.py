@@ -10,6 +10,7 @@ from .._networks.modules import Autoencoder
 from .._tables.containers import is_frame
 from .._tables.rows import Table
 from .._tables.table_kinds import fill_numbers
+from .._utils.arrays import plain
 from .explaining import Explaining
 
 
@@ -53,6 +54,7 @@ class Imputing(Explaining):
             changed. A column that was all missing in `fit` stays so in a table of
             several kinds, and is 0 among numbers.
         """
+        X = plain(X)
         return self._filled(X, self._impute(self._validate_new_rows(X)))
 
     def _impute(self, X: np.ndarray | Table) -> np.ndarray:

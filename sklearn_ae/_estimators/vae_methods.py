@@ -163,6 +163,7 @@ class FittedVAE(Imputing):
         .. [1] D. B. Rubin, "Multiple imputation for nonresponse in surveys", Wiley,
            1987.
         """
+        X = plain(X)
         rows = self._validate_new_rows(X, y)
         if n_draws is None:
             return self._filled(X, self._whole(self._impute(rows), of=X))

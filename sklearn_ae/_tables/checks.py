@@ -10,6 +10,7 @@ from sklearn.utils import assert_all_finite, gen_batches
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from .._utils.arrays import read_stream
 from .containers import is_frame, with_none
 from .rows import SparseTable, Table, block_rows, is_lazy, is_long
 from .table_kinds import NOTHING_KNOWN, TableKinds, needs_kinds
@@ -165,8 +166,9 @@ def check_rows_differ(X: np.ndarray | Table, n_own: int) -> None:
 def without_wrapping(X: Any) -> Any:
     """X without what numpy would drop in silence, or cannot take.
 
-    Masks, missing values of pandas among objects, gradients.
+    Masks, missing values of pandas among objects, gradients, streams.
     """
+    X = read_stream(X)
     if isinstance(X, np.ndarray) and X.dtype.kind in "OU":
         is_masked = isinstance(X, np.ma.MaskedArray)
         return with_none(X.astype(object)) if is_masked or X.dtype == object else X

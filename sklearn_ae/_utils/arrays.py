@@ -9,17 +9,34 @@ import torch
 from sklearn import config_context, get_config
 from torch import Tensor
 
+from .extras import import_extra
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def plain(X: Any) -> Any:
-    """Under ``array_api_dispatch=True`` arrays of others as numpy's; all else as is."""
+    """Streams as tables, under ``array_api_dispatch=True`` arrays of others as numpy's.
+
+    All else is as it was.
+    """
+    X = read_stream(X)
     if not _is_dispatched(X):
         return X
     on_host = X.detach().cpu() if isinstance(X, Tensor) else X
     if hasattr(on_host, "get"):  # cupy's
         return on_host.get()
     return np.asarray(on_host)
+
+
+def read_stream(X: Any) -> Any:
+    """A stream of Arrow (a reader, a relation) as a pyarrow table; all else as is."""
+    is_stream = hasattr(X, "__arrow_c_stream__")
+    # Frames of pandas, pyarrow and polars do so too, and are tables already.
+    if not is_stream or any(
+        hasattr(X, name) for name in ("iloc", "column_names", "get_columns")
+    ):
+        return X
+    return import_extra("pyarrow", "parquet", "A stream of Arrow").table(X)
 
 
 def answers_in_kind(method: Method) -> Method:
@@ -30,6 +47,7 @@ def answers_in_kind(method: Method) -> Method:
 
     @functools.wraps(method)
     def answer(self, X=None, *args, **kwargs):
+        X = read_stream(X)
         if not get_config()["array_api_dispatch"]:
             return method(self, X, *args, **kwargs)
         kind, X = X, plain(X)

@@ -47,7 +47,9 @@ def compare_reducers(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Rows to compare on. Finite numbers, unless `scaler` turns X into such.
+        Rows to compare on. Finite numbers, unless `scaler` turns X into such: of a
+        frame with text, categories, dates or missing cells "standard" makes the
+        numbers of factor analysis of mixed data, on which PCA is that analysis.
     y : array-like of shape (n_samples,), default=None
         Classes or a quantity, for the k-nearest-neighbour scores. No reducer sees it.
     reducers : mapping or iterable of str, default=None
@@ -68,7 +70,8 @@ def compare_reducers(
         by y where y is discrete and has enough rows of each class.
     scaler : {"standard", "minmax"}, transformer or None, default="standard"
         Fitted to the training rows: unit variance for every column
-        (:class:`~sklearn.preprocessing.StandardScaler`), the range from 0 to 1
+        (:class:`~sklearn.preprocessing.StandardScaler`; levels are indicators over
+        the root of their share, and missing cells at the mean), the range from 0 to 1
         (:class:`~sklearn.preprocessing.MinMaxScaler`), any transformer of your own
         (which may also impute and encode), or None to leave X as it is.
     n_neighbors : int, default=5
@@ -93,7 +96,8 @@ def compare_reducers(
         One row per reducer and k. ``table.attrs`` holds the settings, the numbers of
         rows and, as ``knn_all_columns``, the k-nearest-neighbour score of the scaled
         rows themselves, without any reduction (on `max_neighborhood_rows` of the
-        held-out rows at most).
+        held-out rows at most), and as ``columns`` what each column was taken for
+        where they are of several kinds.
 
         - ``reducer``: name.
         - ``n_components``: number of latents, k.
@@ -257,6 +261,7 @@ def _settings(X: Any, scaler: Any, split: Split) -> dict[str, Any]:
         "n_columns": int(X.shape[1] if hasattr(X, "shape") else np.shape(X)[1]),
         "n_scaled_columns": split.X_train.shape[1],
         "scaler": scaler_name,
+        "columns": split.columns,
         "n_neighbors": split.n_neighbors,
         "neighborhood_rows": split.neighborhood_rows,
         "stratified": split.stratified,

@@ -14,7 +14,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import _safe_indexing, check_array, column_or_1d
 
+from .._tables.containers import is_frame
 from .._utils.extras import import_extra
+from ._encoding import MixedEncoder, needs_encoding
 
 SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
 
@@ -39,6 +41,8 @@ class Split:
     n_neighbors: int
     neighborhood_rows: int
     seed: int
+    # What each column was taken for, where these are of several kinds.
+    columns: list[list[str]] | None = None
     # PCA's squared errors by k, (n_test,) each: computed once, for all reducers.
     pca_errors: dict[int, NDArray[Any]] = field(default_factory=dict)
 
@@ -72,7 +76,7 @@ def split_rows(
         )
     if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
         raise ValueError(f"n_neighbors must be an integer >= 1; got {n_neighbors!r}.")
-    if not hasattr(X, "iloc"):  # data frames keep their column names and types
+    if not is_frame(X):  # data frames keep their column names and types
         X = np.asarray(X)
     if len(X) < MIN_ROWS:
         raise ValueError(
@@ -96,7 +100,8 @@ def split_rows(
         random_state=seed,
     )
     X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
-    scaler = _check_scaler(scaler)
+    is_mixed = scaler == "standard" and needs_encoding(X)
+    scaler = MixedEncoder() if is_mixed else _check_scaler(scaler)
     if scaler is not None:
         X_train = scaler.fit(X_train).transform(X_train)
         X_test = scaler.transform(X_test)
@@ -111,6 +116,7 @@ def split_rows(
         n_neighbors=int(n_neighbors),
         neighborhood_rows=min(int(max_neighborhood_rows), len(test)),
         seed=seed,
+        columns=scaler.kinds if isinstance(scaler, MixedEncoder) else None,
     )
 
 

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from small_comparisons import only_row
 
+from sklearn_ae import AutoencoderTransformer
 from sklearn_ae.comparison import compare_reducers
 from sklearn_ae.comparison._split import MIN_ROWS, read_target
 
@@ -190,3 +191,31 @@ def test_target_of_mixed_types_is_refused(iris):
 def test_a_handful_of_rows_is_refused(iris, n_rows):
     with pytest.raises(ValueError, match=f"at least {MIN_ROWS} rows.*got {n_rows}"):
         compare_reducers(iris[0][:n_rows], reducers=["PCA"])
+
+
+def test_mixed_columns_are_compared_by_factor_analysis():
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(rng.standard_normal((60, 3)), columns=list("abc"))
+    frame["level"] = rng.choice(["x", "y", "z"], 60)
+    frame.loc[3, "a"] = np.nan
+    table = compare_reducers(frame, reducers=["PCA"])
+    assert table.attrs["columns"] == [
+        ["a", "numbers"],
+        ["b", "numbers"],
+        ["c", "numbers"],
+        ["level", "3 levels"],
+    ]
+    assert table.attrs["n_scaled_columns"] == 6
+
+    train, test = train_test_split(frame, test_size=0.25, random_state=0)
+    famd = AutoencoderTransformer(2, max_iter=0).fit(
+        train.fillna(train.mean(numeric_only=True))
+    )
+    error = -famd.score(test.fillna(train.mean(numeric_only=True)))
+    assert only_row(table)["reconstruction_error"] == pytest.approx(error, rel=1e-4)
+
+
+def test_numbers_of_any_type_are_standardised_as_before(iris):
+    X = pd.DataFrame(iris[0]).round().astype(int)
+    table = compare_reducers(X, reducers=["PCA"])
+    assert table.attrs["columns"] is None

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import (
+    AutoencoderDetector,
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     EncoderDecoderRegressor,
@@ -99,7 +101,9 @@ def test_weights_matter_up_to_a_factor(estimator, X, weights):
 
 
 def test_latents_are_uncorrelated_by_weight(X, weights):
-    fitted = AutoencoderTransformer(2, init="random", **SMALL)
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 5, "early_stopping": False}
+    settings |= {"init": "random", "learning_rate_init": 0.02}
+    fitted = AutoencoderTransformer(2, **settings)
     fitted.fit(X, sample_weight=weights)
     covariance = np.cov(fitted.transform(X).T, aweights=weights)
     assert abs(covariance[0, 1]) < 1e-4 * covariance[1, 1]
@@ -181,3 +185,36 @@ def test_every_estimator_of_tables_asks_for_weights():
         request = sklearn.utils.metadata_routing.get_routing_for_object(estimator)
         for method in ("fit", "partial_fit", "score"):
             assert "sample_weight" in getattr(request, method).requests, method
+
+
+@pytest.fixture(scope="module")
+def detectors(X, weights):
+    """Plain, of the same in a Pipeline, and with whole weights."""
+    inner = AutoencoderTransformer(2, max_iter=0)
+    pipeline = make_pipeline(StandardScaler(with_std=False), inner)
+    return [
+        AutoencoderDetector(estimator, contamination=0.2).fit(X, sample_weight=weights)
+        for estimator in (inner, pipeline)
+    ]
+
+
+def test_a_detector_hands_weights_on(X, weights, detectors):
+    alone = AutoencoderTransformer(2, max_iter=0).fit(X, sample_weight=weights)
+    scores = alone.score_samples(X)
+    for detector in detectors:
+        np.testing.assert_allclose(detector.score_samples(X), scores, rtol=1e-3)
+
+
+def test_a_detector_counts_outliers_by_weight(X, weights, detectors):
+    for detector in detectors:
+        share = np.average(detector.predict(X) == -1, weights=weights)
+        assert share <= 0.2 < share + weights.max() / weights.sum()
+
+
+def test_a_detector_repeats_rows_for_any_estimator(X, counts, weights):
+    detector = AutoencoderDetector(PCA(2), contamination=0.2)
+    one = detector.fit(X, sample_weight=counts).offset_
+    other = detector.fit(X.repeat(counts, axis=0)).offset_
+    assert one == pytest.approx(other)
+    with pytest.raises(TypeError, match="PCA takes no sample_weight in fit"):
+        detector.fit(X, sample_weight=weights)

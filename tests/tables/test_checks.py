@@ -70,3 +70,18 @@ def test_sparse_slices_are_refused():
     table = Table(SlicesOf(csr_array(np.eye(4))), lambda rows: None)
     with pytest.raises(TypeError, match="Slices of SlicesOf are sparse"):
         table[:2]
+
+
+def test_a_stream_of_arrow_is_a_table():
+    pa = pytest.importorskip("pyarrow")
+    rng = np.random.RandomState(0)
+    columns = {"a": rng.standard_normal(30), "level": ["x", "y", "z"] * 10}
+    table = pa.table(columns)
+
+    def stream():
+        return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(10))
+
+    fitted = AutoencoderTransformer(2, max_iter=0).fit(stream())
+    np.testing.assert_array_equal(fitted.transform(stream()), fitted.transform(table))
+    assert fitted.impute(stream()).equals(table)
+    assert fitted.score(stream()) == fitted.score(table)

@@ -164,7 +164,6 @@ def test_blocks_of_a_table_are_split(X):
         (["no"], "condition_columns names 'no', and the columns of X are"),
         ([7], "condition_columns has the index 7"),
         ([True], "condition_columns is a mask of shape"),
-        ([1.5], "condition_columns must be names, indices or a mask"),
         ([], "condition_columns must leave columns of X to describe"),
         (list("abcde"), "condition_columns must leave columns of X to describe"),
     ],
