@@ -101,8 +101,8 @@ def test_weights_matter_up_to_a_factor(estimator, X, weights):
 
 
 def test_latents_are_uncorrelated_by_weight(X, weights):
-    settings = {"hidden_layer_sizes": (8,), "max_iter": 5, "early_stopping": False}
-    settings |= {"init": "random", "learning_rate_init": 0.02}
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 30, "early_stopping": False}
+    settings |= {"init": "random", "learning_rate_init": 0.02, "inference": "encoder"}
     fitted = AutoencoderTransformer(2, **settings)
     fitted.fit(X, sample_weight=weights)
     covariance = np.cov(fitted.transform(X).T, aweights=weights)
