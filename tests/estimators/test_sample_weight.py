@@ -218,3 +218,18 @@ def test_a_detector_repeats_rows_for_any_estimator(X, counts, weights):
     assert one == pytest.approx(other)
     with pytest.raises(TypeError, match="PCA takes no sample_weight in fit"):
         detector.fit(X, sample_weight=weights)
+
+
+@pytest.mark.parametrize("max_iter", [0, 1])
+def test_long_tables_start_as_short_ones_do(X, weights, monkeypatch, max_iter):
+    estimator = AutoencoderTransformer(2, max_iter=0)
+    short = estimator.fit(X, sample_weight=weights).transform(X)
+    for room in ("_tables.rows", "_tables.weighing", "_tables.checks"):
+        module = __import__(f"sklearn_ae.{room}", fromlist=["is_long"])
+        monkeypatch.setattr(module, "is_long", lambda X: len(X.shape) == 2)
+    estimator.set_params(max_iter=max_iter, validation_fraction=0.25)
+    long = estimator.fit(X, sample_weight=weights)
+    if max_iter == 0:
+        np.testing.assert_allclose(long.transform(X), short, atol=1e-4)
+    else:
+        assert np.isfinite(long.validation_loss_curve_).all()
