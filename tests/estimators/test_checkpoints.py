@@ -303,7 +303,7 @@ def kept(tmp_path):
         ({"random_state": 1}, X, "parameter random_state was 0 and is 1"),
         ({}, X[:50], r"shape of X was \(60, 5\) and is \(50, 5\)"),
         ({}, X.astype(np.float32), "dtype of X was float64 and is float32"),
-        ({}, np.where(X[7, 2] == X, 0.0, X), "cells of X"),
+        ({}, np.where(X[7, 2] == X, 0.0, X), "digest of cells of X"),
     ],
 )
 def test_checkpoint_of_another_fit_is_refused_and_stays(kept, parameters, X, message):
