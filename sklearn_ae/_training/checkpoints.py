@@ -42,6 +42,7 @@ _SECONDS_LEFT = 3600.0
 
 _FORMAT = "sklearn_ae checkpoint"
 _FORMAT_VERSION = 1
+_FIRST = "estimator"  # of what a fit is made of
 
 State = dict[str, Any]
 Source = np.random.RandomState | torch.Generator
@@ -367,7 +368,9 @@ class CheckpointFile(Checkpoints):
 
 
 def _differences(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
-    for name in sorted({*before, *now}):
+    # Another estimator has other parameters, of which no word is needed.
+    names = sorted({*before, *now}) if before[_FIRST] == now[_FIRST] else [_FIRST]
+    for name in names:
         was, is_now = before.get(name, "not there"), now.get(name, "not there")
         if was != is_now:
             yield f"{name} was {was} and is {is_now}"
