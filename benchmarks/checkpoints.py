@@ -20,6 +20,7 @@ import signal
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,12 @@ FITS = {
 SIZES = {"hidden_layer_sizes": (16,)}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=70.0, help="of the timed fit")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     chance = random.Random(arguments.seed)
     torch.set_num_threads(1)  # other threads do not outlive a fork
     with tempfile.TemporaryDirectory() as folder:
