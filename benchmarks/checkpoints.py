@@ -46,6 +46,7 @@ SIZES = {"hidden_layer_sizes": (16,)}
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fits", choices=FITS, nargs="+", default=[*FITS])
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=70.0, help="of the timed fit")
     parser.add_argument("--seed", type=int, default=0)
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     chance = random.Random(arguments.seed)
     torch.set_num_threads(1)  # other threads do not outlive a fork
     with tempfile.TemporaryDirectory() as folder:
-        for name in FITS:
+        for name in arguments.fits if arguments.trials else ():
             kill(name, arguments.trials, Path(folder), chance)
         if arguments.seconds:
             time_writing(arguments.seconds, Path(folder))
