@@ -63,9 +63,10 @@ def add_table_parsers(commands: Any) -> None:
     add(
         "--n-components",
         metavar="K",
-        type=positive_integer,
+        type=_number_of_latents,
         default=2,
-        help="number of latents (default: %(default)s)",
+        help="number of latents, a share of the variance that they are to explain, or "
+        "auto (default: %(default)s)",
     )
     add(
         "--max-iter",
@@ -134,6 +135,12 @@ def add_table_parsers(commands: Any) -> None:
     sample.add_argument("n_rows", metavar="N", type=positive_integer, help="rows")
     _add_model_and_output(sample)
     sample.add_argument("--random-state", metavar="SEED", type=seed, default=0)
+
+
+def _number_of_latents(text: str) -> int | float | str:
+    if text == "auto":
+        return text
+    return float(text) if "." in text else positive_integer(text)
 
 
 def _add_parser(

@@ -173,9 +173,18 @@ def test_interrupted_fit_goes_on(folder, tmp_path, monkeypatch, capsys):
     assert "nothing is left to do" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("asked", "found"), [("3", 3), ("0.5", 1)])
+def test_number_of_latents_is_given_or_found(folder, tmp_path, asked, found):
+    model = tmp_path / "model"
+    fit = ("fit", folder / "numbers.csv", "--model", model, "--n-components", asked)
+    assert run(*fit, *QUICK) == 0
+    assert sklearn_ae.load(model).n_components_ == found
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--n-components", "1.5"), "'n_components' parameter"),
         (("--set", "beta=2"), "--set takes NAME=VALUE, with one of activation"),
         (("--set", "alpha=often"), "'alpha' parameter"),
         (("--drop", "sise"), "did you mean 'size'"),
