@@ -4,25 +4,27 @@
 
 Every trial starts a fit in a process of its own, kills it (SIGKILL) at a random moment,
 and fits again: the result must have the bytes of an undisturbed fit. Checkpoints are
-written after every step, so that most moments lie within a writing, and in every third
-trial a limit on the size of files, as a full disk does, lets writings fail from some
-point on. Then the share of time is measured that checkpoints take of a fit with the
-usual time between them.
+written after every step, so that many moments lie within a writing, and in every third
+trial a limit on the size of files lets writings fail as a full disk does. Then the
+share of time is measured that checkpoints take of a fit with the usual time between
+them.
 """
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import pickle
 import random
 import resource
+import signal
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
@@ -32,6 +34,7 @@ from sklearn_ae import (
     VAETransformer,
 )
 from sklearn_ae._training import checkpoints
+from sklearn_ae._utils.tensor_files import PART
 
 FITS = {
     "cross-validated": (AutoencoderTransformer, load_iris, {"max_iter": 3}),
@@ -41,69 +44,66 @@ FITS = {
 SIZES = {"hidden_layer_sizes": (16,)}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fits", choices=FITS, nargs="+", default=[*FITS])
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=70.0, help="of the timed fit")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     chance = random.Random(arguments.seed)
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["benchmarks.checkpoints"])
+    torch.set_num_threads(1)  # other threads do not outlive a fork
     with tempfile.TemporaryDirectory() as folder:
-        for name in FITS:
-            kill(name, arguments.trials, Path(folder), chance, processes)
+        for name in arguments.fits if arguments.trials else ():
+            kill(name, arguments.trials, Path(folder), chance)
         if arguments.seconds:
             time_writing(arguments.seconds, Path(folder))
 
 
-def kill(name, n_trials, folder, chance, processes) -> None:
+def kill(name: str, n_trials: int, folder: Path, chance: random.Random) -> None:
     expected = digest(name, None)
     start = time.monotonic()
-    run(processes, name, folder / "timed", folder / "result", 0)
+    end(begin(name, folder / f"{name} timed", folder / "result"))
     seconds = time.monotonic() - start
-    n_equal = n_killed = n_found = n_full = 0
+    n_killed = n_found = n_within = n_full = n_equal = 0
     for trial in range(n_trials):
-        path, result = folder / f"{trial}.safetensors", folder / "result"
-        result.unlink(missing_ok=True)
+        path, result = folder / f"{name} {trial}", folder / "result"
         is_full = trial % 3 == 2
-        limit = chance.randrange(5_000, 100_000) if is_full else 0
-        process = begin(processes, name, path, result, limit)
-        process.join(chance.uniform(0.0, seconds))
-        n_killed += process.is_alive()
-        process.kill()
-        process.join()
+        limit = chance.randrange(5_000, 300_000) if is_full else 0
+        process = begin(name, path, result, limit)
+        time.sleep(chance.uniform(0.0, seconds))
+        os.kill(process, signal.SIGKILL)
+        n_killed += end(process) == -signal.SIGKILL
         n_found += path.exists()
+        n_within += any(folder.glob(f"{path.name}*{PART}"))
         n_full += is_full
         result.unlink(missing_ok=True)
-        run(processes, name, path, result, 0)
+        end(begin(name, path, result))
         n_equal += result.exists() and result.read_text() == expected
-        path.unlink()
     print(
-        f"{name}: {n_trials} trials, {n_killed} fits killed on their way within "
-        f"{seconds:.1f} s, {n_full} of the trials with a full disk, a checkpoint there "
-        f"after {n_found}; {n_equal} results equal to that of an undisturbed fit"
+        f"{name}: {n_trials} fits of {seconds:.1f} s, {n_killed} of them killed, "
+        f"{n_within} within a writing, {n_full} with a full disk; {n_found} left a "
+        f"checkpoint; {n_equal} of {n_trials} results equal to the undisturbed fit's",
+        flush=True,
     )
 
 
-def begin(processes, *arguments):
-    process = processes.Process(target=fit_and_tell, args=arguments)
-    process.start()
-    return process
-
-
-def run(processes, *arguments) -> None:
-    begin(processes, *arguments).join()
-
-
-def fit_and_tell(name: str, path: Path, result: Path, limit: int) -> None:
+def begin(name: str, path: Path, result: Path, limit: int = 0) -> int:
+    """A process that fits, with a checkpoint after every step, and tells the result."""
+    process = os.fork()
+    if process:
+        return process
     checkpoints.SECONDS_BETWEEN = checkpoints.COST_BETWEEN = 0.0
     if limit:  # writing beyond it fails
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    text = digest(name, path)
-    part = result.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, result)
+    try:
+        result.write_text(digest(name, path))
+    finally:
+        os._exit(0)
+
+
+def end(process: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def digest(name: str, path: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m sklearn_ae compare digits`` and ``... faces``."""
+"""The command line: ``python -m sklearn_ae compare digits`` and other commands."""
 
 import argparse
 import sys
@@ -14,22 +14,25 @@ from numpy.typing import NDArray
 from sklearn import datasets
 from sklearn.exceptions import FitFailedWarning
 
-from ._utils.arguments import positive_integer
+from ._commands import COMMANDS, add_table_parsers, run_on_table
+from ._utils.arguments import positive_integer, seed
 from ._utils.extras import has_extra, import_extra
 from ._utils.text import printable, say
 from .comparison import compare_reducers
 from .comparison._figures import comparison_figure, save_png
 from .comparison._files import (
-    Convention,
-    ReadOptions,
     TableError,
     is_table_path,
     is_text_path,
     names_look_like_values,
     read_table,
 )
-from .comparison._files.dates import ORDERS
-from .comparison._files.numbers import DECIMALS, THOUSANDS
+from .comparison._reading import (
+    SPELLINGS,
+    UsageError,
+    add_reading_arguments,
+    read_options,
+)
 from .comparison._reducers import DEFAULT_REDUCERS, REDUCERS, find_reducer
 from .comparison._report import (
     format_best,
@@ -50,8 +53,6 @@ BUILT_IN = {
     "wine": datasets.load_wine,
     "breast_cancer": datasets.load_breast_cancer,
 }
-# Flags on how a file is written.
-_SPELLINGS = ("decimal", "thousands", "date_order", "encoding")
 EPILOG = """\
 examples:
   python -m sklearn_ae compare digits
@@ -60,10 +61,6 @@ examples:
   python -m sklearn_ae compare haus.csv --target Preis --decimal , --encoding cp1252
   python -m sklearn_ae compare table.parquet --reducers pca ae vae
 """
-
-
-class UsageError(ValueError):
-    """What was asked for cannot be done; the message is for the user."""
 
 
 @dataclass
@@ -97,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "faces":
             return run_faces(arguments)
+        if arguments.command in COMMANDS:
+            return run_on_table(arguments)
         return _compare(arguments)
     except (UsageError, TableError, ImportError) as error:
         say(
@@ -158,33 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="columns of the file to leave out",
     )
-    add(
-        "--no-header",
-        action="store_true",
-        help="the first line of the file holds values, not the names of columns",
-    )
-    add(
-        "--decimal",
-        choices=DECIMALS,
-        help="decimal mark of the numbers in the file (default: what fits all columns)",
-    )
-    add(
-        "--thousands",
-        choices=[*THOUSANDS],
-        help="what stands between thousands in the file (default: what is found there)",
-    )
-    add(
-        "--date-order",
-        choices=ORDERS,
-        help="whether the day (dmy) or the month (mdy) is first in dates such as "
-        "01/02/2020 (default: what fits all columns)",
-    )
-    add(
-        "--encoding",
-        metavar="NAME",
-        help="encoding of the file, such as cp1252, cp1251, shift_jis, gbk, utf-16 "
-        "(default: UTF-8 where it fits, else a guess, which is told)",
-    )
+    add_reading_arguments(compare)
     add(
         "--n-components",
         metavar="K",
@@ -238,10 +211,11 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--random-state",
         metavar="SEED",
-        type=_seed,
+        type=seed,
         default=0,
         help="decides the split and seeds the reducers (default: %(default)s)",
     )
+    add_table_parsers(commands)
     add_faces_parser(commands)
     return parser
 
@@ -255,13 +229,6 @@ def _version() -> str:
 
 def _argument(name: str) -> str:
     return name.lower().replace("-", "").replace(" ", "_")
-
-
-def _seed(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2**32 - 1")
-    return number
 
 
 def _fraction(text: str) -> float:
@@ -363,7 +330,7 @@ def _load_built_in(name: str, arguments: argparse.Namespace) -> _Input:
         raise UsageError(
             f"--target, --drop and --no-header are for files; {name!r} has its own"
         )
-    asked = [flag for flag in _SPELLINGS if getattr(arguments, flag) is not None]
+    asked = [flag for flag in SPELLINGS if getattr(arguments, flag) is not None]
     if asked:
         flags = listed(f"--{flag.replace('_', '-')}" for flag in asked)
         raise UsageError(f"{flags}: this is for files, and {name!r} is none")
@@ -390,7 +357,8 @@ def _load_built_in(name: str, arguments: argparse.Namespace) -> _Input:
 
 def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
     scaler = arguments.scaler or "standard"
-    table = read_table(path, _read_options(path, arguments))
+    wanted = [*arguments.drop, arguments.target]
+    table = read_table(path, read_options(path, arguments, wanted))
     frame = table.frame
     prepared = prepare_table(
         frame,
@@ -429,30 +397,6 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
         n_columns=n_columns,
         target=arguments.target or "y",
         remarks=remarks,
-    )
-
-
-def _read_options(path: str, arguments: argparse.Namespace) -> ReadOptions:
-    """Return what the arguments say of the file."""
-    if not is_text_path(path):
-        kind = Path(path).suffix or "folders"
-        if arguments.no_header and not path.lower().endswith((".xlsx", ".xlsm")):
-            raise UsageError(
-                f"--no-header is for CSV files; {path!r} has names of columns"
-            )
-        if arguments.encoding is not None and "json" not in kind.lower():
-            raise UsageError(f"--encoding is for files of text; {path!r} is none")
-    thousands = arguments.thousands
-    if thousands is not None and thousands == arguments.decimal:
-        raise UsageError(f"--decimal and --thousands are both {thousands!r}")
-    return ReadOptions(
-        has_header=not arguments.no_header,
-        convention=Convention(
-            arguments.decimal, None if thousands is None else THOUSANDS[thousands]
-        ),
-        encoding=arguments.encoding,
-        date_order=arguments.date_order,
-        index_columns=[*arguments.drop, arguments.target],
     )
 
 

@@ -127,8 +127,7 @@ def _table_in_words(name: str, X: Any) -> dict[str, str]:
         starts = np.linspace(0, max(0, len(X) - _N_TOGETHER), _N_PARTS).astype(int)
         parts = [slice(start, start + _N_TOGETHER) for start in starts.tolist()]
         cells = [X] if is_whole else [X[part] for part in parts]
-    words[f"cells of {name}"] = _digest(*cells)
-    return words
+    return words | {f"digest of cells of {name}": _digest(*cells)}
 
 
 def _in_words(value: Any) -> str:

@@ -71,9 +71,15 @@ def save(estimator, path):
 
 
 def write_estimator(
-    estimator: Any, path: str | os.PathLike, with_moments: bool = False
+    estimator: Any,
+    path: str | os.PathLike,
+    with_moments: bool = False,
+    beside: dict[str, Any] | None = None,
 ) -> None:
-    """Write an estimator, with the optimizer's state or without."""
+    """Write an estimator, with the optimizer's state or without.
+
+    What is ``beside`` it, of JSON's types, no estimator reads: `read_beside` does.
+    """
     name = type(estimator).__name__
     if not isinstance(estimator, FittedState) or _public_class(name) is not type(
         estimator
@@ -97,7 +103,14 @@ def write_estimator(
         "class": name,
         "state": Encoder(arrays).encode(_packed(estimator, state), ()),
     }
+    if beside is not None:
+        content["beside"] = beside
     write_tensor_file(path, arrays, json.dumps(content, allow_nan=False))
+
+
+def read_beside(path: str | os.PathLike) -> dict[str, Any]:
+    """What stands beside an estimator in a file that `load` takes."""
+    return json.loads(read_tensor_file(path)[1]).get("beside", {})
 
 
 def _packed(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class FittedState(BaseEstimator):
         state = super().__getstate__().copy()
         if "module_" in state:
             # Where a fit was kept on its way is no part of what came of it.
-            state["checkpoint"] = None
+            if "checkpoint" in state:
+                state["checkpoint"] = None
             if not with_moments:
                 state["_moments"] = None
         return pack(state)

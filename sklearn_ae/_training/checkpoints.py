@@ -7,6 +7,7 @@ over, and goes on in the middle of the epoch.
 """
 
 import contextlib
+import glob
 import json
 import os
 import signal
@@ -42,6 +43,7 @@ _SECONDS_LEFT = 3600.0
 
 _FORMAT = "sklearn_ae checkpoint"
 _FORMAT_VERSION = 1
+_FIRST = "estimator"  # of what a fit is made of
 
 State = dict[str, Any]
 Source = np.random.RandomState | torch.Generator
@@ -238,7 +240,10 @@ class CheckpointFile(Checkpoints):
     def add(self, course: Course) -> State | None:
         number = len(self.courses)
         self.courses.append(course)
-        return self.known[number] if number < len(self.known) else None
+        if number >= len(self.known):
+            return None
+        known, self.known[number] = self.known[number], None  # it need not stay
+        return known
 
     def sources(self) -> list[Any]:
         return [source.get_state() for source in self._sources]
@@ -291,7 +296,7 @@ class CheckpointFile(Checkpoints):
                 f"checkpoint={str(self.path)!r}: there is no folder {str(folder)!r}."
             )
         try:
-            for part in folder.glob(f"{self.path.name}*{PART}"):
+            for part in folder.glob(f"{glob.escape(self.path.name)}*{PART}"):
                 if time.time() - part.stat().st_mtime > _SECONDS_LEFT:
                     part.unlink(missing_ok=True)
             probe = folder / f"{self.path.name}.{os.getpid()}{PART}"
@@ -306,11 +311,12 @@ class CheckpointFile(Checkpoints):
     def _read(self) -> None:
         try:
             arrays, text = read_tensor_file(self.path)
-            content = unpack(decode(json.loads(text), arrays))
+            content = json.loads(text)
             if content.get("format") != _FORMAT:
                 raise TensorFileError("it holds something else")
             if content["format_version"] > _FORMAT_VERSION:
                 raise TensorFileError("it is of a later release")
+            content = unpack(decode(content, arrays))
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"checkpoint={str(self.path)!r} is there already, and is no checkpoint "
@@ -336,16 +342,18 @@ class CheckpointFile(Checkpoints):
 
         Only in the main thread, where Python handles signals.
         """
-        if threading.current_thread() is not threading.main_thread():
+        is_main = threading.current_thread() is threading.main_thread()
+        self._handler = signal.getsignal(signal.SIGTERM)
+        if not is_main or self._handler is None:  # set by what is not Python
             yield
             return
-        self._handler = signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
         try:
             yield
         finally:
             signal.signal(signal.SIGTERM, self._handler)
-        if self._is_asked:  # after the last step
-            self._end()
+            if self._is_asked:  # after the last step
+                self._end()
 
     def _ask(self, number: int, frame: Any) -> None:
         self._is_asked = True
@@ -367,7 +375,9 @@ class CheckpointFile(Checkpoints):
 
 
 def _differences(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
-    for name in sorted({*before, *now}):
+    # Another estimator has other parameters, of which no word is needed.
+    names = sorted({*before, *now}) if before[_FIRST] == now[_FIRST] else [_FIRST]
+    for name in names:
         was, is_now = before.get(name, "not there"), now.get(name, "not there")
         if was != is_now:
             yield f"{name} was {was} and is {is_now}"

@@ -72,6 +72,7 @@ def train_on_small_table(
                     weights_valid=None if weights is None else weights[fold.cpu()],
                 )
             )
+        trainings = tuple(folds)
         bar.skip(sum(len(fold.curve) for fold in folds))
         for n_epochs in sorted({*stops, options.n_epochs}):
             for training in tuple(folds):
@@ -94,6 +95,8 @@ def train_on_small_table(
                 if clearness(compared[0] - best_yet) < _FUTILE:
                     break
 
+    for training in trainings:
+        training.course.is_over = True
     best_epoch = int(mean_losses.argmin())
     gains = compared[0] - compared[best_epoch]  # (n,)
     if options.starts_at_optimum and (diverged or not is_clear_gain(gains)):
