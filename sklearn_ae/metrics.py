@@ -94,6 +94,10 @@ def distance_to_closest_record(X, X_train):
     distances : ndarray of shape (n_samples,)
         From 0, a row that is among the training rows, to 1.
 
+    See Also
+    --------
+    sklearn_ae.VAETransformer : Its `sample` draws rows.
+
     References
     ----------
     .. [1] J. C. Gower, "A general coefficient of similarity and some of its

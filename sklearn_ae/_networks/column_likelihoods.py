@@ -31,6 +31,7 @@ class _Maps:
 
     edges: Tensor
     log_slopes: Tensor  # (c, m / 2 + 1)
+    ends: Tensor  # (c, 2), the first of the edges and the last
 
     @classmethod
     def of(cls, maps: list[ColumnMap]) -> "_Maps":
@@ -40,10 +41,11 @@ class _Maps:
         for i, known in enumerate(maps):
             edges[i, : 2 * len(known.values)] = torch.from_numpy(known.edges)
             log_slopes[i, : len(known.values) + 1] = torch.from_numpy(known.log_slopes)
-        return cls(edges, log_slopes)
+        ends = torch.tensor([[m.lower[0], m.upper[-1]] for m in maps])
+        return cls(edges, log_slopes, ends.double().reshape(-1, 2))
 
     def to(self, x: Tensor) -> "_Maps":
-        return _Maps(self.edges.to(x), self.log_slopes.to(x))
+        return _Maps(self.edges.to(x), self.log_slopes.to(x), self.ends.to(x))
 
     def find(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Which scores (n, c) are of atoms, from where to where, and log-slopes."""
@@ -52,7 +54,10 @@ class _Maps:
         upper = self.edges.gather(1, place.clamp(max=self.edges.shape[1] - 1))
         is_atom = (place % 2 == 1) & (upper > lower)
         log_slopes = self.log_slopes.gather(1, place // 2)
-        return is_atom.mT, lower.mT, upper.mT, log_slopes.mT
+        # Beyond the ends the map flattens.
+        first, last = self.ends.mT
+        beyond = torch.maximum(first - scores, scores - last).clamp(min=0.0)
+        return is_atom.mT, lower.mT, upper.mT, log_slopes.mT - beyond
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 A value's score is the normal quantile of its rank in `fit`. Values that many rows share
 are atoms: each takes an interval of scores, as wide as it has rows. Between the knots,
 which are atoms and quantiles of the other values, the map is linear, so that it has an
-inverse and a slope everywhere, and beyond the outermost it goes on as a line.
+inverse and a slope everywhere. Beyond the outermost it rises as a logarithm: values far
+out are rare, and not impossible.
 
 Shapes: p knots, in rising order.
 """
@@ -40,8 +41,8 @@ class ColumnMap:
         Scores at which each knot begins and ends; equal where it is no atom.
 
     log_slopes : ndarray of shape (p + 1,)
-        Logarithms of d score / d value below the first knot, between knots, and above
-        the last.
+        Logarithms of d score / d value between knots, and where it goes on below the
+        first and above the last.
 
     is_empty : ndarray of bool of shape (p + 1,)
         Where between knots, or beyond them, `fit` saw no value.
@@ -134,7 +135,8 @@ class ColumnMap:
         start = np.where(piece == 0, self.lower[0], self.upper[left])
         base = np.where(piece == 0, self.values[0], self.values[left])
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            beyond = base + (y - start) * np.exp(-self.log_slopes[piece])
+            log_steps = np.log(np.expm1(np.abs(y - start))) - self.log_slopes[piece]
+            beyond = base + np.sign(y - start) * np.exp(log_steps)
             share = (y - start) / (self.lower[right] - start)
             within = (1.0 - share) * base + share * self.values[right]
         values = np.where(inner, within, beyond)
@@ -159,7 +161,8 @@ class ColumnMap:
     def log_slope(self, scores: np.ndarray) -> np.ndarray:
         """Logarithm of d score / d value at scores (n,) that are of no atom."""
         place = np.searchsorted(self.edges, scores)
-        return self.log_slopes[place // 2]
+        beyond = np.maximum(self.lower[0] - scores, scores - self.upper[-1])
+        return self.log_slopes[place // 2] - np.maximum(beyond, 0.0)
 
     def interval(self, least: float, most: float) -> tuple[float, float]:
         """Scores of all values from the least to the most, both among them."""
@@ -187,7 +190,10 @@ class ColumnMap:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             share = (v / 2 - base / 2) / (self.values[right] / 2 - base / 2)
             within = start + share * (self.lower[right] - start)
-            beyond = start + (v - base) * np.exp(self.log_slopes[piece])
+            # Halves, as twice the largest number is none.
+            log_steps = np.log(np.abs(v / 2 - base / 2)) + math.log(2.0)
+            log_steps = log_steps + self.log_slopes[piece]
+            beyond = start + np.sign(v - base) * np.logaddexp(0.0, log_steps)
         return np.where(inner, within, beyond)
 
     def _centers(self) -> np.ndarray:
