@@ -41,8 +41,13 @@ class DenoisingAutoencoderTransformer(
 
     Parameters
     ----------
-    n_components : int, default=2
-        Number of latents, at least 1.
+    n_components : int, float, "auto" or None, default=2
+        Number of latents, at least 1. A float between 0 and 1 takes the least number
+        that explains this share of the variance of held-out rows. "auto" takes the
+        least number whose error at hidden cells of held-out rows is at most a standard
+        error above the lowest: latents that say nothing of other cells than their own
+        are left out. Short trainings on up to 5000 rows find these numbers, and the fit
+        is then that of the number. None takes as many as PCA can use, up to 64.
 
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers, first to last; the decoder has them in
@@ -225,6 +230,17 @@ class DenoisingAutoencoderTransformer(
         Mean ``loss`` between the training rows and what the kept weights reconstruct of
         them, not corrupted, per feature and in the units of X: minus the `score` of
         these rows.
+
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
+        Share of the variance of training rows that each latent adds to those before
+        it, where those behind it stay at zero. Of more than 16 latents some are
+        interpolated.
+
+    explained_variance_ : ndarray of shape (`n_components_`,)
+        The same in squared units of X; of tables of several kinds, of the networks.
+
+    mean_ : ndarray of shape (n_numbers,)
+        Means of the training rows; of a category there is one for each level.
 
     history_ : skorch.history.History
         skorch's record of the training.
