@@ -10,13 +10,12 @@ from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
 from .autoencoders import LearnsByParts
 from .base import FitTable
-from .choosing import ChoosesComponents
 from .design import Design
-from .explaining import Truncating
+from .explaining import Explaining, Truncating
 from .imputing import Imputing
 
 
-class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imputing):
+class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
     """Nonlinear dimension reduction with an autoencoder that starts as PCA.
 
     An encoder maps each row to ``n_components`` latents, a decoder maps the latents
@@ -280,7 +279,7 @@ class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imput
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **ChoosesComponents._parameter_constraints,
+        **Explaining._parameter_constraints,
         **Truncating._parameter_constraints,
     }
 

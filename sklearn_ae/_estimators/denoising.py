@@ -23,15 +23,12 @@ from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
 from .autoencoders import LearnsByParts
 from .base import FitTable
-from .choosing import ChoosesComponents
 from .design import Design
-from .explaining import Truncating
+from .explaining import Explaining, Truncating
 from .imputing import Imputing
 
 
-class DenoisingAutoencoderTransformer(
-    ChoosesComponents, LearnsByParts, Truncating, Imputing
-):
+class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
     """Autoencoder that learns to give back clean rows from corrupted ones.
 
     In training the encoder sees each row corrupted, with new noise every time, and
@@ -275,7 +272,7 @@ class DenoisingAutoencoderTransformer(
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **ChoosesComponents._parameter_constraints,
+        **Explaining._parameter_constraints,
         **Truncating._parameter_constraints,
         "corruption": [
             StrOptions({"gaussian", "masking", "salt_and_pepper", "swap", "block"}),

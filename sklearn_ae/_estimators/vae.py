@@ -38,16 +38,16 @@ from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
 from .base import FitTable
-from .choosing import ChoosesComponents
 from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design
+from .explaining import Explaining
 from .vae_methods import FittedVAE
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
 
 
-class VAETransformer(ChoosesComponents, FittedVAE):
+class VAETransformer(FittedVAE):
     """Variational autoencoder that starts as probabilistic PCA.
 
     A generative model: latents z come from N(0, I), and a row x from a likelihood
@@ -388,7 +388,7 @@ class VAETransformer(ChoosesComponents, FittedVAE):
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **ChoosesComponents._parameter_constraints,
+        **Explaining._parameter_constraints,
         "noise": [StrOptions({"shared", "per_column"})],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, None, closed="left")],
