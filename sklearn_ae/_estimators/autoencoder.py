@@ -10,13 +10,12 @@ from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
 from .autoencoders import LearnsByParts
 from .base import FitTable
-from .choosing import ChoosesComponents
 from .design import Design
-from .explaining import Truncating
+from .explaining import Explaining, Truncating
 from .imputing import Imputing
 
 
-class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imputing):
+class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
     """Nonlinear dimension reduction with an autoencoder that starts as PCA.
 
     An encoder maps each row to ``n_components`` latents, a decoder maps the latents
@@ -28,8 +27,13 @@ class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imput
 
     Parameters
     ----------
-    n_components : int, default=2
-        Number of latents, at least 1.
+    n_components : int, float, "auto" or None, default=2
+        Number of latents, at least 1. A float between 0 and 1 takes the least number
+        that explains this share of the variance of held-out rows. "auto" takes the
+        least number whose error at hidden cells of held-out rows is at most a standard
+        error above the lowest: latents that say nothing of other cells than their own
+        are left out. Short trainings on up to 5000 rows find these numbers, and the fit
+        is then that of the number. None takes as many as PCA can use, up to 64.
 
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers, first to last; the decoder has them in
@@ -197,6 +201,17 @@ class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imput
         Mean ``loss`` between the training rows and what the kept weights reconstruct of
         them, per feature and in the units of X: minus the `score` of these rows.
 
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
+        Share of the variance of training rows that each latent adds to those before
+        it, where those behind it stay at zero. Of more than 16 latents some are
+        interpolated.
+
+    explained_variance_ : ndarray of shape (`n_components_`,)
+        The same in squared units of X; of tables of several kinds, of the networks.
+
+    mean_ : ndarray of shape (n_numbers,)
+        Means of the training rows; of a category there is one for each level.
+
     history_ : skorch.history.History
         skorch's record of the training.
 
@@ -242,6 +257,18 @@ class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imput
     >>> autoencoder.reconstruct([[5.0, 3.4, 1.5, 0.2]]).shape
     (1, 4)
 
+    What each latent explains and does to the columns, a smaller estimator of the first
+    of them, and which columns make a row odd:
+
+    >>> bool(autoencoder.explained_variance_ratio_.sum() > 0.97)
+    True
+    >>> autoencoder.column_effects().effects.shape
+    (2, 4)
+    >>> autoencoder.truncate(1).transform(X).shape
+    (150, 1)
+    >>> autoencoder.score_columns(giants).mean().idxmin()
+    'column 2'
+
     Rows that come in parts are learned with one call for each part:
 
     >>> autoencoder = AutoencoderTransformer(2)
@@ -252,7 +279,7 @@ class AutoencoderTransformer(ChoosesComponents, LearnsByParts, Truncating, Imput
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **ChoosesComponents._parameter_constraints,
+        **Explaining._parameter_constraints,
         **Truncating._parameter_constraints,
     }
 

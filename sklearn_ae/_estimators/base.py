@@ -10,7 +10,7 @@ import contextlib
 import copy
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -40,6 +40,7 @@ from .._networks.modules import (
 )
 from .._tables.checks import check_rows_differ, validate_rows
 from .._tables.columns import Columns
+from .._tables.loading import Rows
 from .._tables.rows import Table, block_rows
 from .._tables.table_kinds import ColumnKinds, TableKinds
 from .._tables.weighing import weigh
@@ -60,6 +61,7 @@ from .._utils.device import (
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
 from .checkpoints import at_lower_rates, checkpoints_of
+from .choosing import number_as_asked, number_of_latents
 from .design import Design, FitTable
 from .fitted_state import FittedState
 
@@ -159,7 +161,7 @@ class BaseEncoderDecoder(
 
     def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
-        with self._unchanged_on_failure(), config_context(array_api_dispatch=False):
+        with self._fitting():
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
             table = self._weighted_table(X, y, sample_weight, goes_on)
@@ -171,7 +173,7 @@ class BaseEncoderDecoder(
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
-        with self._unchanged_on_failure(), config_context(array_api_dispatch=False):
+        with self._fitting():
             self._validate_params()
             goes_on = hasattr(self, "module_")
             table = self._weighted_table(X, y, sample_weight, goes_on)
@@ -181,7 +183,19 @@ class BaseEncoderDecoder(
             train = partial(self._train_one_pass, table.X, goes_on=goes_on)
             at_lower_rates(self, design, train, Checkpoints())
 
+    @contextlib.contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """What surrounds a fit: parameters are as they were, and all where it fails."""
+        with (
+            self._unchanged_on_failure(),
+            number_as_asked(self),
+            config_context(array_api_dispatch=False),
+        ):
+            yield
+
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
+        # Until the fit is done, the parameter is the number that was found.
+        self.n_components = number_of_latents(self, table, goes_on)
         if not goes_on:
             return replace(self._make_design(table, None), weights=table.weights)
         self._spec.check_equal(NetworkSpec.of(self.get_params(deep=False)))
@@ -191,24 +205,11 @@ class BaseEncoderDecoder(
     def _train(self, X: np.ndarray | Table, design: Design, goes_on: bool) -> None:
         random_state = make_random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
-        device = resolve_device(self.device)
         plan = self._plan(len(X), goes_on)
         with enable_gradients():
-            if goes_on:
-                state, rows = design.resume(
-                    self.module_, X, random_state, device, seed, plan.n_valid
-                )
-                state.history = self.history_
-            else:
-                state, rows = design.begin(
-                    *(X, random_state, device, seed),
-                    n_valid=plan.n_valid,
-                    may_narrow=True,
-                )
-            inference = usable(design.inference, state.module, rows.x)
-            objective = design.objective.judging_by(inference)
-            with self._generators(state.module, seed, device):
-                result = find_weights(state, rows, plan, design.recipe, objective, seed)
+            state, rows, inference, result = self._find(
+                X, design, plan, goes_on, random_state, seed
+            )
             module = state.module
             # Latents of the last fit, and those of PCA, have their axes already.
             is_start = goes_on or isinstance(module.encoder, Anchored)
@@ -232,6 +233,34 @@ class BaseEncoderDecoder(
             *(type(self).__name__, len(X), result.n_epochs, result.best_epoch),
         )
         self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
+
+    def _find(
+        self,
+        X: np.ndarray | Table,
+        design: Design,
+        plan: Plan,
+        goes_on: bool,
+        random_state: np.random.RandomState,
+        seed: int,
+    ) -> tuple[TrainingState, Rows, Inference, TrainingResult]:
+        """Networks trained as designed, their rows, and what finds the latents."""
+        device = resolve_device(self.device)
+        if goes_on:
+            state, rows = design.resume(
+                self.module_, X, random_state, device, seed, plan.n_valid
+            )
+            state.history = self.history_
+        else:
+            state, rows = design.begin(
+                *(X, random_state, device, seed),
+                n_valid=plan.n_valid,
+                may_narrow=True,
+            )
+        inference = usable(design.inference, state.module, rows.x)
+        objective = design.objective.judging_by(inference)
+        with self._generators(state.module, seed, device):
+            result = find_weights(state, rows, plan, design.recipe, objective, seed)
+        return state, rows, inference, result
 
     def _train_one_pass(
         self, X: np.ndarray | Table, design: Design, goes_on: bool

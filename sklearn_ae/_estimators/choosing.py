@@ -1,4 +1,4 @@
-"""Estimators that find out how many latents a table asks for.
+"""How many latents a table asks for.
 
 Short trainings on a part of the rows tell, by the rest of them; the fit that follows is
 that with the number which came out.
@@ -6,26 +6,30 @@ that with the number which came out.
 Shapes: n held-out rows, d columns.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
-from .._inference.described import DescribedRows
+from .._inference.compute import compute
+from .._inference.described import describe
+from .._inference.inference import Inference
+from .._networks.modules import Autoencoder
 from .._tables.rows import Table
 from .._training.checkpoints import Checkpoints
-from .._training.options import TrainingResult
-from .._training.plans import Plan, TrainingState
+from .._training.plans import Plan
 from .._training.recipe import SMALL_TABLE
+from .._utils.device import enable_gradients
+from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
-from .autoencoders import BaseAutoencoder
 from .checkpoints import at_lower_rates
 from .design import Design, FitTable
 
@@ -46,89 +50,60 @@ _N_PARTS = 5
 Errors = Callable[[int], np.ndarray]
 
 
-class ChoosesComponents(BaseAutoencoder):
-    """Takes a share to explain, "auto" or None for the number of latents."""
+# What may be asked for.
+NUMBERS_OF_LATENTS = [
+    Interval(Integral, 1, None, closed="left"),
+    Interval(RealNotInt, 0, 1, closed="neither"),
+    StrOptions({"auto"}),
+    None,
+]
 
-    _parameter_constraints: ClassVar[dict[str, list]] = {
-        **BaseAutoencoder._parameter_constraints,
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-            StrOptions({"auto"}),
-            None,
-        ],
-    }
 
-    n_components: Any
+@contextlib.contextmanager
+def number_as_asked(estimator: Any) -> Iterator[None]:
+    """Give the parameter back what was asked for, where a fit has set it."""
+    asked = estimator.n_components
+    try:
+        yield
+    finally:
+        estimator.n_components = asked
 
-    # A training that tells how good a number is: what describes a fit is left out.
-    _is_trial = False
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
-        asked = self.n_components
-        try:
-            super()._fit(X, y, sample_weight)
-        finally:
-            self.n_components = asked
+def number_of_latents(estimator: Any, table: FitTable, goes_on: bool) -> int:
+    """The number asked for, or the one that the table of a fit asks for."""
+    asked = estimator.n_components
+    if isinstance(asked, Integral):
+        return int(asked)
+    if goes_on:
+        return estimator.n_components_
+    own = [
+        name
+        for name in ("encoder", "decoder")
+        if isinstance(getattr(estimator, name), nn.Module)
+    ]
+    if own:
+        raise ValueError(
+            f"n_components={asked!r} tries several numbers of latents, and {own[0]} is "
+            "a network with its own: give that number, or a class or function that "
+            f"makes {own[0]} for any."
+        )
+    if asked is None:
+        return max(1, min(len(table.X) - 1, table.n_own, MOST_LATENTS))
+    trials = Trials.of(estimator, table)
+    if trials.most < 2:
+        return 1
+    return trials.choose() if asked == "auto" else trials.reach(float(asked))
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
-        asked = self.n_components
-        try:
-            super()._partial_fit(X, y, sample_weight)
-        finally:
-            self.n_components = asked
 
-    def _designed(self, table: FitTable, goes_on: bool) -> Design:
-        if not isinstance(self.n_components, Integral):
-            # Until the fit is done, the parameter is the number that was found.
-            known = self.n_components_ if goes_on else self._choose(table)
-            self.n_components = known
-        return super()._designed(table, goes_on)
+@dataclass(frozen=True)
+class Trial:
+    """Networks that tell how good a number of latents is."""
 
-    def _choose(self, table: FitTable) -> int:
-        own = [
-            name
-            for name in ("encoder", "decoder")
-            if isinstance(getattr(self, name), nn.Module)
-        ]
-        if own:
-            raise ValueError(
-                f"n_components={self.n_components!r} tries several numbers of latents, "
-                f"and {own[0]} is a network with its own: give that number, or a class "
-                f"or function that makes {own[0]} for any."
-            )
-        asked = self.n_components
-        if asked is None:
-            return max(1, min(len(table.X) - 1, table.n_own, MOST_LATENTS))
-        trials = Trials.of(self, table)
-        if trials.most < 2:
-            return 1
-        return trials.choose() if asked == "auto" else trials.reach(float(asked))
+    module: Autoencoder
+    inference: Inference
 
-    # What a trial leaves out ----------------------------------------------------------
-
-    def _plan(self, n_samples: int, goes_on: bool) -> Plan:
-        plan = super()._plan(n_samples, goes_on)
-        return replace(plan, n_folds=0, ends_on_all=False) if self._is_trial else plan
-
-    def _set_fitted(
-        self,
-        state: TrainingState,
-        order: Tensor,
-        rows: DescribedRows,
-        random_state: np.random.RandomState,
-    ) -> None:
-        if not self._is_trial:
-            super()._set_fitted(state, order, rows, random_state)
-            return
-        self.module_, self._inference = state.module, rows.inference
-        self.module_.put_columns_back(order)
-
-    def _warn_if_cut_short(
-        self, result: TrainingResult, n_epochs_usual: int, goes_on: bool
-    ) -> None:
-        if not self._is_trial:
-            super()._warn_if_cut_short(result, n_epochs_usual, goes_on)
+    def reconstruct(self, X: np.ndarray) -> np.ndarray:
+        return compute(self.module, self.inference.reconstruct, X)
 
 
 @dataclass(frozen=True)
@@ -137,7 +112,7 @@ class Trials:
 
     Parameters
     ----------
-    estimator : ChoosesComponents
+    estimator : estimator
         Whose parameters, but for the number, the trials have.
 
     table : FitTable
@@ -153,14 +128,14 @@ class Trials:
         How often each of these rows counts.
     """
 
-    estimator: ChoosesComponents
+    estimator: Any
     table: FitTable
     held_out: np.ndarray
     starts_linear: bool
     counts: np.ndarray
 
     @classmethod
-    def of(cls, estimator: ChoosesComponents, table: FitTable) -> "Trials":
+    def of(cls, estimator: Any, table: FitTable) -> "Trials":
         """On rows of a table, by chance, of which a fifth judges."""
         X = table.X
         numbers = np.random.RandomState(0).permutation(len(X))[:_MOST_ROWS]
@@ -229,41 +204,56 @@ class Trials:
     def _linear_errors(self, k: int) -> np.ndarray:
         return self._left_of_hidden(self._trial(k, 0))
 
-    def _trial(self, k: int, n_epochs: int | None = None) -> ChoosesComponents:
+    def _trial(self, k: int, n_epochs: int | None = None) -> Trial:
         """Networks of k latents after so many epochs; None takes those of a trial."""
         asked = self.estimator
         seed = asked.random_state if isinstance(asked.random_state, Integral) else 0
-        trial = clone(asked).set_params(
+        like = clone(asked).set_params(
             n_components=k,
             random_state=seed,
             verbose=0,
             warm_start=False,
             callbacks=None,
         )
-        trial._is_trial, trial._kinds = True, self.table.kinds
-        X = self.table.X
-        design = trial._designed(self.table, False)
+        like._kinds, X = self.table.kinds, self.table.X
+        design = like._designed(self.table, False)
         if n_epochs is None:
             n_epochs = design.recipe.n_epochs(len(X))
             if len(X) >= SMALL_TABLE:
                 n_epochs = math.ceil(_TRIAL_SHARE * n_epochs)
             if not isinstance(asked.max_iter, str):
                 n_epochs = min(n_epochs, asked.max_iter)
-        trial.max_iter = n_epochs
+        like.max_iter = n_epochs
         design = replace(design, recipe=replace(design.recipe, max_iter=n_epochs))
-        at_lower_rates(
-            *(trial, design, partial(trial._train, X, goes_on=False), Checkpoints())
-        )
-        return trial
+        found: list[Trial] = []
 
-    def _left(self, trial: ChoosesComponents, X: np.ndarray) -> np.ndarray:
+        def train(design: Design) -> None:
+            # Held-out rows say which epoch is best; no training on all rows follows.
+            plan = Plan(like._plan(len(X), goes_on=False).n_valid)
+            random_state = make_random_state(like.random_state)
+            seed = random_state.randint(SEED_LIMIT)
+            with enable_gradients():
+                state, rows, inference, _ = like._find(
+                    X, design, plan, False, random_state, seed
+                )
+                described = describe(
+                    *(state.module, rows.x, inference, rows.n_samples),
+                    weights=rows.weights,
+                )
+            state.module.put_columns_back(rows.order)
+            found.append(Trial(state.module, described.inference))
+
+        at_lower_rates(like, design, train, Checkpoints())
+        return found[0]
+
+    def _left(self, trial: Trial, X: np.ndarray) -> np.ndarray:
         """Squares between held-out rows and what is made of X, in networks' units."""
-        made = trial._infer("reconstruct", X)
-        scale = trial.module_.columns.output_scale.cpu().numpy()
+        made = trial.reconstruct(X)
+        scale = trial.module.columns.output_scale.cpu().numpy()
         squares = np.square((made - self._own) / scale)  # (n, d), NaN where missing
         return self.counts * squares
 
-    def _left_of_hidden(self, trial: ChoosesComponents) -> np.ndarray:
+    def _left_of_hidden(self, trial: Trial) -> np.ndarray:
         """Mean square of what is left of a row's cells when these are hidden: (n,)."""
         left = np.full(self._own.shape, np.nan)
         for part in range(_N_PARTS):

@@ -23,15 +23,12 @@ from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
 from .autoencoders import LearnsByParts
 from .base import FitTable
-from .choosing import ChoosesComponents
 from .design import Design
-from .explaining import Truncating
+from .explaining import Explaining, Truncating
 from .imputing import Imputing
 
 
-class DenoisingAutoencoderTransformer(
-    ChoosesComponents, LearnsByParts, Truncating, Imputing
-):
+class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
     """Autoencoder that learns to give back clean rows from corrupted ones.
 
     In training the encoder sees each row corrupted, with new noise every time, and
@@ -41,8 +38,13 @@ class DenoisingAutoencoderTransformer(
 
     Parameters
     ----------
-    n_components : int, default=2
-        Number of latents, at least 1.
+    n_components : int, float, "auto" or None, default=2
+        Number of latents, at least 1. A float between 0 and 1 takes the least number
+        that explains this share of the variance of held-out rows. "auto" takes the
+        least number whose error at hidden cells of held-out rows is at most a standard
+        error above the lowest: latents that say nothing of other cells than their own
+        are left out. Short trainings on up to 5000 rows find these numbers, and the fit
+        is then that of the number. None takes as many as PCA can use, up to 64.
 
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers, first to last; the decoder has them in
@@ -226,6 +228,17 @@ class DenoisingAutoencoderTransformer(
         them, not corrupted, per feature and in the units of X: minus the `score` of
         these rows.
 
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
+        Share of the variance of training rows that each latent adds to those before
+        it, where those behind it stay at zero. Of more than 16 latents some are
+        interpolated.
+
+    explained_variance_ : ndarray of shape (`n_components_`,)
+        The same in squared units of X; of tables of several kinds, of the networks.
+
+    mean_ : ndarray of shape (n_numbers,)
+        Means of the training rows; of a category there is one for each level.
+
     history_ : skorch.history.History
         skorch's record of the training.
 
@@ -259,7 +272,7 @@ class DenoisingAutoencoderTransformer(
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **ChoosesComponents._parameter_constraints,
+        **Explaining._parameter_constraints,
         **Truncating._parameter_constraints,
         "corruption": [
             StrOptions({"gaussian", "masking", "salt_and_pepper", "swap", "block"}),

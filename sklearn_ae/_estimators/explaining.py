@@ -20,6 +20,7 @@ from .._tables.rows import Table
 from .._training.nested import NestedObjective
 from .._utils.extras import import_extra
 from .autoencoders import BaseAutoencoder
+from .choosing import NUMBERS_OF_LATENTS
 from .design import Axes
 
 Self = TypeVar("Self", bound="Truncating")
@@ -31,6 +32,11 @@ _BLOCK_SIZE = 2**22
 
 class Explaining(BaseAutoencoder):
     """What the latents explain of the rows, and what they do to the columns."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "n_components": NUMBERS_OF_LATENTS,
+    }
 
     _explained: Explained
 

@@ -38,16 +38,16 @@ from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
 from .base import FitTable
-from .choosing import ChoosesComponents
 from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design
+from .explaining import Explaining
 from .vae_methods import FittedVAE
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
 
 
-class VAETransformer(ChoosesComponents, FittedVAE):
+class VAETransformer(FittedVAE):
     """Variational autoencoder that starts as probabilistic PCA.
 
     A generative model: latents z come from N(0, I), and a row x from a likelihood
@@ -60,8 +60,13 @@ class VAETransformer(ChoosesComponents, FittedVAE):
 
     Parameters
     ----------
-    n_components : int, default=2
-        Number of latents, at least 1.
+    n_components : int, float, "auto" or None, default=2
+        Number of latents, at least 1. A float between 0 and 1 takes the least number
+        that explains this share of the variance of held-out rows. "auto" takes the
+        least number whose error at hidden cells of held-out rows is at most a standard
+        error above the lowest: latents that say nothing of other cells than their own
+        are left out. Short trainings on up to 5000 rows find these numbers, and the fit
+        is then that of the number. None takes as many as PCA can use, up to 64.
 
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers, first to last; the decoder has them in
@@ -304,6 +309,17 @@ class VAETransformer(ChoosesComponents, FittedVAE):
         Number of latents with more than 0.01 nats. `fit` from a random start warns
         where most latents are dead and principal components say that they need not be.
 
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
+        Share of the variance of training rows that each latent adds to those before
+        it, where those behind it stay at zero: in the order of their KL
+        divergences. Of more than 16 latents some are interpolated.
+
+    explained_variance_ : ndarray of shape (`n_components_`,)
+        The same in squared units of X; of tables of several kinds, of the networks.
+
+    mean_ : ndarray of shape (n_numbers,)
+        Means of the training rows; of a category there is one for each level.
+
     history_ : skorch.history.History
         skorch's record of the training.
 
@@ -372,7 +388,7 @@ class VAETransformer(ChoosesComponents, FittedVAE):
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
-        **ChoosesComponents._parameter_constraints,
+        **Explaining._parameter_constraints,
         "noise": [StrOptions({"shared", "per_column"})],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, None, closed="left")],

@@ -9,26 +9,28 @@ from .modules import MLP, Anchored, Autoencoder, OwnNetwork
 
 
 class FirstOutputs(nn.Module):
-    """A network of the user's, of whose outputs some are taken."""
+    """A network of the user's, of whose outputs those of first latents are taken."""
 
-    def __init__(self, network: nn.Module, kept: tuple[int, ...]):
+    def __init__(self, network: nn.Module, k: int, n_kept: int):
         super().__init__()
-        self.network, self.kept = network, kept
+        self.network, self.k, self.n_kept = network, k, n_kept
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)[..., list(self.kept)]
+        outputs = self.network(x)  # (n, k) or (n, 2k): moments side by side
+        return outputs.unflatten(-1, (-1, self.k))[..., : self.n_kept].flatten(-2)
 
 
 class PaddedInputs(nn.Module):
-    """A network of the user's whose inputs behind the first few are zero."""
+    """A network of the user's whose latents behind the first few are zero."""
 
-    def __init__(self, network: nn.Module, n_inputs: int):
+    def __init__(self, network: nn.Module, k: int, n_kept: int):
         super().__init__()
-        self.network, self.n_inputs = network, n_inputs
+        self.network, self.k, self.n_kept = network, k, n_kept
 
     def forward(self, z: Tensor) -> Tensor:
-        zeros = z.new_zeros(*z.shape[:-1], self.n_inputs - z.shape[-1])
-        return self.network(torch.cat([z, zeros], dim=-1))
+        kept, behind = z[..., : self.n_kept], z[..., self.n_kept :]
+        zeros = z.new_zeros(*z.shape[:-1], self.k - self.n_kept)
+        return self.network(torch.cat([kept, zeros, behind], dim=-1))
 
 
 def with_first_latents(module: Autoencoder, k: int, n_kept: int) -> Autoencoder:
@@ -48,7 +50,7 @@ def with_first_latents(module: Autoencoder, k: int, n_kept: int) -> Autoencoder:
 def _with_outputs(network: nn.Module, k: int, n_kept: int) -> nn.Module:
     layers = _layers(network, -1)
     if layers is None:
-        return FirstOutputs(network, tuple(range(n_kept)))
+        return FirstOutputs(network, k, n_kept)
     of_latent = torch.arange(layers[0].out_features) % k
     kept = (of_latent < n_kept).nonzero()[:, 0].to(layers[0].weight.device)
     return _rebuilt(
@@ -59,7 +61,7 @@ def _with_outputs(network: nn.Module, k: int, n_kept: int) -> nn.Module:
 def _with_inputs(network: nn.Module, k: int, n_kept: int) -> nn.Module:
     layers = _layers(network, 0)
     if layers is None:
-        return PaddedInputs(network, k)
+        return PaddedInputs(network, k, n_kept)
     numbers = torch.arange(layers[0].in_features, device=layers[0].weight.device)
     kept = ((numbers < n_kept) | (numbers >= k)).nonzero()[:, 0]
     cut = _rebuilt(

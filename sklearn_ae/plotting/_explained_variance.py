@@ -38,7 +38,7 @@ class ExplainedVarianceDisplay:
     >>> from sklearn.datasets import load_wine
     >>> from sklearn_ae import AutoencoderTransformer
     >>> from sklearn_ae.plotting import ExplainedVarianceDisplay
-    >>> ae = AutoencoderTransformer(4, nested=True).fit(load_wine().data)
+    >>> ae = AutoencoderTransformer(4, max_iter=0).fit(load_wine().data)
     >>> display = ExplainedVarianceDisplay.from_estimator(ae)
     >>> [line.get_label() for line in display.lines_]
     ['latents', 'principal components']

@@ -144,6 +144,13 @@ def test_of_many_rows_some_are_looked_at(X, linear):
     np.testing.assert_allclose(effects, linear.column_effects().effects, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["column_effects", "score_columns"])
+def test_conditions_have_no_part_in_it(X, method):
+    vae = VAETransformer(1, conditional=True, max_iter=0).fit(X, np.arange(60) % 2)
+    with pytest.raises(ValueError, match=f"{method} is for models without cond"):
+        getattr(vae, method)(X)
+
+
 # Which columns are odd ----------------------------------------------------------------
 
 

@@ -39,12 +39,13 @@ def test_the_other_latents_are_zero(kind):
     assert module.encode(x).equal(z)
 
 
+@pytest.mark.parametrize("make", [network, nn.Linear], ids=["mlp", "own"])
 @torch.no_grad()
-def test_moments_and_conditions_stay():
+def test_moments_and_conditions_stay(make):
     torch.manual_seed(0)
     module = VariationalAutoencoder(
-        network(D + 2, 2 * K),
-        network(K + 2, D),
+        make(D + 2, 2 * K),
+        make(K + 2, D),
         SquaredError(),
         center=torch.zeros(D),
         scale=torch.tensor(1.0),
