@@ -58,12 +58,14 @@ from .._utils.device import (
     resolve_device,
     steady_convolutions,
 )
-from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.processes import Processes, current, together
+from .._utils.random import SEED_LIMIT
 from .._utils.warnings import warn
 from .checkpoints import at_lower_rates, checkpoints_of
 from .choosing import number_as_asked, number_of_latents
 from .design import Design, FitTable
 from .fitted_state import FittedState
+from .several import fit_together
 
 # What happens in a fit, for programs that keep logs; `verbose` is for people.
 _LOGGER = logging.getLogger("sklearn_ae")
@@ -120,6 +122,8 @@ class BaseEncoderDecoder(
     _inference: Inference
     # Of the columns, where they hold more than numbers.
     _kinds: TableKinds | None = None
+    # Whether several processes can fit it together.
+    _can_be_shared = True
     _spec: NetworkSpec  # that the networks were made for
     _moments: tuple[dict[str, Any], Tensor] | None  # and the order of their columns
 
@@ -161,37 +165,43 @@ class BaseEncoderDecoder(
 
     def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
-        with self._fitting():
-            self._validate_params()
+        with self._fitting() as processes:
             goes_on = self.warm_start and hasattr(self, "module_")
-            table = self._weighted_table(X, y, sample_weight, goes_on)
-            with checkpoints_of(self, table, goes_on) as checkpoints:
-                design = self._designed(table, goes_on)
-                self._warn_of_idle_latents(design.architecture, len(table.X))
-                train = partial(self._train, table.X, goes_on=goes_on)
-                at_lower_rates(self, design, train, checkpoints)
+            fit_table = partial(self._fit_table, goes_on=goes_on)
+            fit_together(self, X, y, sample_weight, goes_on, fit_table, processes)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
-        with self._fitting():
-            self._validate_params()
+        with self._fitting() as processes:
             goes_on = hasattr(self, "module_")
-            table = self._weighted_table(X, y, sample_weight, goes_on)
-            if not goes_on:
-                check_rows_differ(table.X, table.n_own)
+            learn = partial(self._pass_over_table, goes_on=goes_on)
+            fit_together(self, X, y, sample_weight, goes_on, learn, processes, False)
+
+    def _fit_table(self, table: FitTable, goes_on: bool) -> None:
+        with checkpoints_of(self, table, goes_on) as checkpoints:
             design = self._designed(table, goes_on)
-            train = partial(self._train_one_pass, table.X, goes_on=goes_on)
-            at_lower_rates(self, design, train, Checkpoints())
+            self._warn_of_idle_latents(design.architecture, len(table.X))
+            train = partial(self._train, table.X, goes_on=goes_on)
+            at_lower_rates(self, design, train, checkpoints)
+
+    def _pass_over_table(self, table: FitTable, goes_on: bool) -> None:
+        if not goes_on:
+            check_rows_differ(table.X, table.n_own)
+        design = self._designed(table, goes_on)
+        train = partial(self._train_one_pass, table.X, goes_on=goes_on)
+        at_lower_rates(self, design, train, Checkpoints())
 
     @contextlib.contextmanager
-    def _fitting(self) -> Iterator[None]:
+    def _fitting(self) -> Iterator[Processes]:
         """What surrounds a fit: parameters are as they were, and all where it fails."""
         with (
             self._unchanged_on_failure(),
             number_as_asked(self),
             config_context(array_api_dispatch=False),
+            together() as processes,
         ):
-            yield
+            self._validate_params()
+            yield processes
 
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
         # Until the fit is done, the parameter is the number that was found.
@@ -203,7 +213,7 @@ class BaseEncoderDecoder(
         return replace(self._make_design(table, columns), weights=table.weights)
 
     def _train(self, X: np.ndarray | Table, design: Design, goes_on: bool) -> None:
-        random_state = make_random_state(self.random_state)
+        random_state = current().random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
         plan = self._plan(len(X), goes_on)
         with enable_gradients():
@@ -265,7 +275,7 @@ class BaseEncoderDecoder(
     def _train_one_pass(
         self, X: np.ndarray | Table, design: Design, goes_on: bool
     ) -> None:
-        random_state = make_random_state(self.random_state)
+        random_state = current().random_state(self.random_state)
         n_passes = self.n_iter_ if goes_on else 0
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + n_passes) % SEED_LIMIT
@@ -309,7 +319,7 @@ class BaseEncoderDecoder(
         and other trainings with such code wait.
         """
         if draws_globally(module) or self.callbacks:
-            return isolated_generators(seed, device)
+            return isolated_generators(current().seed(seed), device)
         return steady_convolutions(device)
 
     def _record(self, result: TrainingResult, goes_on: bool) -> None:

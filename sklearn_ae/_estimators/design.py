@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._inference.described import DescribedRows
@@ -21,7 +20,8 @@ from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, SpanStart, Start
 from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows
-from .._tables.rows import Table, as_tensor, block_rows
+from .._tables.rows import Table, as_tensor
+from .._tables.shards import own_blocks
 from .._tables.span import Span, is_wide
 from .._tables.table_kinds import TableKinds
 from .._tables.weighing import order_of_content
@@ -31,6 +31,7 @@ from .._training.plans import TrainingState
 from .._training.recipe import Recipe
 from .._training.view import SpanView, View
 from .._utils.device import as_global, seeded_generator
+from .._utils.processes import current
 from .._utils.random import SEED_LIMIT
 
 
@@ -165,13 +166,13 @@ class Design:
         if not (rows.is_streamed and self.start.can_stream(X.shape[1])):
             return None
 
-        def prepare(block: slice) -> Tensor:
-            x = self.columns.standardize(as_tensor(X[block]))[:, rows.order]
+        def prepare(block: np.ndarray) -> Tensor:
+            x = self.columns.standardize(as_tensor(block))[:, rows.order]
             return x if filling is None else filling(x)
 
-        blocks = gen_batches(len(X), block_rows(X.shape[1]))
         weights = None if self.weights is None else torch.from_numpy(self.weights)
-        return self.start.find_streamed(map(prepare, blocks), weights)
+        blocks = map(prepare, own_blocks(X))
+        return self.start.find_streamed(blocks, weights, current())
 
     def find_filling(
         self,

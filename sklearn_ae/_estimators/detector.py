@@ -11,7 +11,9 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._tables.weighing import weigh
+from .._utils.processes import together
 from .autoencoder import AutoencoderTransformer
+from .several import n_rows
 
 
 class AutoencoderDetector(OutlierMixin, BaseEstimator):
@@ -116,7 +118,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         )
         told = {} if weights is None else {_weight_parameter(estimator): weights}
         estimator = clone(estimator).fit(X, **told)
-        scores = np.asarray(estimator.score_samples(X))
+        scores = _scores_of_all(estimator, X)
         self.estimator_ = estimator
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -200,3 +202,12 @@ def _quantile(scores: np.ndarray, share: float, weights: np.ndarray | None) -> f
     shares = np.cumsum(weights[order]) / np.sum(weights)
     place = min(int(np.searchsorted(shares, share)), len(scores) - 1)
     return float(scores[order[place]])
+
+
+def _scores_of_all(estimator: Any, X: Any) -> np.ndarray:
+    """Scores of the training rows, of those in other processes too."""
+    with together() as processes:
+        # Where there is one process, X may be what only the estimator can read.
+        has_rows = not processes.are_several or n_rows(X)
+        own = np.asarray(estimator.score_samples(X)) if has_rows else np.empty(0)
+        return np.concatenate(processes.gather(own))

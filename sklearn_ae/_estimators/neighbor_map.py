@@ -359,6 +359,9 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     # What a fit is made of ------------------------------------------------------------
 
+    # Neighbours of a row may lie in any process.
+    _can_be_shared = False
+
     def _make_table(self, X: Any, y: Any, reset: bool) -> NeighborTable:
         rows = self._validate_rows(X, reset)
         rows = rows[:] if isinstance(rows, Table) else rows

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .._tables.rows import block_rows
 from .._tables.weights import mean_row, with_mean_one
+from .._utils.processes import ALONE, Processes
 
 Layer = tuple[Tensor, Tensor]  # weight and bias
 
@@ -76,6 +77,7 @@ class LinearStart:
         blocks: Iterable[Tensor],
         n_components: int,
         weights: Tensor | None = None,
+        processes: Processes = ALONE,
     ) -> "LinearStart":
         """The same from blocks of rows (n, d) on their way past, many more than d."""
         n_samples, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
@@ -91,6 +93,7 @@ class LinearStart:
             total, products = (
                 part * (n_samples / weights.sum().item()) for part in (total, products)
             )
+        n_samples, total, products = _of_all(n_samples, total, products, processes)
         mean = total / n_samples
         covariance = (products - n_samples * mean.outer(mean)) / (n_samples - 1)
         variances, axes = torch.linalg.eigh(covariance)  # ascending, axes in columns
@@ -165,6 +168,20 @@ class LinearStart:
             decoder_weight = torch.cat([decoder_weight, self.regression], dim=1)
             variances = torch.cat([variances, self.condition_variances])
         return (weight, bias), (decoder_weight, self.mean), variances
+
+
+def _of_all(
+    n_samples: int, total: Tensor, products: Tensor, processes: Processes
+) -> tuple[int, Tensor, Tensor]:
+    """Sums over rows (), (d,), (d, d), over those of all processes."""
+    if not processes.are_several:
+        return n_samples, total, products
+    lengths = processes.gather((n_samples, len(total) if total.ndim else 0))
+    if total.ndim == 0:
+        d = max(d for _, d in lengths)
+        total, products = torch.zeros(d).double(), torch.zeros(d, d).double()
+    both = processes.sum(torch.cat([total[None], products]))
+    return sum(n for n, _ in lengths), both[0], both[1:]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from .._tables.columns import Columns
 from .._tables.span import Span
 from .._tables.weights import mean_row
+from .._utils.processes import ALONE, Processes
 from .column_likelihoods import ColumnLikelihoods
 from .filling import Filling
 from .linear import EXACT_PCA_SIZE, Layer, LinearStart, RegressionStart
@@ -48,7 +49,10 @@ class Start(Protocol):
         ...
 
     def find_streamed(
-        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+        self,
+        blocks: Iterable[Tensor],
+        weights: Tensor | None = None,
+        processes: Processes = ALONE,
     ) -> LinearPaths: ...
 
 
@@ -68,7 +72,10 @@ class RandomStart:
         return False
 
     def find_streamed(
-        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+        self,
+        blocks: Iterable[Tensor],
+        weights: Tensor | None = None,
+        processes: Processes = ALONE,
     ) -> LinearPaths:
         raise NotImplementedError
 
@@ -93,9 +100,13 @@ class PCAStart:
         return n_features <= EXACT_PCA_SIZE
 
     def find_streamed(
-        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+        self,
+        blocks: Iterable[Tensor],
+        weights: Tensor | None = None,
+        processes: Processes = ALONE,
     ) -> LinearPaths:
-        return self._paths(LinearStart.from_blocks(blocks, self.n_components, weights))
+        k = self.n_components
+        return self._paths(LinearStart.from_blocks(blocks, k, weights, processes))
 
     def _paths(self, start: LinearStart) -> LinearPaths:
         filling = Filling.of(start)
@@ -189,7 +200,10 @@ class LinkedStart:
         return False
 
     def find_streamed(
-        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+        self,
+        blocks: Iterable[Tensor],
+        weights: Tensor | None = None,
+        processes: Processes = ALONE,
     ) -> LinearPaths:
         raise NotImplementedError
 
@@ -220,7 +234,10 @@ class ReducedRankStart:
         return False  # a sample of a long table is enough for a regression
 
     def find_streamed(
-        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+        self,
+        blocks: Iterable[Tensor],
+        weights: Tensor | None = None,
+        processes: Processes = ALONE,
     ) -> LinearPaths:
         raise NotImplementedError
 
@@ -262,6 +279,9 @@ class SpanStart:
         return False
 
     def find_streamed(
-        self, blocks: Iterable[Tensor], weights: Tensor | None = None
+        self,
+        blocks: Iterable[Tensor],
+        weights: Tensor | None = None,
+        processes: Processes = ALONE,
     ) -> LinearPaths:
         raise NotImplementedError

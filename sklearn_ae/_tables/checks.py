@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite, gen_batches
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from .._utils.arrays import read_stream
+from .._utils.processes import current
 from .containers import is_frame, with_none
-from .rows import SparseTable, Table, block_rows, is_lazy, is_long
+from .rows import SparseTable, Table, is_lazy, is_long
+from .shards import own_blocks
 from .table_kinds import NOTHING_KNOWN, TableKinds, needs_kinds
 
 
@@ -149,13 +151,13 @@ def encode_rows(
 def check_rows_differ(X: np.ndarray | Table, n_own: int) -> None:
     """Raise where the first rows of a stream have no variance to take units from."""
     first = X[:1][:, :n_own]
-    blocks = gen_batches(len(X), block_rows(X.shape[1]))
 
     def is_like_first(rows: np.ndarray) -> bool:
         is_equal = (rows == first) | (np.isnan(rows) & np.isnan(first))
         return bool(is_equal.all())
 
-    if all(is_like_first(X[block][:, :n_own]) for block in blocks):
+    do_differ = not all(is_like_first(rows[:, :n_own]) for rows in own_blocks(X))
+    if not current().any(do_differ):
         raise ValueError(
             f"The first call of partial_fit got {len(X)} row(s) that do not differ: "
             "the centre, the scale and the linear start are taken from them. Collect "

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
-from .rows import Table, block_rows
+from .rows import Table
+from .shards import Shard, own_blocks
 
 
 class Columns(nn.Module):
@@ -154,15 +154,42 @@ def column_moments(
     # Blocks bound the memory, and the scaler sums them in double precision.
     moments = StandardScaler()
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows in gen_batches(len(X), block_rows(X.shape[1])):
-            of_rows = None if weights is None else weights[rows]
-            moments.partial_fit(X[rows], sample_weight=of_rows)
+        n_seen = 0
+        for rows in own_blocks(X):
+            of_rows = None if weights is None else weights[n_seen : n_seen + len(rows)]
+            moments.partial_fit(rows, sample_weight=of_rows)
+            n_seen += len(rows)
+        if isinstance(X, Shard):
+            _pool(moments, X)
         # The scaler gives constant columns, rounding errors aside, scale 1.
         is_constant = (moments.scale_ == 1.0) & (np.sqrt(moments.var_) != 1.0)
     # A column that is all missing has neither; what else is not finite is too large.
     is_constant &= np.isfinite(moments.var_)
     is_constant |= np.equal(moments.n_samples_seen_, 0)
     return np.nan_to_num(moments.mean_), np.where(is_constant, 0.0, moments.var_)
+
+
+def _pool(moments: StandardScaler, X: Shard) -> None:
+    """Let moments of rows that are here become those of the rows of all processes."""
+    own = None
+    if len(X.own):
+        n = np.broadcast_to(moments.n_samples_seen_, X.shape[1:]).astype(np.float64)
+        own = (
+            n,
+            np.nan_to_num(moments.mean_),
+            np.nan_to_num(moments.var_, posinf=np.inf),
+        )
+    parts = [part for part in X.processes.gather(own) if part is not None]
+    n, means, variances = (np.stack(part) for part in zip(*parts, strict=True))
+    total = n.sum(axis=0)
+    shares = n / np.maximum(total, 1.0)
+    mean = (shares * means).sum(axis=0)
+    variance = (shares * (variances + (means - mean) ** 2)).sum(axis=0)
+    # The scaler's own bound on what is left of a constant column by rounding.
+    eps = np.finfo(np.float64).eps
+    is_constant = variance <= total * eps * variance + (total * mean * eps) ** 2
+    moments.n_samples_seen_, moments.mean_, moments.var_ = total, mean, variance
+    moments.scale_ = np.where(is_constant, 1.0, np.sqrt(variance))
 
 
 def global_scale(variances: np.ndarray, name: str) -> float:

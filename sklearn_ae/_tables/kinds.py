@@ -6,11 +6,12 @@ missing is NaN in all its numbers.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from .._utils.processes import current
 from .column_maps import ColumnMap
 from .containers import RawColumn
 
@@ -218,26 +219,23 @@ class Categories(Kind):
     rare: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, column: RawColumn, is_asked_for: bool = False) -> "Categories":
-        values = column.values
-        known = values[~column.is_missing].tolist()
-        counts: dict[Any, int] = {}
-        for value in known:
-            counts[value] = counts.get(value, 0) + 1
+    def of(cls, column: "ColumnSummary") -> "Categories":
+        counts = column.counts
+        n_known = sum(counts.values())
         if (
             column.type == "text"
-            and not is_asked_for
-            and _names_rows(len(counts), len(known))
+            and not column.is_asked_for
+            and _names_rows(len(counts), n_known)
         ):
             raise ValueError(
                 f"{_quoted(column.name)} holds {len(counts)} different texts in "
-                f"{len(known)} rows, so that it names rows rather than describes them. "
+                f"{n_known} rows, so that it names rows rather than describes them. "
                 "Drop it, make its parts columns of their own, or pass it in "
                 "categorical_features where its levels are what you want."
             )
         order = column.levels or _sorted(counts)
         levels = [level for level in order if level in counts]
-        least = LEAST_SHARE * len(known)
+        least = LEAST_SHARE * n_known
         by_count = sorted(levels, key=lambda level: -counts[level])
         n_kept = min(MOST_LEVELS, sum(n >= least for n in counts.values()))
         if n_kept == len(levels) - 1:  # alone it takes no more than together
@@ -359,13 +357,90 @@ class Nothing(Kind):
         return RawColumn(self.name, self.type, values, unit=self.unit)
 
 
-def kind_of(column: RawColumn, is_category: bool, is_mapped: bool = False) -> Kind:
-    """What a column of `fit` is taken for, and whether its numbers are mapped."""
-    if column.is_missing.all():
+@dataclass(frozen=True)
+class ColumnSummary:
+    """What of a column of `fit` says what it is taken for.
+
+    Parameters
+    ----------
+    name, type, unit, levels
+        As the column has them.
+
+    is_known : bool
+        Whether any cell is there.
+
+    is_category, is_asked_for : bool
+        Whether its cells are levels, and whether that is the user's wish.
+
+    counts : dict
+        How many cells hold each level.
+    """
+
+    name: str
+    type: str
+    unit: float
+    levels: tuple[Any, ...] | None
+    is_known: bool
+    is_category: bool
+    is_asked_for: bool
+    counts: dict[Any, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, column: RawColumn, is_asked_for: bool) -> "ColumnSummary":
+        is_missing = column.is_missing
+        is_category = is_asked_for or not column.is_numeric
+        counts: dict[Any, int] = {}
+        if is_category:
+            for value in column.values[~is_missing].tolist():
+                counts[value] = counts.get(value, 0) + 1
+        return cls(
+            *(column.name, column.type, column.unit, column.levels),
+            *(not is_missing.all(), is_category, is_asked_for, counts),
+        )
+
+    def with_rows_of(self, other: "ColumnSummary", rank: int) -> "ColumnSummary":
+        """The same of these rows and of those of another process."""
+        if not (self.is_known and other.is_known):
+            return self if self.is_known else other
+        if self.type != other.type:
+            raise ValueError(
+                f"{_quoted(self.name)} holds {_PLURALS[other.type]} in process {rank}, "
+                f"and {_PLURALS[self.type]} in those before: give it the same type in "
+                "all."
+            )
+        counts = dict(self.counts)
+        for level, n in other.counts.items():
+            counts[level] = counts.get(level, 0) + n
+        levels = self.levels
+        if levels is not None and other.levels is not None:
+            levels = tuple(dict.fromkeys([*levels, *other.levels]))
+        unit = min(self.unit, other.unit)
+        return replace(self, counts=counts, levels=levels, unit=unit)
+
+
+def kind_of(column: ColumnSummary, mapped: RawColumn | None = None) -> Kind:
+    """What a column of `fit` is taken for; its numbers are mapped where it is given."""
+    if not column.is_known:
         return Nothing(column.name, column.type, column.unit)
-    if is_category or not column.is_numeric:
-        return Categories.of(column, is_category)
-    if is_mapped and column.type != "boolean":
-        return MappedNumbers.of(column)
+    if column.is_category:
+        return Categories.of(column)
+    if mapped is not None and column.type != "boolean":
+        return MappedNumbers.of(mapped)
     of = Truths if column.type == "boolean" else Numbers
     return of(column.name, column.type, column.unit)
+
+
+def summaries_of_all(columns: list[ColumnSummary]) -> list[ColumnSummary]:
+    """The summaries of the rows of all processes, each of which has some."""
+    parts = [
+        (rank, part)
+        for rank, part in enumerate(current().gather(columns))
+        if part is not None
+    ]
+    (_, all_columns), *others = parts
+    for rank, part in others:
+        all_columns = [
+            column.with_rows_of(other, rank)
+            for column, other in zip(all_columns, part, strict=True)
+        ]
+    return all_columns

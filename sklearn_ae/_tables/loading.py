@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .columns import Columns, column_order
 from .rows import (
+    RESIDENT_SIZE,
     StreamedRows,
     Table,
     TrainingRows,
@@ -18,6 +19,7 @@ from .rows import (
     sample_size,
     to_train_on,
 )
+from .shards import Shard, ShardRows, own_blocks
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Rows:
     """The rows of a fit, in the networks' units and in an order of their columns."""
 
     x: Tensor  # (n, d): all of them, or of a long table a sample
-    train: TrainingRows
+    train: TrainingRows | ShardRows
     valid: Tensor | None  # (n_valid, d)
     order: Tensor  # (d,)
     weights: Tensor | None = None  # (n,), of x
@@ -43,7 +45,7 @@ class Rows:
 
     @property
     def is_streamed(self) -> bool:
-        return isinstance(self.train, StreamedRows)
+        return not isinstance(self.train, Tensor)
 
 
 def load_rows(
@@ -59,6 +61,8 @@ def load_rows(
 
     Without an order given, columns come in one that follows from their content.
     """
+    if isinstance(X, Shard):
+        return _load_shard(X, columns, device, seed, n_valid, order)
     random_state = np.random.RandomState(seed)
     n_samples, n_features = X.shape
     table = X if isinstance(X, Table) and not X.fits(device) else None
@@ -92,3 +96,56 @@ def load_rows(
         return Rows(x, to_train_on(x[n_valid:], left), valid, order, of_x)
     train = StreamedRows(table, standardize, x, numbers[:n_valid], every)
     return Rows(x, train, valid, order, of_x)
+
+
+def _load_shard(
+    X: Shard,
+    columns: Columns,
+    device: torch.device,
+    seed: int,
+    n_valid: int,
+    order: Tensor | None,
+) -> Rows:
+    """The rows of this process, and those by which all processes judge.
+
+    Where one process could hold all rows, they are in the order of its own fit.
+    """
+    random_state = np.random.RandomState(seed)
+    n_samples, n_features = X.shape
+    if n_samples * n_features > RESIDENT_SIZE:
+        n_sampled = sample_size(n_samples, n_features)
+        numbers = sample_without_replacement(
+            n_samples, n_sampled, random_state=random_state
+        )
+        n_valid = min(n_valid, n_sampled // 2)
+    elif n_valid:
+        numbers = random_state.permutation(n_samples)
+    else:
+        numbers = np.arange(n_samples)
+    if order is None:
+        order = column_order(columns.standardize(as_tensor(X[:1000])))
+
+    def standardize(rows: np.ndarray) -> Tensor:
+        return columns.standardize(as_tensor(rows))[:, order]
+
+    x = standardize(X.take(numbers)).to(device)
+    held_out = numbers[:n_valid]
+    _, held_out_here = X.find_own(held_out)
+    own: Tensor | StreamedRows
+    if isinstance(X.own, Table) and not X.own.fits(device):
+        own = StreamedRows(X.own, standardize, x[:0], held_out_here)
+    else:
+        kept = np.ones(len(X.own), dtype=bool)
+        kept[held_out_here] = False
+        n_block = block_rows(n_features)
+        own = torch.cat(
+            [
+                x[:0],
+                *(
+                    standardize(block[kept[i * n_block :][: len(block)]]).to(device)
+                    for i, block in enumerate(own_blocks(X))
+                ),
+            ]
+        )
+    train = ShardRows(own, x, X.lengths_without(held_out))
+    return Rows(x, train, x[:n_valid] if n_valid else None, order)

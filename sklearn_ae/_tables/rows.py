@@ -369,7 +369,9 @@ class StreamedBatches:
             buffer = self.rows.read(starts, left)
             order = torch.randperm(len(buffer), generator=self.generator)
             order = order.to(self.device)
-            while len(order) >= (n := size + (n_given < n_larger)):
+            while n_given < self.n_batches and (
+                len(order) >= (n := size + (n_given < n_larger))
+            ):
                 yield buffer.index_select(0, order[:n])
                 order = order[n:]
                 n_given += 1

@@ -16,7 +16,7 @@ from .containers import (
     read_columns,
     rows_of,
 )
-from .kinds import Kind, kind_of
+from .kinds import ColumnSummary, Kind, kind_of, summaries_of_all
 from .patterns import MissingPatterns
 
 # Of arrays, what is more than numbers.
@@ -62,11 +62,17 @@ class TableKinds:
         chosen = _chosen(categorical_features, [column.name for column in columns])
         if categorical_features is None:
             _check_no_text(columns)
-        self.kinds: list[Kind] = [
-            kind_of(column, is_category, column_maps is not None)
+        self.has_maps = column_maps is not None
+        summaries = [
+            ColumnSummary.of(column, is_category)
             for column, is_category in zip(columns, chosen, strict=True)
         ]
-        self.has_maps = column_maps is not None
+        self.kinds: list[Kind] = [
+            kind_of(summary, column if self.has_maps else None)
+            for summary, column in zip(
+                summaries_of_all(summaries), columns, strict=True
+            )
+        ]
         self.patterns = MissingPatterns.of(columns) if self.has_maps else None
         if not self.n_numbers:
             raise ValueError(NOTHING_KNOWN)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .._networks.modules import draws_globally
 from .._tables.rows import Batches, StreamedBatches
+from .._tables.shards import ShardBatches
 from .._utils.packed_json import Encoder, decode
 from .._utils.packing import pack, unpack
 from .._utils.tensor_files import (
@@ -105,7 +106,7 @@ class Course:
     def __init__(
         self,
         checkpoints: Checkpoints,
-        batches: Batches | StreamedBatches,
+        batches: Batches | StreamedBatches | ShardBatches,
         schedule: Schedule | None,
         generator: torch.Generator,
         owner: Kept,

@@ -12,9 +12,12 @@ from torch import Tensor
 
 from .._networks.modules import Autoencoder
 from .._tables.rows import TrainingRows
+from .._tables.shards import ShardRows
 from .._utils.device import enough_threads, seeded_generator
+from .._utils.processes import Processes, current
 from .checkpoints import Course, State
 from .fast import fast_step, unflatten
+from .gradients import shared
 from .objectives import row_losses
 from .optimizer import FlatAdam, Schedule
 from .options import TrainingOptions, TrainingResult
@@ -34,7 +37,7 @@ def trainer_of(
     generator: torch.Generator,
     observer: Observer | None = None,
     course: Course | None = None,
-) -> Iterator[Trainer[Tensor]]:
+) -> Iterator[Trainer[Any]]:
     """A trainer of the net's module, on the fast networks where these can be used."""
     module, optimizer, objective = net.module_, net.optimizer_, net.objective
     net.generator = generator
@@ -43,10 +46,14 @@ def trainer_of(
     fast = fast_step(
         module, optimizer, options.precision, is_flat, objective, generator
     )
-    with enough_threads(module, options.batch_size), fast as step:
+    processes = current()
+    with enough_threads(module, options.batch_size), fast as step_alone:
+        step: Callable[[Any], Tensor] = step_alone
+        if processes.are_several:
+            step = shared(step_alone, optimizer, processes)
 
-        def step_and_update(x: Tensor) -> Tensor:
-            loss = step(x)
+        def step_and_update(batch: Any) -> Tensor:
+            loss = step(batch)
             take_step()
             return loss
 
@@ -68,6 +75,22 @@ def trainer_of(
         yield trainer
 
 
+def _own_generator(
+    generator: torch.Generator | None,
+    seed: int,
+    options: TrainingOptions,
+    processes: Processes,
+) -> torch.Generator:
+    """What the steps of this process draw from."""
+    if generator is not None and processes.is_first:
+        return generator
+    return seeded_generator(processes.seed(seed), options.device)
+
+
+def _shown_once(options: TrainingOptions, processes: Processes) -> TrainingOptions:
+    return options if processes.is_first else replace(options, verbose=0)
+
+
 def end_training(module: Autoencoder) -> None:
     """Leave the module in evaluation mode, with memory of its own again."""
     module.eval()
@@ -76,7 +99,7 @@ def end_training(module: Autoencoder) -> None:
 
 def train(
     net: Net,
-    rows: TrainingRows,
+    rows: TrainingRows | ShardRows,
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
@@ -96,9 +119,10 @@ def train(
     x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
     x_compared = net.objective.inference.compared(x_watch, len(x_train))
-    order = torch.Generator().manual_seed(seed)
+    processes = current()
+    order = torch.Generator().manual_seed(processes.seed(seed))
     batches = net.objective.batches(rows, options.batch_size, order)
-    generator = generator or seeded_generator(seed, options.device)
+    generator = _own_generator(generator, seed, options, processes)
     schedule = (
         None
         if schedules_itself(net)
@@ -106,9 +130,13 @@ def train(
     )
 
     def judge(x: Tensor) -> Tensor:
-        of_x = None if weights is None else weights[: len(x)]
-        return row_losses(module, x, seed, objective=net.objective, weights=of_x)
+        def losses(part: Tensor) -> Tensor:
+            of_x = None if weights is None else weights[: len(part)]
+            return row_losses(module, part, seed, objective=net.objective, weights=of_x)
 
+        return processes.of_parts(losses, x)  # (n,)
+
+    processes.equalize(module.state_dict().values())  # networks of the user's differ
     judge_some, judge_all = partial(judge, x_compared), partial(judge, x_watch)
 
     first = _Candidate.of(module, judge_some(), epoch=0)
@@ -122,6 +150,9 @@ def train(
     curve: list[float] = []
 
     def after_epoch(epoch: int, loss: float) -> bool:
+        loss = processes.total(loss)
+        if not module.is_own:
+            processes.equalize(module.buffers())
         curve.append(loss)
         check_loss(loss, first.loss, epoch, options.advice, nonsense)
         is_last = watch.is_last(epoch, loss)
@@ -135,7 +166,7 @@ def train(
     course.begin()
     course.take_up(net)
     with (
-        progress_bar(options) as bar,
+        progress_bar(_shown_once(options, processes)) as bar,
         trainer_of(net, options, generator, observer, course) as trainer,
     ):
         bar.skip(len(curve))
@@ -337,29 +368,33 @@ def clearness(gains: Tensor) -> float:
 
 def train_one_pass(
     net: Net,
-    rows: TrainingRows,
+    rows: TrainingRows | ShardRows,
     options: TrainingOptions,
     seed: int,
     generator: torch.Generator | None = None,
 ) -> float:
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
-    order = torch.Generator().manual_seed(seed)
+    processes = current()
+    order = torch.Generator().manual_seed(processes.seed(seed))
     batches = net.objective.batches(rows, options.batch_size, order)
-    generator = generator or seeded_generator(seed, options.device)
+    generator = _own_generator(generator, seed, options, processes)
     x = rows if isinstance(rows, Tensor) else rows.sample
     module = net.module_
 
     def mean_loss(n_rows: int) -> float:
-        losses = row_losses(module, x[:n_rows], seed, objective=net.objective)
-        return losses.mean().item()
+        losses = partial(row_losses, module, seed=seed, objective=net.objective)
+        return processes.of_parts(losses, x[:n_rows]).mean().item()
 
+    processes.equalize(module.state_dict().values())
     # What a divergence is measured by: a few batches tell, all rows would take a good
     # part of the pass.
     initial = train_loss = mean_loss(16 * options.batch_size)
 
     def after_epoch(epoch: int, loss: float) -> bool:
         nonlocal train_loss
-        train_loss = loss
+        train_loss = loss = processes.total(loss)
+        if not module.is_own:
+            processes.equalize(module.buffers())
         net.history.record("train_loss", loss)
         return False
 

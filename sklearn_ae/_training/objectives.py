@@ -20,6 +20,7 @@ from .._tables.rows import (
     block_rows,
     make_batches,
 )
+from .._tables.shards import ShardBatches, ShardRows
 from .._tables.weights import with_mean_one
 from .._utils.device import as_global, seeded_generator
 
@@ -49,9 +50,14 @@ class Objective:
         return judging
 
     def batches(
-        self, rows: TrainingRows, batch_size: int, order: torch.Generator
-    ) -> Batches | StreamedBatches:
+        self,
+        rows: TrainingRows | ShardRows,
+        batch_size: int,
+        order: torch.Generator,
+    ) -> Batches | StreamedBatches | ShardBatches:
         """What an epoch goes over: batches of rows in an order from the generator."""
+        if isinstance(rows, ShardRows):
+            return rows.batches(batch_size, order)
         return make_batches(rows, batch_size, order)
 
     def step_loss(

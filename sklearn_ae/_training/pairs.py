@@ -15,6 +15,7 @@ from .._networks.contrast import pair_loss
 from .._networks.modules import Autoencoder
 from .._tables.neighbors import Edges
 from .._tables.rows import Batches, TrainingRows
+from .._tables.shards import ShardRows
 from .objectives import Objective
 from .recipe import Recipe
 
@@ -61,7 +62,10 @@ class NeighborObjective(Objective):
         self.edges = Edges(graph)
 
     def batches(
-        self, rows: TrainingRows, batch_size: int, order: torch.Generator
+        self,
+        rows: TrainingRows | ShardRows,
+        batch_size: int,
+        order: torch.Generator,
     ) -> PairBatches:
         assert isinstance(rows, Tensor)  # a neighbour may be anywhere in the table
         return PairBatches(rows, self.edges, batch_size, order)

@@ -27,6 +27,7 @@ from .._utils.device import (
     seeded_generator,
     steady_convolutions,
 )
+from .._utils.processes import check_one_process
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
 from ._augmentation import FaceAugmentation
@@ -389,6 +390,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         self : object
             The fitted estimator.
         """
+        check_one_process(type(self).__name__)
         with self._unchanged_on_failure():
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "module_")
@@ -427,6 +429,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         self : object
             The estimator after the pass.
         """
+        check_one_process(type(self).__name__)
         with self._unchanged_on_failure():
             self._validate_params()
             goes_on = hasattr(self, "module_")

@@ -1,0 +1,250 @@
+"""Training by several processes: seconds of a step and of its sums, a model of more.
+
+Two processes on this machine train the networks of `benchmarks.speed`, each on batches
+of its own of a fixed size, beside one process alone. From what a step computes and what
+it sends follows what it would take on more machines with a given network.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks._measuring import timed
+from benchmarks._text import format_table
+from benchmarks.speed.sizes import FULL, QUICK, Shape
+from benchmarks.speed.steps import LEARNING_RATE, untrained
+from benchmarks.speed.timing import make_table
+from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._estimators.base import FitTable
+from sklearn_ae._tables.rows import Batches
+from sklearn_ae._tables.shards import ShardRows
+from sklearn_ae._training.engine import trainer_of
+from sklearn_ae._training.recipe import BATCH_SIZE as LONG_TABLE_BATCH
+from sklearn_ae._training.skorch_net import make_net
+from sklearn_ae._utils.processes import alone, together
+
+N_PROCESSES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+TIME_LIMIT = 600  # seconds for all of the measurements
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=(__doc__ or "").split("\n\n")[0]
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="tiny networks, to see that it runs")
+    add("--repeats", type=int, default=5, help="epochs of each kind (%(default)s)")
+    add(
+        "--bandwidth",
+        type=float,
+        default=10.0,
+        help="of each machine's network, in Gbit/s (default: %(default)s)",
+    )
+    add(
+        "--latency",
+        type=float,
+        default=50.0,
+        help="of a message, in microseconds (default: %(default)s)",
+    )
+    add("--output", type=Path, help="file of what was measured, JSON")
+    options = parser.parse_args(arguments)
+    size = QUICK if options.quick else FULL
+    measured = measure(size.shapes, options.repeats)
+    print(format_measured(measured))
+    print()
+    network = Network(options.bandwidth, options.latency)
+    print(format_model(measured, network))
+    if options.output is not None:
+        options.output.write_text(json.dumps(measured, indent=1) + "\n")
+    return 0
+
+
+# Measuring ----------------------------------------------------------------------------
+
+
+def measure(shapes: Sequence[Shape], repeats: int) -> list[dict[str, Any]]:
+    """Of each shape seconds of a step, alone and of two processes, and what is sent."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = multiprocessing.get_context("spawn")
+        processes = [
+            context.Process(target=_measure, args=(rank, folder, shapes, repeats))
+            for rank in range(2)
+        ]
+        for process in processes:
+            process.start()
+        try:
+            for process in processes:
+                process.join(TIME_LIMIT)
+        finally:
+            for process in processes:
+                process.kill()
+        file = Path(folder, "measured.json")
+        if not file.exists():
+            raise RuntimeError("The two processes have not come to an end.")
+        return json.loads(file.read_text())
+
+
+def _measure(rank: int, folder: str, shapes: Sequence[Shape], repeats: int) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/store",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=TIME_LIMIT),
+    )
+    measured = [_measure_shape(shape, rank, repeats) for shape in shapes]
+    if rank == 0:
+        Path(folder, "measured.json").write_text(json.dumps(measured))
+
+
+def _measure_shape(shape: Shape, rank: int, repeats: int) -> dict[str, Any]:
+    with together() as group:
+        clock = _Clock(group)
+        with alone():
+            one, two = _Epochs(shape, is_shared=False), _Epochs(shape, is_shared=True)
+        rounds = []
+        for _ in range(1 + repeats):  # the first warms up
+            with alone():
+                seconds = timed(one.run).wall if rank == 0 else 0.0
+            group.gather(None)  # the other has waited
+            clock.seconds = 0.0
+            rounds.append((seconds, timed(two.run).wall, clock.seconds))
+    seconds_one, seconds_two, sending = np.median(rounds[1:], axis=0) / shape.n_steps
+    return {
+        "shape": shape.name,
+        "rows_per_process": shape.batch_size,
+        "bytes": two.n_bytes,
+        "seconds_one": seconds_one,
+        "seconds_two": seconds_two,
+        "seconds_sending": sending,
+        "gain": float(np.median([2 * a / b for a, b, _ in rounds[1:]])),
+    }
+
+
+class _Clock:
+    """Counts the seconds in which a process waits for sums, or adds them up."""
+
+    def __init__(self, group: Any):
+        self.seconds, self.sum = 0.0, group.sum
+        group.sum = self.timed
+
+    def timed(self, x: torch.Tensor) -> torch.Tensor:
+        begin = time.perf_counter()
+        x = self.sum(x)
+        self.seconds += time.perf_counter() - begin
+        return x
+
+
+class _Epochs:
+    """Epochs over as many rows in each process, by one process or by both."""
+
+    def __init__(self, shape: Shape, is_shared: bool):
+        X = make_table(shape.n_rows, shape.n_columns)
+        X = StandardScaler().fit_transform(X).astype(np.float32)
+        model = AutoencoderTransformer(
+            shape.n_components,
+            hidden_layer_sizes=shape.hidden,
+            batch_size=shape.batch_size,
+            learning_rate_init=LEARNING_RATE,
+            device="cpu",
+            precision="float32",
+        )
+        module = untrained(model, X).module_
+        design = model._make_design(FitTable(X, X.shape[1]), columns=None)
+        self.options = design.recipe.options(len(X), module)
+        self.net = make_net(module, self.options)
+        x, order = module.standardize(torch.from_numpy(X)), torch.Generator()
+        self.batches: Any = Batches(x, shape.batch_size, order)
+        if is_shared:
+            rows = ShardRows(x, x[:0], [len(x)] * 2)
+            self.batches = rows.batches(2 * shape.batch_size, order)
+        self.n_bytes = 4 * sum(p.numel() for p in module.parameters())
+
+    def run(self) -> None:
+        with trainer_of(self.net, self.options, torch.Generator()) as trainer:
+            trainer.run_epoch(self.batches)
+
+
+# What it would take -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Network:
+    """What machines are joined by."""
+
+    gigabits: float  # a second, in each direction
+    microseconds: float  # of a message
+
+    def seconds(self, n_bytes: int, n: int) -> float:
+        """Of a sum over n machines in a ring: each part goes round nearly twice.
+
+        2 (n - 1) messages of 1/n of the bytes each (P. Patarasuk and X. Yuan,
+        "Bandwidth optimal all-reduce algorithms for clusters of workstations",
+        Journal of Parallel and Distributed Computing 69, 117-124, 2009).
+        """
+        n_messages = 2 * (n - 1)
+        per_message = n_bytes / n / (self.gigabits * 1e9 / 8)
+        return n_messages * (per_message + self.microseconds * 1e-6)
+
+
+def format_measured(measured: Sequence[dict[str, Any]]) -> str:
+    heading = [
+        *("shape, rows", "kB sent", "one, ms", "two, ms", "of it sums"),
+        "rows/s over one",
+    ]
+    lines = [
+        [
+            m["shape"],
+            f"{m['bytes'] / 1e3:.0f}",
+            *(f"{1e3 * m[name]:.2f}" for name in ("seconds_one", "seconds_two")),
+            f"{1e3 * m['seconds_sending']:.2f}",
+            f"{m['gain']:.2f}",
+        ]
+        for m in measured
+    ]
+    return (
+        "A step of one process of one thread, and of two on this machine with as many "
+        f"rows each\n\n{format_table(heading, lines)}"
+    )
+
+
+def format_model(measured: Sequence[dict[str, Any]], network: Network) -> str:
+    lines = []
+    for m in measured:
+        compute = m["seconds_one"]
+        shares = [
+            compute / (compute + network.seconds(m["bytes"], n)) for n in N_PROCESSES
+        ]
+        lines.append([m["shape"], *(f"{share:.0%}" for share in shares)])
+    rows = [f"{LONG_TABLE_BATCH * n:,}" for n in N_PROCESSES]
+    lines.append([f"rows in a step of {LONG_TABLE_BATCH} each", *rows])
+    table = format_table(["shape, rows", *map(str, N_PROCESSES)], lines)
+    return (
+        f"Efficiency on so many machines of one process, {network.gigabits:g} Gbit/s, "
+        f"{network.microseconds:g} us a message\n\n{table}\n\n"
+        "Assumed: as fast a process as here, sums in a ring after the backward pass, "
+        "nothing else on the\nnetwork, equal shards. By the recipe's rule a table "
+        "takes batches of 128 sqrt(rows / 10,000)\nrows: with more rows in a step "
+        "than that it takes fewer steps than it would by itself, and trains\nworse "
+        "for the same epochs. "
+        + "; ".join(f"{n:,} processes: {10_000 * n * n:,} rows" for n in (2, 32, 1024))
+        + "."
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,219 @@
+"""A fit of several processes: each is given rows of its own, and all end up equal.
+
+Tables that are short in all are brought together: a fit of them has too few rows in a
+batch to share, and often ends with a training on all rows. The first process fits
+them, as one with all rows would. On longer ones all processes train together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._tables.rows import RESIDENT_SIZE
+from .._tables.shards import Shard
+from .._training.recipe import LONG_TABLE
+from .._utils.packing import pack, unpack
+from .._utils.processes import Processes, alone, check_one_process
+from .._utils.version import __version__
+
+# Parameters that may differ from process to process.
+_OWN_PARAMETERS = {"device", "verbose"}
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a process knows of its table that holds of all."""
+
+    table: Any  # a FitTable of no rows
+    attributes: dict[str, Any]
+
+
+def fit_together(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    goes_on: bool,
+    fit_table: Callable[[Any], None],
+    processes: Processes,
+    may_gather: bool = True,
+) -> None:
+    """Fit the estimator to the rows of all processes, of which X are those here."""
+    if not processes.are_several:
+        fit_table(estimator._weighted_table(X, y, sample_weight, goes_on))
+        return
+    _check_can_be_shared(estimator, sample_weight)
+    _check_equal(estimator, X, goes_on, processes)
+    table = _make_table(estimator, X, y, goes_on, processes)
+    shard = Shard(table.X, processes)
+    n_samples, n_columns = shard.shape
+    is_short = n_samples < LONG_TABLE and n_samples * n_columns <= RESIDENT_SIZE
+    if may_gather and is_short:
+        rows = np.concatenate(processes.gather(table.X[:]))
+        if processes.is_first:
+            with alone():
+                fit_table(replace(table, X=rows).weighted(None))
+    else:
+        fit_table(replace(table, X=shard))
+    _share(estimator, processes)
+
+
+def _check_can_be_shared(estimator: Any, sample_weight: Any) -> None:
+    if not estimator._can_be_shared:
+        check_one_process(type(estimator).__name__)
+    not_shared = {
+        "sample_weight": sample_weight is not None,
+        "callbacks": bool(estimator.callbacks),
+        "checkpoint": getattr(estimator, "checkpoint", None) is not None,
+        "condition_columns": getattr(estimator, "condition_columns", None) is not None,
+        "column_maps": getattr(estimator, "column_maps", None) is not None,
+    }
+    for name, is_given in not_shared.items():
+        if is_given:
+            raise ValueError(
+                f"{name}= is for a fit of one process, and here several train "
+                f"together: leave {name} at None, or fit in one process, inside `with "
+                "sklearn_ae.distributed.alone():`."
+            )
+    k = estimator.n_components
+    if not isinstance(k, Integral):
+        raise ValueError(
+            f"n_components={k!r} tries several numbers of latents, which several "
+            "processes do not do together: give an integer there."
+        )
+    seed = estimator.random_state
+    if isinstance(seed, np.random.RandomState):
+        raise ValueError(
+            "Several processes need the same seed: random_state must be an integer or "
+            "None there; got a RandomState instance."
+        )
+
+
+def _check_equal(estimator: Any, X: Any, goes_on: bool, processes: Processes) -> None:
+    """Raise where processes have other parameters, columns or networks."""
+    facts: dict[str, Any] = {
+        "sklearn_ae": __version__,
+        "the estimator": type(estimator).__name__,
+    }
+    for name, value in estimator.get_params(deep=False).items():
+        if name not in _OWN_PARAMETERS:
+            facts[name] = _described(value)
+    facts["fitted networks"] = goes_on and _digest(estimator.module_)
+    columns = _columns_of(X) if n_rows(X) else None
+    all_facts = processes.gather((facts, columns))
+    first_facts, _ = all_facts[0]
+    for rank, (others, _) in enumerate(all_facts):
+        for name, value in first_facts.items():
+            if others.get(name) != value:
+                raise ValueError(
+                    f"Process {rank} has {name} = {others.get(name)}, and process 0 "
+                    f"has {name} = {value}: they must be the same in all processes."
+                )
+    known = [(rank, c) for rank, (_, c) in enumerate(all_facts) if c is not None]
+    if not known:
+        raise ValueError(f"None of the {processes.n} processes was given any rows.")
+    first_rank, columns = known[0]
+    for rank, others in known[1:]:
+        _check_columns(columns, first_rank, others, rank)
+
+
+def _check_columns(first: Any, first_rank: int, other: Any, rank: int) -> None:
+    if list(first) != list(other):
+        names = [str(name) for name in other if name not in first]
+        lacks = [str(name) for name in first if name not in other]
+        what = "; ".join(
+            [f"only there: {', '.join(names)}"] * bool(names)
+            + [f"missing there: {', '.join(lacks)}"] * bool(lacks)
+        )
+        raise ValueError(
+            f"Process {rank} has {len(other)} columns, and process {first_rank} has "
+            f"{len(first)}; all need the same, in the same order"
+            + (f" ({what})." if what else ".")
+        )
+    for name, dtype in first.items():
+        if other[name] != dtype:
+            raise ValueError(
+                f"Column {name!r} is of type {other[name]} in process {rank}, and of "
+                f"type {dtype} in process {first_rank}: give it the same in all."
+            )
+
+
+def n_rows(X: Any) -> int:
+    """How many rows X has, whatever holds them."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def _columns_of(X: Any) -> dict[Any, str]:
+    """Types of columns by their names, or by their numbers where they have none."""
+    names = getattr(X, "column_names", None)  # of pyarrow, whose columns are arrays
+    names = getattr(X, "columns", None) if names is None else names
+    shape = X.shape if hasattr(X, "shape") else np.shape(X)
+    if names is None:
+        names = range(shape[1] if len(shape) == 2 else 0)
+    types = getattr(X, "dtypes", None)
+    if types is None and hasattr(X, "schema"):
+        types = X.schema.types
+    if types is None:
+        types = [getattr(X, "dtype", "any")] * len(names)
+    return dict(zip(list(names), map(str, types), strict=True))
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, torch.nn.Module) or not callable(value):
+        return repr(value)
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _digest(module: torch.nn.Module) -> list[float]:
+    """Numbers that differ where the weights of networks do."""
+    return [float(p.double().sum()) for p in module.state_dict().values()]
+
+
+def _make_table(
+    estimator: Any, X: Any, y: Any, goes_on: bool, processes: Processes
+) -> Any:
+    """The table of this process; without rows, one with the columns of the others."""
+    if n_rows(X):
+        before = dict(vars(estimator))
+        table = estimator._make_table(X, y, reset=not goes_on)
+        attributes = {
+            name: value
+            for name, value in vars(estimator).items()
+            if name not in before or before[name] is not value
+        }
+        empty = replace(table, X=np.empty((0, table.X.shape[1]), table.X.dtype))
+        made = processes.gather(_Made(empty, attributes))
+    else:
+        # What the others find out together on their way goes past.
+        table, made = None, []
+        while not any(isinstance(part, _Made) for part in made):
+            made = processes.gather(None)
+    known = [(rank, part) for rank, part in enumerate(made) if part is not None]
+    (first_rank, first), *others = known
+    for rank, part in others:
+        shapes = [(p.table.X.shape[1], str(p.table.X.dtype)) for p in (first, part)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"Process {rank} has {shapes[1][0]} columns of {shapes[1][1]}, and "
+                f"process {first_rank} has {shapes[0][0]} of {shapes[0][1]}: give all "
+                "the same."
+            )
+    vars(estimator).update(first.attributes)
+    return first.table if table is None else table
+
+
+def _share(estimator: Any, processes: Processes) -> None:
+    """Let the estimator be as the first process has fitted it, in every process."""
+    parameters = estimator.get_params(deep=False)
+    state = None
+    if processes.is_first:
+        fitted = {k: v for k, v in vars(estimator).items() if k not in parameters}
+        state = pack(fitted)
+    state = processes.gather(state)[0]
+    if not processes.is_first:
+        own = {name: vars(estimator)[name] for name in parameters}
+        estimator._set_state({**own, **unpack(state)})

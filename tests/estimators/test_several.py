@@ -1,0 +1,134 @@
+"""Fits of several processes: each has a part of the rows, and all end up equal."""
+
+import contextlib
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from several_processes import (
+    cut,
+    full_batch,
+    mixed_table,
+    quick,
+    said,
+    table,
+)
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("several_processes.py")
+TIME_LIMIT = 240  # seconds, of a program that takes some ten
+EQUAL = [
+    *("trained", "full batch", "start", "short", "one has none", "trained by one"),
+    *("missing", "mixed", "mixed, one has none", "vae", "conditional", "regressor"),
+    *("parts", "own networks", "no seed", "detector", "streamed"),
+]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What each of two processes says after each fit."""
+    path = tmp_path_factory.mktemp("several")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, path],
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # so that both can be ended together
+    )
+    try:
+        _, errors = process.communicate(timeout=TIME_LIMIT)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, errors.decode()
+    return [pickle.loads((path / str(rank)).read_bytes()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_processes_end_up_with_equal_bits(found, name):
+    first, second = (said[name] for said in found)
+    if isinstance(first, tuple):
+        assert first[1] == second[1]
+        first, second = first[0], second[0]
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(first, second)
+
+
+def test_start_is_that_of_one_process_with_all_rows(found):
+    alone = said(lambda: quick(max_iter=0).fit(table()))
+    np.testing.assert_allclose(found[0]["start"], alone, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found[0]["one has none"], alone, rtol=1e-6, atol=1e-6)
+
+
+def test_mean_gradient_is_that_of_all_rows(found):
+    # Adam's first steps are signs of gradients, which rounding turns where they are 0.
+    alone = said(lambda: full_batch().fit(table()))
+    np.testing.assert_allclose(found[0]["full batch"], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_short_tables_are_fitted_as_by_one_process(found):
+    X = table()[:200]
+    alone = said(lambda: quick(max_iter=2, batch_size=50).fit(X))
+    np.testing.assert_array_equal(found[0]["short"], alone)
+
+
+def test_levels_are_those_of_all_processes(found):
+    Z, columns = found[0]["mixed"]
+    alone, columns_alone = said(lambda: quick(max_iter=0).fit(mixed_table()))
+    assert columns == columns_alone
+    np.testing.assert_array_equal(Z, alone)
+    Z, columns = found[0]["mixed, one has none"]
+    assert columns == columns_alone
+    np.testing.assert_array_equal(Z, alone)
+
+
+def test_alone_each_process_has_its_own_estimator(found):
+    for rank in range(2):
+        own = said(lambda rank=rank: quick(max_iter=0).fit(cut(table(), rank)))
+        np.testing.assert_array_equal(found[rank]["alone"], own)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("diverged", "Training diverged in epoch 1"),
+        ("columns", "Process 1 has 3 columns, and process 0 has 4; .*missing there: 3"),
+        ("names", "only there: e; missing there: d"),
+        ("types", "Column 'b' is of type float32 in process 1, and of type float64"),
+        ("dtypes", "of type float32 in process 1, and of type float64 in process 0"),
+        ("parameters", "Process 1 has n_components = 3, and process 0 has n_comp"),
+        ("seeds", "Process 1 has random_state = 1, and process 0 has random_state = 0"),
+        ("generator", "random_state must be an integer or None there"),
+        ("nobody", "None of the 2 processes was given any rows"),
+        ("callbacks", "callbacks= is for a fit of one process"),
+        ("checkpoint", "checkpoint= is for a fit of one process"),
+        ("weights", "sample_weight= is for a fit of one process"),
+        ("number of latents", "n_components='auto' tries several numbers of latents"),
+        ("map", "NeighborMapTransformer cannot be fitted by several processes"),
+    ],
+)
+def test_what_cannot_be_fitted_together_is_refused_in_all(found, name, message):
+    for rank in range(2):
+        assert re.search(message, found[rank][name])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("infinite", "Input X contains infinity"), ("wrong in one", "n_components")],
+)
+def test_failure_of_one_is_told_to_the_others(found, name, message):
+    reason = found[1][name]
+    assert message in reason
+    expected = f"ProcessError: The fit failed in process 1 of 2: {reason}"
+    assert found[0][name] == expected
+
+
+def test_process_that_ends_is_named_to_the_others(found):
+    assert "dying" not in found[1]
+    assert re.search("ProcessError: .* lost rank 1: ended", found[0]["dying"])
