@@ -227,7 +227,7 @@ def test_unknown_option_is_told_the_valid_ones(name, fitted, X):
 
 
 BAD_VALUES = {
-    "n_components": [0, -1, 1.5, None, "2"],
+    "n_components": [0, -1, 1.5, "2"],
     "hidden_layer_sizes": [8, None, 8.0],
     "activation": [None, nn.ReLU],
     "loss": [None],
