@@ -5,9 +5,9 @@ a fit. Whether it is the optimum for what the fit minimises says whether only a 
 gain should replace it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,42 +33,21 @@ class LinearPaths:
     filling: Filling | None = None  # what the linear model says of missing cells
 
 
-class Start(Protocol):
+class Start(ABC):
     """Finds the linear paths for standardised rows, if the networks have any."""
 
+    @abstractmethod
     def find(
         self,
         x: Tensor,
         columns: Columns,
         random_state: np.random.RandomState,
         weights: Tensor | None = None,
-    ) -> LinearPaths | None: ...
+    ) -> LinearPaths | None:
+        """The paths, for rows (n, d) in memory."""
 
     def can_stream(self, n_features: int) -> bool:
-        """Whether it is found from blocks of rows on their way past."""
-        ...
-
-    def find_streamed(
-        self,
-        blocks: Iterable[Tensor],
-        weights: Tensor | None = None,
-        processes: Processes = ALONE,
-    ) -> LinearPaths: ...
-
-
-class RandomStart:
-    """Plain networks, as torch draws their weights."""
-
-    def find(
-        self,
-        x: Tensor,
-        columns: Columns,
-        random_state: np.random.RandomState,
-        weights: Tensor | None = None,
-    ) -> None:
-        return None
-
-    def can_stream(self, n_features: int) -> bool:
+        """Whether it is found from blocks of rows on their way past, not a sample."""
         return False
 
     def find_streamed(
@@ -80,8 +59,21 @@ class RandomStart:
         raise NotImplementedError
 
 
+class RandomStart(Start):
+    """Plain networks, as torch draws their weights."""
+
+    def find(
+        self,
+        x: Tensor,
+        columns: Columns,
+        random_state: np.random.RandomState,
+        weights: Tensor | None = None,
+    ) -> None:
+        return None
+
+
 @dataclass(frozen=True)
-class PCAStart:
+class PCAStart(Start):
     """Principal component analysis."""
 
     n_components: int
@@ -160,7 +152,7 @@ class ProbabilisticPCAStart(PCAStart):
 
 
 @dataclass(frozen=True)
-class LinkedStart:
+class LinkedStart(Start):
     """Another start for columns of which some are shares, behind a loss's link.
 
     It is found in the units of factor analysis of mixed data. The decoder's linear path
@@ -196,21 +188,13 @@ class LinkedStart:
         # Its filling is in units of its own.
         return replace(paths, encoder=encoder, decoder=decoder, filling=None)
 
-    def can_stream(self, n_features: int) -> bool:
-        return False
-
-    def find_streamed(
-        self,
-        blocks: Iterable[Tensor],
-        weights: Tensor | None = None,
-        processes: Processes = ALONE,
-    ) -> LinearPaths:
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
-class ReducedRankStart:
-    """Reduced-rank ridge regression of what is wanted on what is seen."""
+class ReducedRankStart(Start):
+    """Reduced-rank ridge regression of what is wanted on what is seen.
+
+    Of a long table a sample is enough for it.
+    """
 
     n_components: int
 
@@ -230,20 +214,9 @@ class ReducedRankStart:
         )
         return LinearPaths(start.encoder, start.decoder, start.variances)
 
-    def can_stream(self, n_features: int) -> bool:
-        return False  # a sample of a long table is enough for a regression
-
-    def find_streamed(
-        self,
-        blocks: Iterable[Tensor],
-        weights: Tensor | None = None,
-        processes: Processes = ALONE,
-    ) -> LinearPaths:
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
-class SpanStart:
+class SpanStart(Start):
     """Another start for rows in coordinates of their span: the same layers, narrower.
 
     It is found in the units of the columns, in which latents are as on all of them.
@@ -274,14 +247,3 @@ class SpanStart:
             return replace(paths, encoder=encoder)
         weight, bias = paths.decoder
         return replace(paths, encoder=encoder, decoder=(weight / scale, bias / scale))
-
-    def can_stream(self, n_features: int) -> bool:
-        return False
-
-    def find_streamed(
-        self,
-        blocks: Iterable[Tensor],
-        weights: Tensor | None = None,
-        processes: Processes = ALONE,
-    ) -> LinearPaths:
-        raise NotImplementedError
