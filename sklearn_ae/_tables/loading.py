@@ -11,6 +11,7 @@ from torch import Tensor
 from .columns import Columns, column_order
 from .rows import (
     RESIDENT_SIZE,
+    Standardize,
     StreamedRows,
     Table,
     TrainingRows,
@@ -63,27 +64,13 @@ def load_rows(
     """
     if isinstance(X, Shard):
         return _load_shard(X, columns, device, seed, n_valid, order)
-    random_state = np.random.RandomState(seed)
-    n_samples, n_features = X.shape
+    n_features = X.shape[1]
     table = X if isinstance(X, Table) and not X.fits(device) else None
+    numbers, n_valid = _choose_rows(X, table is not None, n_valid, seed)
+    n_samples = len(numbers)
     if table is not None:
-        n_sampled = sample_size(n_samples, n_features)
-        numbers = sample_without_replacement(
-            n_samples, n_sampled, random_state=random_state
-        )
-        n_valid = min(n_valid, n_sampled // 2)
         X = table.take(numbers)
-        n_samples = n_sampled
-    elif n_valid:
-        numbers = random_state.permutation(n_samples)
-    else:
-        numbers = np.arange(n_samples)
-    if order is None:
-        order = column_order(columns.standardize(as_tensor(X[:1000])))
-
-    def standardize(rows: np.ndarray) -> Tensor:
-        return columns.standardize(as_tensor(rows))[:, order]
-
+    order, standardize = _units_of(X, columns, order)
     x = torch.empty(n_samples, n_features, dtype=torch.float32, device=device)
     for part in gen_batches(n_samples, block_rows(n_features)):
         block = X[part] if table is not None else X[numbers[part]]
@@ -110,24 +97,10 @@ def _load_shard(
 
     Where one process could hold all rows, they are in the order of its own fit.
     """
-    random_state = np.random.RandomState(seed)
     n_samples, n_features = X.shape
-    if n_samples * n_features > RESIDENT_SIZE:
-        n_sampled = sample_size(n_samples, n_features)
-        numbers = sample_without_replacement(
-            n_samples, n_sampled, random_state=random_state
-        )
-        n_valid = min(n_valid, n_sampled // 2)
-    elif n_valid:
-        numbers = random_state.permutation(n_samples)
-    else:
-        numbers = np.arange(n_samples)
-    if order is None:
-        order = column_order(columns.standardize(as_tensor(X[:1000])))
-
-    def standardize(rows: np.ndarray) -> Tensor:
-        return columns.standardize(as_tensor(rows))[:, order]
-
+    is_long = n_samples * n_features > RESIDENT_SIZE
+    numbers, n_valid = _choose_rows(X, is_long, n_valid, seed)
+    order, standardize = _units_of(X, columns, order)
     x = standardize(X.take(numbers)).to(device)
     held_out = numbers[:n_valid]
     _, held_out_here = X.find_own(held_out)
@@ -149,3 +122,34 @@ def _load_shard(
         )
     train = ShardRows(own, x, X.lengths_without(held_out))
     return Rows(x, train, x[:n_valid] if n_valid else None, order)
+
+
+def _choose_rows(
+    X: np.ndarray | Table, is_long: bool, n_valid: int, seed: int
+) -> tuple[np.ndarray, int]:
+    """Numbers of the rows to hold in memory, and how many, the first, to hold out."""
+    random_state = np.random.RandomState(seed)
+    n_samples, n_features = X.shape
+    if is_long:
+        n_sampled = sample_size(n_samples, n_features)
+        numbers = sample_without_replacement(
+            n_samples, n_sampled, random_state=random_state
+        )
+        return numbers, min(n_valid, n_sampled // 2)
+    if n_valid:
+        return random_state.permutation(n_samples), n_valid
+    return np.arange(n_samples), 0
+
+
+def _units_of(
+    X: np.ndarray | Table, columns: Columns, order: Tensor | None
+) -> tuple[Tensor, Standardize]:
+    """The order of the columns, and what takes rows to the networks' units in it."""
+    if order is None:
+        order = column_order(columns.standardize(as_tensor(X[:1000])))
+    in_order = order
+
+    def standardize(rows: np.ndarray) -> Tensor:
+        return columns.standardize(as_tensor(rows))[:, in_order]
+
+    return in_order, standardize
