@@ -179,17 +179,24 @@ def _pool(moments: StandardScaler, X: Shard) -> None:
             np.nan_to_num(moments.mean_),
             np.nan_to_num(moments.var_, posinf=np.inf),
         )
-    parts = [part for part in X.processes.gather(own) if part is not None]
+    parts = X.processes.gather_known(own)
     n, means, variances = (np.stack(part) for part in zip(*parts, strict=True))
     total = n.sum(axis=0)
-    shares = n / np.maximum(total, 1.0)
-    mean = (shares * means).sum(axis=0)
-    variance = (shares * (variances + (means - mean) ** 2)).sum(axis=0)
+    mean, variance = pooled_moments(n, means, variances)
     # The scaler's own bound on what is left of a constant column by rounding.
     eps = np.finfo(np.float64).eps
     is_constant = variance <= total * eps * variance + (total * mean * eps) ** 2
     moments.n_samples_seen_, moments.mean_, moments.var_ = total, mean, variance
     moments.scale_ = np.where(is_constant, 1.0, np.sqrt(variance))
+
+
+def pooled_moments(
+    n: np.ndarray, means: np.ndarray, variances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means and variances (...) of rows in p parts, of those of each part (p, ...)."""
+    shares = n / np.maximum(n.sum(axis=0), 1.0)
+    mean = (shares * means).sum(axis=0)
+    return mean, (shares * (variances + (means - mean) ** 2)).sum(axis=0)
 
 
 def global_scale(variances: np.ndarray, name: str) -> float:

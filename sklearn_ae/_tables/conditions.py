@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
 from .._utils.processes import current
+from .columns import pooled_moments
 
 Column = np.ndarray  # (n_samples,)
 
@@ -59,7 +60,7 @@ class Conditions:
 class _Labels:
     def __init__(self, column: Column):
         own = np.unique(column)
-        self.labels = np.unique(np.concatenate(_of_all(own)))
+        self.labels = np.unique(np.concatenate(current().gather_known(own)))
 
     @property
     def n_numbers(self) -> int:
@@ -83,13 +84,9 @@ class _Numbers:
 
     def __init__(self, column: Column):
         numbers = column.astype(np.float64)
-        n, means, variances = np.array(
-            _of_all((len(numbers), numbers.mean(), numbers.var()))
-        ).T
-        shares = n / n.sum()
-        self.mean = (shares * means).sum()
-        spread = np.sqrt((shares * (variances + (means - self.mean) ** 2)).sum())
-        self.scale = spread or 1.0
+        own = len(numbers), numbers.mean(), numbers.var()
+        self.mean, variance = pooled_moments(*np.array(current().gather_known(own)).T)
+        self.scale = np.sqrt(variance) or 1.0
 
     def encode(self, column: Column) -> np.ndarray:
         try:
@@ -144,15 +141,10 @@ def _is_missing(value: Any) -> bool:
         return True
 
 
-def _of_all(value: Any) -> list[Any]:
-    """What the processes of a fit say that have rows."""
-    return [v for v in current().gather(value) if v is not None]
-
-
 def _encoder(column: Column, is_of_table: bool) -> _Labels | _Numbers:
     if is_of_table:
         holds_numbers = column.dtype.kind in "fiu"
     else:
         holds_numbers = type_of_target(column) == "continuous"
-    holds_numbers = any(_of_all(holds_numbers))
+    holds_numbers = any(current().gather_known(holds_numbers))
     return _Numbers(column) if holds_numbers else _Labels(column)

@@ -58,6 +58,10 @@ class Processes:
         """The values of all processes, in the order of their ranks."""
         return [value]
 
+    def gather_known(self, value: Any) -> list[Any]:
+        """The same without None, which is what processes without rows know."""
+        return [known for known in self.gather(value) if known is not None]
+
     def sum(self, x: Tensor) -> Tensor:
         """The sum over processes, with equal bits in each; x may become it."""
         return x
