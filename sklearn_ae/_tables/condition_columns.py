@@ -11,7 +11,7 @@ from sklearn.utils import gen_batches
 
 from .columns import column_moments
 from .containers import is_frame, read_columns
-from .rows import Table, block_rows
+from .rows import ChangedTable, Table, block_rows
 from .table_kinds import TableKinds, which_columns
 
 PARAMETER = "condition_columns"
@@ -186,22 +186,14 @@ class ConditionColumns:
         return ((conditions - self.mean) / self.scale).astype(dtype)
 
 
-class _SplitTable(Table):
+class _SplitTable(ChangedTable):
     """A table of which some columns stand behind the others."""
 
     def __init__(self, table: Table, conditions: ConditionColumns):
-        super().__init__(table.X, table.check)
-        self.table = table
+        super().__init__(table)
         self.conditions = conditions
-        self.dtype = table.dtype
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        block = self.table[rows]
-        self.has_missing = self.table.has_missing
+    def _changed(self, block: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
         both = self.conditions.to_the_end(block)
         assert isinstance(both, np.ndarray)
         return both
-
-    @property
-    def is_near(self) -> bool:
-        return self.table.is_near

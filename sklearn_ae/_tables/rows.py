@@ -168,24 +168,38 @@ class SparseTable(Table):
         return True
 
 
-class WiderTable(Table):
-    """A table whose rows have other numbers, conditions or targets, behind them."""
+class ChangedTable(Table):
+    """A table whose rows are changed as they are read."""
 
-    def __init__(self, table: Table, numbers: np.ndarray):
+    def __init__(self, table: Table):
         super().__init__(table.X, table.check)
         self.table = table
-        self.numbers = numbers  # (n, m)
-        self.dtype = np.result_type(table.dtype, numbers.dtype)
-        self.shape = len(table), table.shape[1] + numbers.shape[1]
+        self.dtype = table.dtype
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         block = self.table[rows]
         self.has_missing = self.table.has_missing
-        return np.hstack([block, self.numbers[rows]])
+        return self._changed(block, rows)
+
+    def _changed(self, block: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+        raise NotImplementedError
 
     @property
     def is_near(self) -> bool:
         return self.table.is_near
+
+
+class WiderTable(ChangedTable):
+    """A table whose rows have other numbers, conditions or targets, behind them."""
+
+    def __init__(self, table: Table, numbers: np.ndarray):
+        super().__init__(table)
+        self.numbers = numbers  # (n, m)
+        self.dtype = np.result_type(table.dtype, numbers.dtype)
+        self.shape = len(table), table.shape[1] + numbers.shape[1]
+
+    def _changed(self, block: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+        return np.hstack([block, self.numbers[rows]])
 
 
 def beside(X: np.ndarray | Table, numbers: np.ndarray) -> np.ndarray | Table:
