@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, gen_batches
 
-from ._tables.containers import RawColumn, is_frame, read_columns
-from ._tables.table_kinds import needs_kinds
+from ._tables.containers import RawColumn, is_frame
+from ._tables.table_kinds import columns_of, needs_kinds
 
 __all__ = ["distance_to_closest_record", "reconstruction_r2"]
 
@@ -121,7 +121,7 @@ def distance_to_closest_record(X, X_train):
     n_rows, n_train = len(columns[0].values), len(known[0].values)
     distances = np.empty(n_rows)
     for rows in gen_batches(n_rows, max(1, _BLOCK_SIZE // n_train)):
-        total = np.zeros((len(range(*rows.indices(n_rows))), n_train))
+        total = np.zeros((rows.stop - rows.start, n_train))
         for new, old, is_level in pairs:
             block = new[rows]
             if is_level:
@@ -139,21 +139,11 @@ def distance_to_closest_record(X, X_train):
 
 def _cells(X: Any, name: str) -> list[RawColumn]:
     """The columns of a frame, or of an array of numbers or objects."""
-    if is_frame(X):
-        columns = read_columns(X)
-    elif needs_kinds(X):
-        columns = read_columns(np.asarray(X, dtype=object))
-    else:
-        numbers = check_array(
+    if not is_frame(X) and not needs_kinds(X):
+        X = check_array(
             X, dtype=np.float64, ensure_all_finite="allow-nan", input_name=name
         )
-        columns = [
-            RawColumn(f"column {i}", "float", values)
-            for i, values in enumerate(numbers.T)
-        ]
-    if not columns or not len(columns[0].values):
-        raise ValueError(f"{name} must have at least one row and one column.")
-    return columns
+    return columns_of(X, name)
 
 
 def _comparable(new: RawColumn, old: RawColumn) -> tuple[np.ndarray, np.ndarray, bool]:

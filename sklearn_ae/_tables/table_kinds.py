@@ -57,7 +57,7 @@ class TableKinds:
         categorical_features: Any = "from_dtype",
         column_maps: str | None = None,
     ):
-        columns = _columns_of(X)
+        columns = columns_of(X)
         self.container = _container_of(X)
         chosen = _chosen(categorical_features, [column.name for column in columns])
         if categorical_features is None:
@@ -152,7 +152,7 @@ class TableKinds:
 
     def encode(self, X: Any) -> np.ndarray:
         """The cells of rows as numbers (n, n_numbers), NaN where they are missing."""
-        columns = _columns_of(X)
+        columns = columns_of(X)
         parts = [
             kind.encode(column)
             for kind, column in zip(self.kinds, columns, strict=True)
@@ -233,7 +233,8 @@ def _objects_of(X: Any) -> np.ndarray:
     return np.asanyarray(X, dtype=object) if array is None else array
 
 
-def _columns_of(X: Any) -> list[RawColumn]:
+def columns_of(X: Any, input_name: str = "X") -> list[RawColumn]:
+    """The columns of a frame, of an array of numbers, or of rows of objects."""
     if isinstance(X, np.ndarray) and X.dtype.kind == "f":
         columns = [
             RawColumn(f"column {i}", "float", values)
@@ -243,7 +244,7 @@ def _columns_of(X: Any) -> list[RawColumn]:
         columns = read_columns(X if is_frame(X) else _objects_of(X))
     if not columns or not len(columns[0].values):
         raise ValueError(
-            "X must have at least one row and one column; got a table with "
+            f"{input_name} must have at least one row and one column; got a table with "
             f"{len(X)} rows and {len(columns)} columns."
         )
     return columns
