@@ -3,7 +3,7 @@
 Shapes: n rows, k latents, d columns.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -73,13 +73,12 @@ class Explained:
 
     def first(self, n_kept: int) -> "Explained":
         """Of a cut after so many latents."""
-        return Explained(
-            self.total,
-            self.shares[:n_kept],
-            self.linear_shares[:n_kept],
-            self.errors[:n_kept],
-            self.mean,
-            self.latents[:, :n_kept],
+        return replace(
+            self,
+            shares=self.shares[:n_kept],
+            linear_shares=self.linear_shares[:n_kept],
+            errors=self.errors[:n_kept],
+            latents=self.latents[:, :n_kept],
         )
 
 

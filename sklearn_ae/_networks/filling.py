@@ -178,9 +178,8 @@ class _Estimation:
         of_axes = loadings.square().mean(dim=0)  # (q,)
         held = moments.clone()
         held.diagonal(dim1=1, dim2=2).add_(noise / of_axes.clamp(min=_LEAST_NOISE))
-        loadings = torch.linalg.solve(held, (counted_rest.T @ z)[..., None])[
-            ..., 0
-        ]  # (d, q)
+        together = counted_rest.T @ z  # (d, q)
+        loadings = torch.linalg.solve(held, together[..., None])[..., 0]  # (d, q)
         made = z @ loadings.T
         mean = (self.counted * (self.x - made)).sum(dim=0) / self.n_known
         left = self.counted * (self.x - mean - made).square()

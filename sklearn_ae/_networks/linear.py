@@ -81,18 +81,15 @@ class LinearStart:
     ) -> "LinearStart":
         """The same from blocks of rows (n, d) on their way past, many more than d."""
         n_samples, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
+        counts = None if weights is None else with_mean_one(weights)
         for block in blocks:
             x = counted = block.cpu().double()
-            if weights is not None:
-                shares = weights[n_samples : n_samples + len(x)]
+            if counts is not None:
+                shares = counts[n_samples : n_samples + len(x)]
                 counted = x * shares.to(x)[:, None]
             n_samples += len(x)
             total = total + counted.sum(dim=0)  # (d,)
             products = products + counted.T @ x  # (d, d)
-        if weights is not None:  # they add up to about so many
-            total, products = (
-                part * (n_samples / weights.sum().item()) for part in (total, products)
-            )
         n_samples, total, products = _of_all(n_samples, total, products, processes)
         mean = total / n_samples
         covariance = (products - n_samples * mean.outer(mean)) / (n_samples - 1)

@@ -128,22 +128,18 @@ class ColumnMap:
         y = np.asarray(scores, dtype=np.float64)
         place = np.searchsorted(self.edges, y)
         piece, on_knot = place // 2, place % 2 == 1
-        left = np.maximum(piece - 1, 0)
-        knots = len(self.values)
-        inner = (piece > 0) & (piece < knots)
-        right = np.minimum(piece, knots - 1)
-        start = np.where(piece == 0, self.lower[0], self.upper[left])
-        base = np.where(piece == 0, self.values[0], self.values[left])
+        left, right, start = self._ends(piece)
+        base = self.values[left]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             log_steps = np.log(np.expm1(np.abs(y - start))) - self.log_slopes[piece]
             beyond = base + np.sign(y - start) * np.exp(log_steps)
             share = (y - start) / (self.lower[right] - start)
             within = (1.0 - share) * base + share * self.values[right]
-        values = np.where(inner, within, beyond)
+        values = np.where(left < right, within, beyond)
         values = np.where(on_knot, self.values[right], values)
         if only_seen:
             low, high = np.abs(y - start), np.abs(self.lower[right] - y)
-            nearer = np.where((low <= high) | (piece == knots), left, right)
+            nearer = np.where(low <= high, left, right)
             values = np.where(
                 self.is_empty[piece] & ~on_knot, self.values[nearer], values
             )
@@ -182,11 +178,8 @@ class ColumnMap:
 
     def _along(self, piece: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Scores of values in pieces between knots, or beyond them."""
-        knots = len(self.values)
-        left, right = np.maximum(piece - 1, 0), np.minimum(piece, knots - 1)
-        inner = (piece > 0) & (piece < knots)
-        base = np.where(piece == 0, self.values[0], self.values[left])
-        start = np.where(piece == 0, self.lower[0], self.upper[left])
+        left, right, start = self._ends(piece)
+        base = self.values[left]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             share = (v / 2 - base / 2) / (self.values[right] / 2 - base / 2)
             within = start + share * (self.lower[right] - start)
@@ -194,7 +187,16 @@ class ColumnMap:
             log_steps = np.log(np.abs(v / 2 - base / 2)) + math.log(2.0)
             log_steps = log_steps + self.log_slopes[piece]
             beyond = start + np.sign(v - base) * np.logaddexp(0.0, log_steps)
-        return np.where(inner, within, beyond)
+        return np.where(left < right, within, beyond)
+
+    def _ends(self, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The knots left and right of pieces, and the scores that these start at.
+
+        Beyond the outermost knot both are that one, from which the piece starts.
+        """
+        left = np.maximum(piece - 1, 0)
+        right = np.minimum(piece, len(self.values) - 1)
+        return left, right, np.where(piece == 0, self.lower[0], self.upper[left])
 
     def _centers(self) -> np.ndarray:
         """Means of standard normal scores within the knots: (p,)."""
