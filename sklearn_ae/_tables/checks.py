@@ -127,6 +127,11 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
         maps = getattr(estimator, "column_maps", None)
         is_asked_for = maps is not None or not by_type
         is_matrix = is_lazy(X) or issparse(X)
+        if is_matrix and not by_type:
+            raise ValueError(
+                f"categorical_features={asked} is for frames and arrays in memory; got "
+                f"{type(X).__name__}, whose columns are taken for numbers."
+            )
         has_kinds = not is_matrix and (is_asked_for or needs_kinds(X))
         estimator._kinds = TableKinds(X, asked, maps) if has_kinds else None
     elif estimator._kinds is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 
 import sklearn_ae
 from sklearn_ae import AutoencoderTransformer, VAETransformer
@@ -99,3 +100,10 @@ def test_explained_variance_is_that_of_weighted_rows():
 def test_maps_have_no_weights():
     with pytest.raises(TypeError, match="sample_weight"):
         sklearn_ae.NeighborMapTransformer(2).fit(X, sample_weight=np.ones(N))
+
+
+@pytest.mark.parametrize("column_maps", [None, "quantile"])
+def test_categories_of_sparse_rows_are_refused(column_maps):
+    vae = VAETransformer(2, column_maps=column_maps, categorical_features=[0], **QUICK)
+    with pytest.raises(ValueError, match=r"categorical_features=\[0\] is for frames"):
+        vae.fit(csr_array(X))
