@@ -5,7 +5,7 @@ import ast
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -275,9 +275,22 @@ def _read_columns(arguments: argparse.Namespace) -> "pd.DataFrame":
         for action, columns in prepared.actions.items()
         if action.startswith("dropped")
     }
-    frame = table.frame[[*prepared.X.columns]].copy()
-    remarks = [*table.remarks]
-    for name in frame.columns:
+    frame, of_infinite = _without_infinite(table.frame, prepared.X.columns)
+    n_rows, n_columns = table.frame.shape
+    _tell(
+        f"{Path(arguments.table).name}: {n_rows} rows, {n_columns} columns",
+        *_as_list([*table.remarks, *of_infinite]),
+        *format_columns(dropped),
+    )
+    return frame[[*prepared.X.columns]]
+
+
+def _without_infinite(
+    frame: "pd.DataFrame", names: Iterable[str]
+) -> tuple["pd.DataFrame", list[str]]:
+    """The table with no infinite values in these columns, and a word on each."""
+    frame, remarks = frame.copy(deep=False), []
+    for name in names:
         if frame[name].dtype.kind != "f":
             continue
         is_infinite = np.isinf(frame[name].to_numpy(np.float64, na_value=np.nan))
@@ -285,13 +298,11 @@ def _read_columns(arguments: argparse.Namespace) -> "pd.DataFrame":
             frame[name] = frame[name].mask(is_infinite)
             n_infinite = int(is_infinite.sum())
             remarks.append(f"{name}: {n_infinite} infinite values count as missing")
-    n_rows, n_columns = table.frame.shape
-    _tell(
-        f"{Path(arguments.table).name}: {n_rows} rows, {n_columns} columns",
-        *(line for text in remarks for line in wrap(text, "  - ")),
-        *format_columns(dropped),
-    )
-    return frame
+    return frame, remarks
+
+
+def _as_list(remarks: list[str]) -> list[str]:
+    return [line for text in remarks for line in wrap(text, "  - ")]
 
 
 def _find_scaler(X: "pd.DataFrame") -> dict[str, Any]:
@@ -382,14 +393,16 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], "pd.DataF
     wanted = [*_names_of(estimator), *getattr(arguments, "keep", [])]
     options = read_options(arguments.table, arguments, wanted)
     table = read_table(arguments.table, options)
-    _tell(*(line for text in table.remarks for line in wrap(text, "  - ")))
+    _tell(*_as_list(table.remarks))
     missing = [name for name in wanted if name not in table.frame.columns]
     if missing:
         raise UsageError(
             f"{Path(arguments.table).name} has no column {listed(missing)}; its "
             f"columns are: {listed(table.frame.columns)}"
         )
-    return estimator, beside, table.frame
+    frame, of_infinite = _without_infinite(table.frame, _names_of(estimator))
+    _tell(*_as_list(of_infinite))
+    return estimator, beside, frame
 
 
 def _names_of(estimator: Any) -> list[str]:

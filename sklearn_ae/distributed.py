@@ -152,18 +152,18 @@ def transform(estimator, X, *, method="transform"):
             f"method must be one of {list(methods)} that {type(estimator).__name__} "
             f"has; got {method!r}."
         )
-    X = _opened(X)
-    estimator = dask.delayed(estimator, pure=True)
+    X, apply = _opened(X), _Applied(method)
+    sent = dask.delayed(estimator, pure=True)
     if not _is_array(X):
-        meta = _Applied(method)(X._meta_nonempty, estimator.compute()).iloc[:0]
-        return X.map_partitions(_Applied(method), estimator, meta=meta)
+        meta = apply(X._meta_nonempty, estimator).iloc[:0]
+        return X.map_partitions(apply, sent, meta=meta)
     X = X.rechunk({1: -1})
-    applied = _Applied(method)(np.zeros((1, X.shape[1]), X.dtype), estimator.compute())
+    applied = apply(np.zeros((1, X.shape[1]), X.dtype), estimator)
     options = {"dtype": applied.dtype, "meta": applied[:0]}
     if applied.ndim == 1:
-        return X.map_blocks(_Applied(method), estimator, drop_axis=1, **options)
+        return X.map_blocks(apply, sent, drop_axis=1, **options)
     chunks = X.chunks[0], (applied.shape[1],)
-    return X.map_blocks(_Applied(method), estimator, chunks=chunks, **options)
+    return X.map_blocks(apply, sent, chunks=chunks, **options)
 
 
 class _Applied:

@@ -113,6 +113,23 @@ def test_impute_fills_missing_cells_and_no_others(folder, printed):
     assert 0 < after["age"][~known["age"]].mean() < 5
 
 
+def test_infinite_values_count_as_missing(folder, tmp_path, printed, capsys):
+    table = made_table()
+    table.loc[7, "size"] = np.inf
+    table.to_csv(tmp_path / "infinite.csv", index=False)
+    model = ("--model", folder / "ae.model")
+    scores = printed("score", tmp_path / "infinite.csv", *model)
+    whole = printed("impute", tmp_path / "infinite.csv", *model)
+    table.loc[7, "size"] = np.nan
+    table.to_csv(tmp_path / "missing.csv", index=False)
+    for command, made in (("score", scores), ("impute", whole)):
+        expected = printed(command, tmp_path / "missing.csv", *model)
+        pd.testing.assert_frame_equal(made, expected)
+    capsys.readouterr()
+    assert run("score", tmp_path / "infinite.csv", *model) == 0
+    assert "size: 1 infinite values count as missing" in capsys.readouterr().err
+
+
 def test_mixed_table_comes_back_with_its_types(folder, tmp_path):
     path, model = folder / "mixed.parquet", folder / "vae.model"
     assert (

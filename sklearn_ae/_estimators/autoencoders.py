@@ -153,10 +153,10 @@ class BaseAutoencoder(BaseEncoderDecoder):
 
     def _columns(self, table: FitTable) -> Columns:
         """Column means and one global scale, or values that stay as they are."""
-        is_mapped = getattr(self, "column_maps", None) is not None
+        kinds = table.kinds
+        is_mapped = kinds is not None and kinds.has_maps
         if is_mapped or LOSSES[self.loss].needs_unit_interval:
             return Columns.as_they_are(table.X, table.n_own)
-        kinds = table.kinds
         if kinds is None or kinds.have_units:
             return Columns.of_one_scale(table.X, table.n_own, table.weights)
         is_indicator, weights = kinds.is_indicator, table.weights

@@ -103,14 +103,14 @@ def _made_of(estimator: Any, table: Any, goes_on: bool) -> dict[str, str]:
     }
     for name, value in estimator.get_params(deep=False).items():
         if name not in _IRRELEVANT:
-            made_of[f"parameter {name}"] = _in_words(value)
+            made_of[f"parameter {name}"] = in_words(value)
     for name, value in vars(table).items():
         if value is not None and hasattr(value, "shape"):
             made_of |= _table_in_words(name, value)
         elif isinstance(value, int):
             made_of[name] = str(value)
     if goes_on:
-        weights = _digest_of_module(estimator.module_)
+        weights = digest_of_module(estimator.module_)
         made_of["warm start"] = f"after {estimator.n_iter_} epochs ({weights})"
     return made_of
 
@@ -130,20 +130,23 @@ def _table_in_words(name: str, X: Any) -> dict[str, str]:
     return words | {f"digest of cells of {name}": _digest(*cells)}
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
     if isinstance(value, np.random.RandomState):
         _, keys, *rest = value.get_state()
         return f"generator {_digest(np.asarray(keys), np.array(rest))}"
     if isinstance(value, nn.Module):
-        return f"{type(value).__qualname__} with weights {_digest_of_module(value)}"
+        return f"{type(value).__qualname__} with weights {digest_of_module(value)}"
     if isinstance(value, np.ndarray):
-        return f"array {_digest(value)}" if value.size > 20 else repr(value.tolist())
+        # Bytes of objects are where these lie in memory.
+        is_short = value.size <= 20 or value.dtype == object
+        return repr(value.tolist()) if is_short else f"array {_digest(value)}"
     if callable(value):
         return f"{value.__module__}.{getattr(value, '__qualname__', type(value))}"
     return repr(value)
 
 
-def _digest_of_module(module: nn.Module) -> str:
+def digest_of_module(module: nn.Module) -> str:
+    """A word that differs where the weights of networks do."""
     tensors: list[Tensor] = list(module.state_dict().values())
     return _digest(*(tensor.cpu().double().numpy() for tensor in tensors))
 

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._tables.weighing import weigh
+from .._utils.arrays import read_stream
 from .._utils.processes import together
 from .autoencoder import AutoencoderTransformer
 from .several import n_rows
@@ -112,7 +113,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             The fitted detector.
         """
         self._validate_params()
-        X, _, weights = weigh(X, None, sample_weight)
+        X, _, weights = weigh(read_stream(X), None, sample_weight)
         estimator = (
             AutoencoderTransformer() if self.estimator is None else self.estimator
         )

@@ -19,6 +19,7 @@ from .._training.recipe import LONG_TABLE
 from .._utils.packing import pack, unpack
 from .._utils.processes import Processes, alone, check_one_process
 from .._utils.version import __version__
+from .checkpoints import digest_of_module, in_words
 
 # Parameters that may differ from process to process.
 _OWN_PARAMETERS = {"device", "verbose"}
@@ -68,7 +69,7 @@ def _check_can_be_shared(estimator: Any, sample_weight: Any) -> None:
     not_shared = {
         "sample_weight": sample_weight is not None,
         "callbacks": bool(estimator.callbacks),
-        "checkpoint": getattr(estimator, "checkpoint", None) is not None,
+        "checkpoint": estimator.checkpoint is not None,
         "condition_columns": getattr(estimator, "condition_columns", None) is not None,
         "column_maps": getattr(estimator, "column_maps", None) is not None,
     }
@@ -101,8 +102,10 @@ def _check_equal(estimator: Any, X: Any, goes_on: bool, processes: Processes) ->
     }
     for name, value in estimator.get_params(deep=False).items():
         if name not in _OWN_PARAMETERS:
-            facts[name] = _described(value)
-    facts["fitted networks"] = goes_on and _digest(estimator.module_)
+            # Weights of networks of the user's become those of the first process.
+            is_network = isinstance(value, torch.nn.Module)
+            facts[name] = repr(value) if is_network else in_words(value)
+    facts["fitted networks"] = goes_on and digest_of_module(estimator.module_)
     columns = _columns_of(X) if n_rows(X) else None
     all_facts = processes.gather((facts, columns))
     first_facts, _ = all_facts[0]
@@ -160,17 +163,6 @@ def _columns_of(X: Any) -> dict[Any, str]:
     if types is None:
         types = [getattr(X, "dtype", "any")] * len(names)
     return dict(zip(list(names), map(str, types), strict=True))
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, torch.nn.Module) or not callable(value):
-        return repr(value)
-    return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-def _digest(module: torch.nn.Module) -> list[float]:
-    """Numbers that differ where the weights of networks do."""
-    return [float(p.double().sum()) for p in module.state_dict().values()]
 
 
 def _make_table(

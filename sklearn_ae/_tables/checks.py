@@ -214,7 +214,7 @@ def _check_columns(
     names = getattr(X, "columns", None)
     fitted_names = getattr(estimator, "feature_names_in_", None)
     if reset or names is None or fitted_names is None:
-        validate_data(estimator, first_row, reset=reset)
+        validate_data(estimator, first_row, ensure_all_finite="allow-nan", reset=reset)
         if reset and names is not None:
             estimator.feature_names_in_ = np.asarray(names, dtype=object)
     elif list(names) != list(fitted_names):

@@ -46,7 +46,7 @@ class Rows:
 
     @property
     def is_streamed(self) -> bool:
-        return not isinstance(self.train, Tensor)
+        return isinstance(self.train, StreamedRows | ShardRows)
 
 
 def load_rows(

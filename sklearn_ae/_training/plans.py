@@ -1,6 +1,5 @@
 """How long to train, and what tells: rows held out, cross-validation, or neither."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +13,9 @@ from .objectives import Objective
 from .optimizer import load_moments
 from .options import TrainingResult
 from .recipe import Recipe
-from .selection import train_on_all_rows, train_on_small_table
+from .selection import MakeModule, train_on_all_rows, train_on_small_table
 from .skorch_net import make_net
 from .view import View
-
-MakeModule = Callable[..., Autoencoder]  # of rows (n, d) and their weights
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from sklearn_ae import (
     NeighborMapTransformer,
     VAETransformer,
 )
+from sklearn_ae._estimators.checkpoints import in_words
 from sklearn_ae._training import checkpoints, recipe
 from sklearn_ae._training.checkpoints import CheckpointFile
 
@@ -464,3 +465,11 @@ def test_what_no_checkpoint_can_keep_is_refused(tmp_path, parameters, message):
     parameters = {"checkpoint": tmp_path / "fit", **parameters}
     with pytest.raises(ValueError, match=message):
         AutoencoderTransformer(**parameters).fit(X)
+
+
+def test_words_on_a_parameter_are_of_what_it_holds():
+    def names(last):
+        return np.array([*(f"column {i}" for i in range(29)), last], dtype=object)
+
+    assert in_words(names("a")) == in_words(names("a"))
+    assert in_words(names("a")) != in_words(names("b"))

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from sklearn_ae import AutoencoderTransformer, EncoderDecoderRegressor, VAETransformer
+from sklearn_ae import (
+    AutoencoderDetector,
+    AutoencoderTransformer,
+    EncoderDecoderRegressor,
+    VAETransformer,
+)
 from sklearn_ae._tables.checks import check_rows_differ
 from sklearn_ae._tables.rows import Table
 
@@ -85,3 +90,23 @@ def test_a_stream_of_arrow_is_a_table():
     np.testing.assert_array_equal(fitted.transform(stream()), fitted.transform(table))
     assert fitted.impute(stream()).equals(table)
     assert fitted.score(stream()) == fitted.score(table)
+    detectors = [
+        AutoencoderDetector(AutoencoderTransformer(2, max_iter=0)).fit(rows)
+        for rows in (stream(), table)
+    ]
+    assert detectors[0].offset_ == detectors[1].offset_
+
+
+def test_a_long_table_may_begin_with_a_missing_cell():
+    X = np.random.RandomState(0).standard_normal((40, 3))
+    X[0, 1] = np.nan
+
+    class Slices:
+        shape, dtype = X.shape, X.dtype
+
+        def __getitem__(self, rows):
+            return X[rows]
+
+    start = AutoencoderTransformer(2, max_iter=0)
+    Z = start.fit(Slices()).transform(Slices())
+    np.testing.assert_array_equal(Z, start.fit(X).transform(X))

@@ -9,7 +9,8 @@ from scipy.sparse import csr_array
 
 from sklearn_ae._networks.filling import Filling, find_filling
 from sklearn_ae._networks.linear import LinearStart, RegressionStart
-from sklearn_ae._tables.columns import column_moments
+from sklearn_ae._tables.columns import Columns, column_moments
+from sklearn_ae._tables.loading import load_rows
 from sklearn_ae._tables.rows import StreamedRows, Table, make_batches, to_train_on
 from sklearn_ae._tables.weighing import (
     check_weights,
@@ -250,3 +251,12 @@ def test_filling(X, counts):
     # Up to a prior that counts less the more rows there are. Without weights the cells
     # differ three times as much.
     torch.testing.assert_close(one(x), other(x), rtol=0.0, atol=0.06)
+
+
+def test_rows_in_memory_are_not_streamed_for_their_weights():
+    X, cpu = np.random.RandomState(0).standard_normal((N, D)), torch.device("cpu")
+    columns, weights = Columns.of_one_scale(X, D), np.linspace(0.5, 1.5, N)
+    for of_rows in (None, weights):
+        assert not load_rows(X, columns, cpu, seed=0, weights=of_rows).is_streamed
+    table = Table(X, lambda block: None)
+    assert load_rows(table, columns, cpu, seed=0, weights=weights).is_streamed
