@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from sklearn.utils.validation import check_is_fitted
 
+from ._estimators.detector import AutoencoderDetector
+from ._estimators.fitted_state import FittedState
 from ._utils.extras import import_extra
 from ._utils.processes import ProcessError, alone
 
@@ -74,6 +76,12 @@ def fit(estimator, X, y=None, *, client=None):
     >>> autoencoder.transform(load_iris().data).shape
     (150, 2)
     """
+    if not isinstance(estimator, FittedState | AutoencoderDetector):
+        raise TypeError(
+            "fit takes an estimator of sklearn_ae itself; got "
+            f"{type(estimator).__name__}. Fit the other steps of a Pipeline before it, "
+            "and give this one their rows."
+        )
     distributed = import_extra("distributed", "distributed", _USER)
     if client is None:
         try:
@@ -96,13 +104,10 @@ def fit(estimator, X, y=None, *, client=None):
         if row.status == "error":
             row.result()
     fitted = _fit_on_workers(estimator, rows, client, distributed)
-    vars(estimator).update(
-        {
-            name: value
-            for name, value in vars(fitted).items()
-            if name not in estimator.get_params(deep=False)
-        }
-    )
+    state: dict[str, Any] = estimator.__dict__
+    parameters = {name: state[name] for name in estimator._get_param_names()}
+    state.clear()  # of an earlier fit
+    state.update({**vars(fitted), **parameters})
     return estimator
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._utils import extras
@@ -134,3 +136,8 @@ def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(extras, "has_extra", lambda module: False)
     with pytest.raises(ImportError, match=re.escape("sklearn_ae[distributed]")):
         fit(AutoencoderTransformer(2), None)
+
+
+def test_pipelines_are_refused():
+    with pytest.raises(TypeError, match="takes an estimator of sklearn_ae itself"):
+        fit(make_pipeline(StandardScaler(), linear()), table(10))
