@@ -87,7 +87,7 @@ def distance_to_closest_record(X, X_train):
         Rows, as `sample` gives them, or rows that were held out.
 
     X_train : array-like of shape (n_train, n_features)
-        Training rows, with the same columns.
+        Training rows, with the same columns; frames may have them in another order.
 
     Returns
     -------
@@ -117,6 +117,10 @@ def distance_to_closest_record(X, X_train):
             f"X has {len(columns)} columns and X_train has {len(known)}: the same are "
             "expected."
         )
+    places = {column.name: i for i, column in enumerate(columns)}
+    is_unique = len(places) == len(columns)
+    if is_unique and places.keys() == {column.name for column in known}:
+        columns = [columns[places[column.name]] for column in known]
     pairs = [_comparable(*both) for both in zip(columns, known, strict=True)]
     n_rows, n_train = len(columns[0].values), len(known[0].values)
     distances = np.empty(n_rows)

@@ -202,6 +202,7 @@ def test_number_of_latents_is_given_or_found(folder, tmp_path, asked, found):
     ("arguments", "message"),
     [
         (("--n-components", "1.5"), "'n_components' parameter"),
+        (("--n-components", "few"), "'few' is no number, no share such as 0.9"),
         (("--set", "beta=2"), "--set takes NAME=VALUE, with one of activation"),
         (("--set", "alpha=often"), "'alpha' parameter"),
         (("--drop", "sise"), "did you mean 'size'"),

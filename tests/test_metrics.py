@@ -78,6 +78,11 @@ def test_records_of_a_mixed_table_are_at_0_from_themselves_and_1_from_others():
     np.testing.assert_allclose(distance_to_closest_record(new, table), expected)
 
 
+def test_columns_of_records_are_told_apart_by_their_names():
+    table = pd.DataFrame({"size": [1.0, 3.0], "age": [50.0, 70.0], "kind": ["a", "b"]})
+    assert distance_to_closest_record(table[table.columns[::-1]], table).max() == 0.0
+
+
 def test_records_of_other_columns_are_refused():
     with pytest.raises(ValueError, match="X has 3 columns and X_train has 4"):
         distance_to_closest_record(X[:, :3], X)

@@ -176,6 +176,22 @@ class ColumnMap:
                 ends.append(float(self.encode(np.array([value]))[0]))
         return ends[0], ends[1]
 
+    def seen(self, lower: float, upper: float) -> tuple[float, float]:
+        """What is left of an interval of scores without ends where `fit` saw nothing.
+
+        A drawn score there would be a knot outside of the interval. Where nothing is
+        left, the lower end is above the upper.
+        """
+        below = int(np.searchsorted(self.edges, lower))
+        if np.isfinite(lower) and below % 2 == 0 and self.is_empty[below // 2]:
+            lower = np.append(self.lower, np.inf)[below // 2]
+        above = int(np.searchsorted(self.edges, upper, side="right"))
+        if np.isfinite(upper) and above % 2 == 0 and self.is_empty[above // 2]:
+            upper = np.append(-np.inf, self.upper)[above // 2]
+        if lower == upper and np.isinf(lower):
+            lower, upper = np.inf, -np.inf
+        return float(lower), float(upper)
+
     def _along(self, piece: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Scores of values in pieces between knots, or beyond them."""
         left, right, start = self._ends(piece)

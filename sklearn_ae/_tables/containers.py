@@ -222,7 +222,7 @@ def _places(value: Any) -> int:
 def _as_objects(values: Sequence[Any]) -> np.ndarray:
     """An array of the values (n,), with None for all that stands for a missing one."""
     objects = np.empty(len(values), dtype=object)
-    objects[:] = [None if _is_missing(value) else value for value in values]
+    objects[:] = [None if is_missing(value) else value for value in values]
     return objects
 
 
@@ -231,7 +231,8 @@ def with_none(X: np.ndarray) -> np.ndarray:
     return _as_objects(X.ravel().tolist()).reshape(X.shape)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for one that is not there."""
     if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
         return True
     return isinstance(value, float | np.floating | decimal.Decimal) and value != value

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .containers import read_columns
+from .containers import is_missing, read_columns
 from .kinds import Categories, Kind, Truths
 from .table_kinds import TableKinds
 
@@ -52,11 +52,12 @@ def read_given(given: Any, kinds: TableKinds) -> Given:
         place = _place(name, names)
         places.append(place)
         kind, numbers = kinds.kinds[place], kinds.numbers_of(place)
+        if hasattr(wanted, "__array__") and np.ndim(wanted) == 1:
+            wanted = list(wanted)
         if kind.n_numbers == 0:
             raise ValueError(f"given: column {name!r} was all missing in fit.")
         if kind.map is not None:
-            ends = _ends(name, wanted, kind)
-            read.append(GivenScores(numbers.start, *_scores(name, kind, *ends)))
+            read.append(GivenScores(numbers.start, *_scores(name, wanted, kind)))
         else:
             read.append(GivenShares(numbers, _allowed(name, wanted, kind)))
     if kinds.patterns is not None:
@@ -104,15 +105,19 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
     """The least and the most of a range, or one value twice, as numbers."""
     is_range = isinstance(wanted, list | tuple)
     ends = list(wanted) if is_range else [wanted, wanted]
-    if len(ends) != 2 or (not is_range and wanted is None):
+    if len(ends) != 2 or (not is_range and is_missing(wanted)):
         raise ValueError(
             f"given: column {name!r} takes a value, or a range (least, most) with None "
             f"for an open end; got {wanted!r}."
         )
     cells = np.empty((2, 1), dtype=object)
     cells[:, 0] = ends
-    column = read_columns(cells)[0]
-    if not column.is_numeric:
+    try:
+        column = read_columns(cells)[0]
+        is_of_kind = kind.takes(column) or bool(column.is_missing.all())
+    except ValueError:
+        is_of_kind = False
+    if not is_of_kind:
         raise ValueError(
             f"given: column {name!r} holds {kind.description}; got {wanted!r}."
         )
@@ -127,23 +132,29 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
     return float(least), float(most)
 
 
-def _scores(name: Any, kind: Kind, least: float, most: float) -> tuple[float, float]:
+def _scores(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
     """The scores of values that, rounded, are from the least to the most."""
+    least, most = _ends(name, wanted, kind)
     known = kind.map
     assert known is not None
-    if not known.step:
-        return known.interval(least, most)
-    # To values that there are: a hair is what rounding leaves of one.
-    first, step, hair = known.values[0], known.step, 1e-6
-    low = first + np.ceil((least - first) / step - hair) * step
-    high = first + np.floor((most - first) / step + hair) * step
-    if low > high:
+    ends = least, most
+    if known.step:
+        # To values that there are: a hair is what rounding leaves of one.
+        first, step, hair = known.values[0], known.step, 1e-6
+        low = first + np.ceil((least - first) / step - hair) * step
+        high = first + np.floor((most - first) / step + hair) * step
+        if low > high:
+            raise ValueError(
+                f"given: column {name!r} has values that are {step:g} apart, from "
+                f"{first:g} on, of which none is from {least:g} to {most:g}."
+            )
+        is_atom = low == high and (known.values[known.is_atom] == low).any()
+        # Short of the half, which would be rounded to either side.
+        half = 0.0 if is_atom else 0.499 * step
+        ends = low - half, high + half
+    lower, upper = known.seen(*known.interval(*ends))
+    if lower > upper:
         raise ValueError(
-            f"given: column {name!r} has values that are {step:g} apart, from "
-            f"{first:g} on, of which none is from {least:g} to {most:g}."
+            f"given: fit saw no value of column {name!r} that {wanted!r} asks for."
         )
-    if low == high and (known.values[known.is_atom] == low).any():
-        return known.interval(low, high)
-    # Short of the half, which would be rounded to either side.
-    half = 0.499 * step
-    return known.interval(low - half, high + half)
+    return lower, upper

@@ -88,13 +88,14 @@ class Kind(ABC):
         """Raise where a column of new rows is of another kind."""
         if column.is_numeric and np.isnan(column.values).all():
             return  # nothing is known of it
-        if not self._takes(column):
+        if not self.takes(column):
             raise ValueError(
                 f"{_quoted(self.name)} holds {_PLURALS[column.type]}; in fit it held "
                 f"{_PLURALS[self.type]}."
             )
 
-    def _takes(self, column: RawColumn) -> bool:
+    def takes(self, column: RawColumn) -> bool:
+        """Whether a column is of this kind, or may stand for one that is."""
         of_time = {"datetime", "date"}
         return (
             column.type == self.type
@@ -302,8 +303,8 @@ class Categories(Kind):
         values[np.isnan(p).any(axis=1)] = np.nan if is_number else None
         return RawColumn(self.name, self.type, values, unit=self.unit)
 
-    def _takes(self, column: RawColumn) -> bool:
-        return column.type in ("text", "category") or super()._takes(column)
+    def takes(self, column: RawColumn) -> bool:
+        return column.type in ("text", "category") or super().takes(column)
 
 
 def _names_rows(n_levels: int, n_rows: int) -> bool:

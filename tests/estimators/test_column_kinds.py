@@ -124,11 +124,23 @@ def test_given_rows_are_those_of_all_samples_that_hold_it(model):
         ({"income": "much"}, "holds numbers; got 'much'"),
         ({"income": (1, 2, 3)}, "takes a value, or a range"),
         ({"hours": 39}, "values that are 2 apart, from 20 on"),
+        ({"hours": 42}, "fit saw no value of column 'hours' that 42 asks for"),
+        ({"hours": (62, None)}, "fit saw no value of column 'hours'"),
+        ({"hours": (None, 18)}, "fit saw no value of column 'hours'"),
+        ({"income": np.nan}, "takes a value, or a range"),
+        ({"income": {3, 5}}, "holds numbers; got {3, 5}"),
+        ({"income": pd.Timestamp("2020-03-01")}, "holds numbers; got Timestamp"),
+        ({"since": (18_000, None)}, "holds dates with times; got"),
     ],
 )
 def test_conditions_that_make_no_sense_say_so(model, given, message):
     with pytest.raises(ValueError, match=message):
         model.sample(3, given=given)
+
+
+def test_levels_may_stand_in_an_array(model):
+    rows = model.sample(20, given={"job": np.array(["cook", "clerk"])})
+    assert set(rows["job"]) <= {"cook", "clerk"}
 
 
 def test_conditions_are_a_dict_and_go_without_like(model):

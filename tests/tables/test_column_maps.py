@@ -154,3 +154,12 @@ def test_interval_of_a_range_has_the_atoms_at_its_ends():
     lower, upper = known.interval(1.0, 3.0)
     assert norm.cdf(upper) - norm.cdf(lower) == pytest.approx(0.6, abs=0.02)
     assert known.interval(-np.inf, np.inf) == (-np.inf, np.inf)
+
+
+def test_scores_between_atoms_are_not_those_of_values_beyond():
+    found = ColumnMap.of(np.repeat([1.0, 2.0, 7.0], 20))
+    lower, upper = found.seen(*found.interval(3.0, np.inf))
+    scores = np.linspace(lower, min(upper, 6.0), 50)
+    assert set(found.decode(scores, only_seen=True)) == {7.0}
+    nothing = found.seen(*found.interval(3.0, 6.0))
+    assert nothing[0] > nothing[1]
