@@ -140,7 +140,12 @@ def add_table_parsers(commands: Any) -> None:
 def _number_of_latents(text: str) -> int | float | str:
     if text == "auto":
         return text
-    return float(text) if "." in text else positive_integer(text)
+    try:
+        return float(text) if "." in text else positive_integer(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number, no share such as 0.9, and not auto"
+        ) from None
 
 
 def _add_parser(
