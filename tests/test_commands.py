@@ -198,6 +198,13 @@ def test_number_of_latents_is_given_or_found(folder, tmp_path, asked, found):
     assert sklearn_ae.load(model).n_components_ == found
 
 
+def test_what_is_no_number_of_latents_is_told(folder, tmp_path, capsys):
+    fit = ("fit", folder / "numbers.csv", "--model", tmp_path / "model")
+    with pytest.raises(SystemExit):
+        run(*fit, "--n-components", "few")
+    assert "'few' is no number, no share such as 0.9" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
