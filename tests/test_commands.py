@@ -209,7 +209,6 @@ def test_what_is_no_number_of_latents_is_told(folder, tmp_path, capsys):
     ("arguments", "message"),
     [
         (("--n-components", "1.5"), "'n_components' parameter"),
-        (("--n-components", "few"), "'few' is no number, no share such as 0.9"),
         (("--set", "beta=2"), "--set takes NAME=VALUE, with one of activation"),
         (("--set", "alpha=often"), "'alpha' parameter"),
         (("--drop", "sise"), "did you mean 'size'"),
