@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -25,8 +26,8 @@ def in_precision_of(
     makes tensors of single precision, say): ``try_out`` is given the twin to use, and
     where that fails the module is taken as it is.
     """
-    on_cpu = all(t.device.type == "cpu" for t in module.parameters())
-    if dtype != np.float64 or not on_cpu:
+    first = next(chain(module.parameters(), module.buffers()))
+    if dtype != np.float64 or first.device.type != "cpu":
         return module
     twin = _FLOAT64_TWINS.of(module, lambda: _float64_twin(module, try_out))
     return cast(Module, twin or module)
