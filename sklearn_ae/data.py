@@ -85,7 +85,7 @@ class ParquetTable:
         self,
         path: str | os.PathLike | Iterable[str | os.PathLike],
         columns: Sequence[str] | None = None,
-    ):
+    ) -> None:
         parquet = import_extra("pyarrow.parquet", "parquet", "ParquetTable")
         self.path = path
         self._files = [_open_parquet(parquet, file) for file in _find_files(path)]

@@ -5,13 +5,14 @@ import math
 import os
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml
 
 from ._utils.extras import has_extra
+from ._utils.types import PathLike
 
 __all__ = ["load_fashion_mnist", "load_mnist", "read_idx"]
 
@@ -27,7 +28,11 @@ _ROWS = {
 }
 
 
-def load_mnist(data_home=None, *, split="train"):
+def load_mnist(
+    data_home: PathLike | None = None,
+    *,
+    split: Literal["train", "test", "all"] = "train",
+) -> tuple[np.ndarray, np.ndarray]:
     """Load MNIST: handwritten digits of 28 x 28 pixels, 60,000 and 10,000.
 
     The four files of MNIST are read from a folder, or else the same images are fetched
@@ -74,7 +79,11 @@ def load_mnist(data_home=None, *, split="train"):
     return _load("MNIST", ("mnist", "MNIST/raw"), "mnist_784", data_home, split)
 
 
-def load_fashion_mnist(data_home=None, *, split="train"):
+def load_fashion_mnist(
+    data_home: PathLike | None = None,
+    *,
+    split: Literal["train", "test", "all"] = "train",
+) -> tuple[np.ndarray, np.ndarray]:
     """Load Fashion-MNIST: clothes of 28 x 28 pixels, 60,000 and 10,000.
 
     The four files of Fashion-MNIST, which are called as those of MNIST, are read from a
@@ -124,7 +133,7 @@ def load_fashion_mnist(data_home=None, *, split="train"):
     return _load("Fashion-MNIST", folders, "Fashion-MNIST", data_home, split)
 
 
-def read_idx(path):
+def read_idx(path: PathLike) -> np.ndarray:
     """Read a file of bytes in the IDX format, the one of MNIST.
 
     Parameters

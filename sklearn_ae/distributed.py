@@ -9,7 +9,7 @@ import contextlib
 import copy
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ _USER = "sklearn_ae.distributed"
 _STORES: dict[str, Any] = {}
 
 
-def fit(estimator, X, y=None, *, client=None):
+def fit(estimator: Any, X: Any, y: Any = None, *, client: Any = None) -> Any:
     """Fit an estimator on the workers of a Dask cluster, each with its own rows.
 
     The workers become a process group of `torch.distributed` and call the estimator's
@@ -111,7 +111,14 @@ def fit(estimator, X, y=None, *, client=None):
     return estimator
 
 
-def transform(estimator, X, *, method="transform"):
+def transform(
+    estimator: Any,
+    X: Any,
+    *,
+    method: Literal[
+        "transform", "reconstruct", "impute", "score_samples"
+    ] = "transform",
+) -> Any:
     """Apply a fitted estimator to a Dask table, partition by partition and lazily.
 
     Parameters

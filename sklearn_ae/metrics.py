@@ -14,7 +14,7 @@ __all__ = ["distance_to_closest_record", "reconstruction_r2"]
 _BLOCK_SIZE = 2**22
 
 
-def reconstruction_r2(estimator, X, y=None):
+def reconstruction_r2(estimator: Any, X: Any, y: Any = None) -> float:
     """Share of the columns' variance that an estimator gives back: 1 is perfect.
 
     For ``scoring=`` in searches and cross-validation. The estimators' own `score` is in
@@ -70,7 +70,7 @@ def reconstruction_r2(estimator, X, y=None):
     return float(np.mean(1.0 - error[varies] / variance[varies]))
 
 
-def distance_to_closest_record(X, X_train):
+def distance_to_closest_record(X: Any, X_train: Any) -> np.ndarray:
     """Distance of each row of X to the training row that is closest to it.
 
     Where rows that a model has drawn are closer to its training rows than rows that it

@@ -6,9 +6,11 @@ Checking names, types and shapes of a table takes longer than encoding one row.
 import copy
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -64,7 +66,7 @@ class PreparedMethod:
         n_columns: int,
         dtype: np.dtype,
         device: torch.device,
-    ):
+    ) -> None:
         self.n_columns = n_columns
         self.dtype = dtype
         self._function = function
@@ -97,7 +99,15 @@ class PreparedMethod:
         return array[0] if np.ndim(X) == 1 else array
 
 
-def prepare(estimator, method="transform", *, dtype=np.float64, inference="auto"):
+def prepare(
+    estimator: Any,
+    method: Literal[
+        "transform", "inverse_transform", "reconstruct", "score_samples", "predict"
+    ] = "transform",
+    *,
+    dtype: DTypeLike = np.float64,
+    inference: Literal["auto", "encoder"] = "auto",
+) -> "PreparedMethod":
     """Make a method of a fitted estimator ready for single rows.
 
     Parameters

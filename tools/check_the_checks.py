@@ -63,6 +63,16 @@ FAULTS = [
         "Incompatible return value",
     ),
     Fault(
+        "user's types",
+        "sklearn_ae/metrics.py",
+        replace(
+            "def reconstruction_r2(estimator: Any, X: Any, y: Any = None) -> float:",
+            "def reconstruction_r2(estimator, X, y=None):",
+        ),
+        {"mypy"},
+        "users_file.py",
+    ),
+    Fault(
         "layers",
         "sklearn_ae/_networks/losses.py",
         append(

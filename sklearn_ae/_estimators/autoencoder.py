@@ -1,13 +1,29 @@
 """AutoencoderTransformer: the deterministic autoencoder."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
+from .._utils.types import (
+    Activation,
+    Auto,
+    Callbacks,
+    Device,
+    HiddenLayerSizes,
+    InferenceName,
+    Loss,
+    Network,
+    NumberOfLatents,
+    PathLike,
+    Precision,
+    RandomState,
+    Shape,
+)
 from .autoencoders import LearnsByParts
 from .base import FitTable
 from .design import Design
@@ -285,34 +301,34 @@ class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: NumberOfLatents = 2,
         *,
-        hidden_layer_sizes="auto",
-        activation="silu",
-        loss="squared_error",
-        init="auto",
-        encoder=None,
-        decoder=None,
-        image_shape=None,
-        categorical_features="from_dtype",
-        inference="auto",
-        nested=False,
-        learning_rate_init="auto",
-        alpha="auto",
-        batch_size="auto",
-        max_iter="auto",
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change="auto",
-        tol=1e-4,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-        device="auto",
-        precision="auto",
-        callbacks=None,
-        checkpoint=None,
-    ):
+        hidden_layer_sizes: HiddenLayerSizes = "auto",
+        activation: Activation = "silu",
+        loss: Loss = "squared_error",
+        init: Literal["auto", "pca", "random"] = "auto",
+        encoder: Network = None,
+        decoder: Network = None,
+        image_shape: Shape = None,
+        categorical_features: ArrayLike | None = "from_dtype",
+        inference: InferenceName = "auto",
+        nested: bool = False,
+        learning_rate_init: float | Auto = "auto",
+        alpha: float | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        max_iter: int | Auto = "auto",
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | Auto = "auto",
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        callbacks: Callbacks = None,
+        checkpoint: PathLike | None = None,
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation

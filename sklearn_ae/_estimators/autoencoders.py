@@ -1,7 +1,7 @@
 """What the estimators that reconstruct their rows share: the way there and back."""
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils import check_array, check_scalar
@@ -22,6 +22,7 @@ from .._tables.weighing import mean_score
 from .._training import recipe
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import make_random_state
+from .._utils.types import RandomState
 from .._utils.warnings import warn
 from .base import BaseEncoderDecoder, FitTable
 from .design import Design, MakeModule
@@ -33,7 +34,7 @@ _LEAST_UNIT, _LARGEST_UNIT = 1e-24, 1e24
 class LearnsByParts(BaseEncoderDecoder):
     """Rows may come in parts: each is learned with a call of its own."""
 
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Go on learning with one pass over the rows of X.
 
         The first call lays out the networks and takes the centre, the scale and the
@@ -74,7 +75,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
     reconstruction_err_: float
     _latent_density: LatentDensity
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn the networks from the rows of X.
 
         Parameters
@@ -207,7 +208,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
     __metadata_request__inverse_transform: ClassVar[dict[str, str]] = {"Z": UNUSED}
 
     @answers_in_kind
-    def inverse_transform(self, X=None, *, Z=None):
+    def inverse_transform(self, X: Any = None, *, Z: Any = None) -> Any:
         """Decode latents.
 
         Parameters
@@ -242,7 +243,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         return Z
 
     @answers_in_kind
-    def reconstruct(self, X):
+    def reconstruct(self, X: Any) -> Any:
         """Encode and decode the rows of X: what the latents keep of them.
 
         Parameters
@@ -258,7 +259,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         numbers = self._infer("reconstruct", self._validate_new_rows(X))
         return self._as_given(numbers, like=X)
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Any:
         """Draw new rows: latents from their fitted density, decoded.
 
         The density is a Gaussian mixture, fitted to the latents of the training
@@ -287,7 +288,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         return self._as_given(self._compute("inverse_transform", Z))
 
     @answers_in_kind
-    def score_samples(self, X):
+    def score_samples(self, X: Any) -> np.ndarray:
         """Return minus the reconstruction error of each row: higher is more normal.
 
         Parameters
@@ -309,7 +310,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             X = X.astype(np.float64)
         return self._infer("score_samples", X)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean of `score_samples`: higher is better, for model selection.
 
         Parameters

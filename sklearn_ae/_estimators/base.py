@@ -112,6 +112,7 @@ class BaseEncoderDecoder(
         "checkpoint": [None, str, os.PathLike],
     }
 
+    n_components: Any  # a number during a fit
     module_: Autoencoder
     n_components_: int
     n_iter_: int
@@ -420,7 +421,7 @@ class BaseEncoderDecoder(
     # Using a fitted estimator ---------------------------------------------------------
 
     @answers_in_kind
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Encode the rows of X.
 
         Parameters
@@ -514,7 +515,7 @@ class BaseEncoderDecoder(
         check_callbacks(self.callbacks or ())
         check_device(self.device)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = True

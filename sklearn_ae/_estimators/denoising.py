@@ -1,9 +1,10 @@
 """DenoisingAutoencoderTransformer: learns to undo a corruption."""
 
 from numbers import Real
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
@@ -21,6 +22,22 @@ from .._networks.losses import SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths
 from .._tables.columns import Columns
+from .._utils.types import (
+    Activation,
+    Auto,
+    Callbacks,
+    CorruptionName,
+    Device,
+    HiddenLayerSizes,
+    InferenceName,
+    Loss,
+    Network,
+    NumberOfLatents,
+    PathLike,
+    Precision,
+    RandomState,
+    Shape,
+)
 from .autoencoders import LearnsByParts
 from .base import FitTable
 from .design import Design
@@ -283,36 +300,36 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: NumberOfLatents = 2,
         *,
-        hidden_layer_sizes="auto",
-        activation="silu",
-        loss="squared_error",
-        init="auto",
-        encoder=None,
-        decoder=None,
-        image_shape=None,
-        corruption="gaussian",
-        corruption_level=0.3,
-        categorical_features="from_dtype",
-        inference="auto",
-        nested=False,
-        learning_rate_init="auto",
-        alpha="auto",
-        batch_size="auto",
-        max_iter="auto",
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change="auto",
-        tol=1e-4,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-        device="auto",
-        precision="auto",
-        callbacks=None,
-        checkpoint=None,
-    ):
+        hidden_layer_sizes: HiddenLayerSizes = "auto",
+        activation: Activation = "silu",
+        loss: Loss = "squared_error",
+        init: Literal["auto", "pca", "random"] = "auto",
+        encoder: Network = None,
+        decoder: Network = None,
+        image_shape: Shape = None,
+        corruption: CorruptionName = "gaussian",
+        corruption_level: float = 0.3,
+        categorical_features: ArrayLike | None = "from_dtype",
+        inference: InferenceName = "auto",
+        nested: bool = False,
+        learning_rate_init: float | Auto = "auto",
+        alpha: float | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        max_iter: int | Auto = "auto",
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | Auto = "auto",
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        callbacks: Callbacks = None,
+        checkpoint: PathLike | None = None,
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -342,7 +359,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         self.callbacks = callbacks
         self.checkpoint = checkpoint
 
-    def _validate_params(self):
+    def _validate_params(self) -> None:
         super()._validate_params()
         is_fraction = isinstance(self.corruption, str) and self.corruption != "gaussian"
         if is_fraction and self.corruption_level > 1:

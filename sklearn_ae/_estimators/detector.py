@@ -1,7 +1,7 @@
 """AutoencoderDetector: outliers by the scores of another estimator."""
 
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
@@ -85,12 +85,20 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     estimator_: Any
     offset_: float
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
-    def __init__(self, estimator=None, *, contamination=0.1):
+    if TYPE_CHECKING:  # scikit-learn's, which are without types
+
+        def fit_predict(self, X: Any, y: Any = None, **params: Any) -> np.ndarray: ...
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+
+    def __init__(self, estimator: Any = None, *, contamination: float = 0.1) -> None:
         self.estimator = estimator
         self.contamination = contamination
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the estimator, and find the threshold.
 
         Parameters
@@ -128,7 +136,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.offset_ = _quantile(scores, self.contamination, weights)
         return self
 
-    def score_samples(self, X):
+    def score_samples(self, X: Any) -> np.ndarray:
         """Return the estimator's score of each row: higher is more normal.
 
         Parameters
@@ -144,7 +152,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.score_samples(X)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return how far each row's score is above the threshold.
 
         Parameters
@@ -159,7 +167,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Say which rows are outliers.
 
         Parameters
@@ -174,7 +182,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         inner = AutoencoderTransformer() if self.estimator is None else self.estimator
         tags.input_tags = get_tags(inner).input_tags

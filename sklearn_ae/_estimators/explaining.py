@@ -38,6 +38,9 @@ class Explaining(BaseAutoencoder):
         "n_components": NUMBERS_OF_LATENTS,
     }
 
+    explained_variance_ratio_: np.ndarray
+    explained_variance_: np.ndarray
+    mean_: np.ndarray
     _explained: Explained
 
     def _describe(
@@ -56,7 +59,7 @@ class Explaining(BaseAutoencoder):
         self.explained_variance_ = explained.ratios * explained.total
         self.mean_ = explained.mean
 
-    def column_effects(self, X=None):
+    def column_effects(self, X: Any = None) -> Any:
         """Return what each latent does to each column, as tables with names.
 
         The decoder is differentiated at the rows' own latents: how much a column
@@ -133,7 +136,7 @@ class Explaining(BaseAutoencoder):
             return self._kinds.number_names
         return [name for name, _ in self.columns_]
 
-    def score_columns(self, X):
+    def score_columns(self, X: Any) -> Any:
         """Return how well each column of each row is reconstructed: higher is better.
 
         Of a row that stands out it says in which columns it does.

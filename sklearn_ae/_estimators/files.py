@@ -21,6 +21,7 @@ from .._utils.tensor_files import (
     read_tensor_file,
     write_tensor_file,
 )
+from .._utils.types import Device, PathLike
 from .._utils.version import __version__
 from .._utils.warnings import warn
 from .fitted_state import FittedState
@@ -30,7 +31,7 @@ _FORMAT_VERSION = 1
 _NETWORKS = ("encoder", "decoder")
 
 
-def save(estimator, path):
+def save(estimator: Any, path: PathLike) -> None:
     """Write a fitted estimator to one file, whole or not at all.
 
     The file holds the parameters, the networks and what using them takes, as numbers
@@ -130,7 +131,13 @@ def _packed(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def load(path, *, device=None, encoder=None, decoder=None):
+def load(
+    path: PathLike,
+    *,
+    device: Device | None = None,
+    encoder: nn.Module | None = None,
+    decoder: nn.Module | None = None,
+) -> Any:
     """Read an estimator that `save` has written.
 
     Nothing in the file is run, whoever has written it. A file that is cut off, changed

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
@@ -25,6 +26,18 @@ class FittedState(BaseEstimator):
 
     device: str | torch.device
     module_: nn.Module
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+    if TYPE_CHECKING:  # scikit-learn's, which are without types
+
+        def fit_transform(self, X: Any, y: Any = None, **params: Any) -> np.ndarray: ...
+        def get_feature_names_out(self, input_features: Any = None) -> np.ndarray: ...
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        def set_output(
+            self, *, transform: Literal["default", "pandas", "polars"] | None = None
+        ) -> Self: ...
 
     @contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:
@@ -37,7 +50,7 @@ class FittedState(BaseEstimator):
             self.__dict__.update(before)
             raise
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # A file is for using the model: without the optimizer's moments, which are
         # twice the weights.
         return {**self._packed_state(), _VERSION_KEY: __version__}
@@ -53,7 +66,7 @@ class FittedState(BaseEstimator):
                 state["_moments"] = None
         return pack(state)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         version = state.pop(_VERSION_KEY, __version__)
         if version != __version__:

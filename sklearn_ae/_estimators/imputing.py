@@ -35,7 +35,7 @@ class Imputing(Explaining):
         if known is None or known.n_rows <= len(rows.x):
             self._imputer = Imputer.of(module, rows)
 
-    def impute(self, X):
+    def impute(self, X: Any) -> Any:
         """Fill the missing cells of X.
 
         A cell is what the latents of its row say, and what goes with that which they

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -44,6 +44,21 @@ from .._training.pairs import (
 from .._training.plans import Plan
 from .._utils.device import as_global
 from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.types import (
+    Activation,
+    Auto,
+    Callbacks,
+    Device,
+    HiddenLayerSizes,
+    InferenceName,
+    Loss,
+    Metric,
+    Network,
+    PathLike,
+    Precision,
+    RandomState,
+    Shape,
+)
 from .._utils.warnings import warn
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
@@ -264,30 +279,30 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: int = 2,
         *,
-        n_neighbors=15,
-        metric="euclidean",
-        hidden_layer_sizes="auto",
-        activation="silu",
-        loss="squared_error",
-        init="auto",
-        encoder=None,
-        decoder=None,
-        image_shape=None,
-        corruption_level=0.3,
-        inference="auto",
-        learning_rate_init="auto",
-        alpha="auto",
-        batch_size="auto",
-        max_iter="auto",
-        random_state=0,
-        verbose=0,
-        device="auto",
-        precision="auto",
-        callbacks=None,
-        checkpoint=None,
-    ):
+        n_neighbors: int = 15,
+        metric: Metric = "euclidean",
+        hidden_layer_sizes: HiddenLayerSizes = "auto",
+        activation: Activation = "silu",
+        loss: Loss = "squared_error",
+        init: Literal["auto", "pca", "random"] = "auto",
+        encoder: Network = None,
+        decoder: Network = None,
+        image_shape: Shape = None,
+        corruption_level: float = 0.3,
+        inference: InferenceName = "auto",
+        learning_rate_init: float | Auto = "auto",
+        alpha: float | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        max_iter: int | Auto = "auto",
+        random_state: RandomState = 0,
+        verbose: int = 0,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        callbacks: Callbacks = None,
+        checkpoint: PathLike | None = None,
+    ) -> None:
         self.n_components = n_components
         self.n_neighbors = n_neighbors
         self.metric = metric
@@ -312,7 +327,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         self.checkpoint = checkpoint
 
     # Pairs of neighbours are what counts here, not rows.
-    def fit(self, X, y=None, *, graph=None):  # type: ignore[override]
+    def fit(self, X: Any, y: Any = None, *, graph: Any = None) -> Self:  # type: ignore[override]
         """Learn the map of the rows of X, and the way back.
 
         Parameters
@@ -336,7 +351,9 @@ class NeighborMapTransformer(BaseAutoencoder):
         self._fit(X, graph)
         return self
 
-    def fit_transform(self, X, y=None, *, graph=None):
+    def fit_transform(  # type: ignore[override]
+        self, X: Any, y: Any = None, *, graph: Any = None
+    ) -> np.ndarray:
         """Learn the map of the rows of X, and give their places on it.
 
         Parameters
@@ -519,7 +536,7 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     # Using a fitted estimator ---------------------------------------------------------
 
-    def score_samples(self, X):
+    def score_samples(self, X: Any) -> np.ndarray:
         """Say how well the map tells the nearest of some training rows for each row.
 
         Parameters

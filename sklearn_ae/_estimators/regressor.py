@@ -1,8 +1,9 @@
 """EncoderDecoderRegressor: the same networks with a target that is not the input."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_array, check_consistent_length
@@ -27,6 +28,19 @@ from .._tables.columns import Columns
 from .._tables.rows import Table, beside, is_lazy, is_long
 from .._training import recipe
 from .._utils.arrays import answers_in_kind
+from .._utils.types import (
+    Activation,
+    Auto,
+    Callbacks,
+    Device,
+    HiddenLayerSizes,
+    Loss,
+    Network,
+    PathLike,
+    Precision,
+    RandomState,
+    Shape,
+)
 from .base import BaseEncoderDecoder, FitTable
 from .design import Design
 
@@ -275,36 +289,40 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     n_targets_: int
     loss_: float
 
+    if TYPE_CHECKING:  # scikit-learn's, which is without types
+
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
+
     def __init__(
         self,
-        n_components=32,
+        n_components: int = 32,
         *,
-        hidden_layer_sizes="auto",
-        activation="silu",
-        loss="squared_error",
-        init="auto",
-        encoder=None,
-        decoder=None,
-        image_shape=None,
-        target_shape="auto",
-        skip_connections="auto",
-        categorical_features="from_dtype",
-        learning_rate_init="auto",
-        alpha="auto",
-        batch_size="auto",
-        max_iter="auto",
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change="auto",
-        tol=1e-4,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-        device="auto",
-        precision="auto",
-        callbacks=None,
-        checkpoint=None,
-    ):
+        hidden_layer_sizes: HiddenLayerSizes = "auto",
+        activation: Activation = "silu",
+        loss: Loss = "squared_error",
+        init: Literal["auto", "linear", "random"] = "auto",
+        encoder: Network = None,
+        decoder: Network = None,
+        image_shape: Shape = None,
+        target_shape: Auto | Shape = "auto",
+        skip_connections: bool | Auto = "auto",
+        categorical_features: ArrayLike | None = "from_dtype",
+        learning_rate_init: float | Auto = "auto",
+        alpha: float | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        max_iter: int | Auto = "auto",
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | Auto = "auto",
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        callbacks: Callbacks = None,
+        checkpoint: PathLike | None = None,
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -334,7 +352,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
 
     # Fitting --------------------------------------------------------------------------
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn the networks from pairs of rows.
 
         Parameters
@@ -358,7 +376,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         self._fit(X, y, sample_weight)
         return self
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Go on learning with one pass over pairs of rows.
 
         The first call lays out the networks and takes the centre, the scales and the
@@ -478,7 +496,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
     # Using a fitted estimator ---------------------------------------------------------
 
     @answers_in_kind
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the targets of the rows of X.
 
         Parameters

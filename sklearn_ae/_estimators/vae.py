@@ -2,10 +2,11 @@
 
 import math
 from numbers import Integral, Real
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
@@ -36,6 +37,21 @@ from .._tables.rows import block_rows
 from .._training import recipe
 from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
+from .._utils.types import (
+    Activation,
+    Auto,
+    Callbacks,
+    Device,
+    HiddenLayerSizes,
+    InferenceName,
+    Loss,
+    Network,
+    NumberOfLatents,
+    PathLike,
+    Precision,
+    RandomState,
+    Shape,
+)
 from .._utils.warnings import warn
 from .base import FitTable
 from .column_kinds import by_columns, check_goes_with_maps
@@ -404,44 +420,44 @@ class VAETransformer(FittedVAE):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: NumberOfLatents = 2,
         *,
-        hidden_layer_sizes="auto",
-        activation="silu",
-        loss="squared_error",
-        init="auto",
-        encoder=None,
-        decoder=None,
-        image_shape=None,
-        noise="shared",
-        beta=1.0,
-        kl_warmup=0,
-        free_bits=0.0,
-        n_importance_samples=1,
-        path_gradient=False,
-        binarize=False,
-        column_maps=None,
-        n_exemplars=0,
-        conditional=False,
-        condition_columns=None,
-        categorical_features="from_dtype",
-        inference="auto",
-        learning_rate_init="auto",
-        alpha="auto",
-        batch_size="auto",
-        max_iter="auto",
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change="auto",
-        tol=1e-4,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-        device="auto",
-        precision="auto",
-        callbacks=None,
-        checkpoint=None,
-    ):
+        hidden_layer_sizes: HiddenLayerSizes = "auto",
+        activation: Activation = "silu",
+        loss: Loss = "squared_error",
+        init: Literal["auto", "pca", "random"] = "auto",
+        encoder: Network = None,
+        decoder: Network = None,
+        image_shape: Shape = None,
+        noise: Literal["shared", "per_column"] = "shared",
+        beta: float = 1.0,
+        kl_warmup: float = 0,
+        free_bits: float = 0.0,
+        n_importance_samples: int = 1,
+        path_gradient: bool = False,
+        binarize: bool = False,
+        column_maps: Literal["quantile"] | None = None,
+        n_exemplars: int = 0,
+        conditional: bool = False,
+        condition_columns: ArrayLike | None = None,
+        categorical_features: ArrayLike | None = "from_dtype",
+        inference: InferenceName = "auto",
+        learning_rate_init: float | Auto = "auto",
+        alpha: float | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        max_iter: int | Auto = "auto",
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | Auto = "auto",
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        callbacks: Callbacks = None,
+        checkpoint: PathLike | None = None,
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -481,7 +497,7 @@ class VAETransformer(FittedVAE):
 
     # Fitting --------------------------------------------------------------------------
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn the networks from the rows of X.
 
         Parameters
@@ -507,7 +523,7 @@ class VAETransformer(FittedVAE):
         self._set_noise_variance()
         return self
 
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Go on learning with one pass over the rows of X.
 
         The first call lays out the networks and takes the centre, the scale and the
@@ -759,7 +775,7 @@ class VAETransformer(FittedVAE):
             return exemplars
         return known.pooled_with(exemplars, self.n_exemplars, random_state)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = bool(self.conditional)
         return tags

@@ -1,7 +1,7 @@
 """What a fitted VAETransformer is used for: latents, samples, scores and bounds."""
 
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from sklearn.utils import Bunch, check_consistent_length, check_scalar
@@ -29,6 +29,7 @@ from .._tables.table_kinds import TableKinds
 from .._tables.weighing import mean_score
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.types import Auto, RandomState
 from .autoencoders import latents_by_name
 from .imputing import Imputing
 
@@ -36,13 +37,16 @@ from .imputing import Imputing
 class FittedVAE(Imputing):
     """The methods of VAETransformer that follow a fit."""
 
+    noise_variance_: float | np.ndarray
+    kl_per_component_: np.ndarray
+    n_active_components_: int
     conditional: bool
     condition_columns: Any
     _conditions: Conditions | ConditionColumns | None
     _exemplars: Exemplars | None
 
     @answers_in_kind
-    def transform(self, X, y=None):
+    def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Encode the rows of X: the mode of p(z | x), or the encoder's mean of it.
 
         Parameters
@@ -60,7 +64,9 @@ class FittedVAE(Imputing):
         """
         return self._infer("transform", self._validate_new_rows(X, y))
 
-    def fit_transform(self, X, y=None, sample_weight=None):
+    def fit_transform(  # type: ignore[override]
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> np.ndarray:
         """Learn the networks from the rows of X, and encode these.
 
         Parameters
@@ -85,7 +91,7 @@ class FittedVAE(Imputing):
         return self.fit(X, y, sample_weight).transform(X, y)
 
     @answers_in_kind
-    def inverse_transform(self, X=None, y=None, *, Z=None):
+    def inverse_transform(self, X: Any = None, y: Any = None, *, Z: Any = None) -> Any:
         """Decode latents.
 
         Parameters
@@ -112,7 +118,7 @@ class FittedVAE(Imputing):
         return self._as_given(self._whole(self._decoded(latents_by_name(X, Z), y), y))
 
     @answers_in_kind
-    def reconstruct(self, X, y=None):
+    def reconstruct(self, X: Any, y: Any = None) -> Any:
         """Encode and decode the rows of X: what the latents keep of them.
 
         Parameters
@@ -131,7 +137,14 @@ class FittedVAE(Imputing):
         numbers = self._infer("reconstruct", self._validate_new_rows(X, y))
         return self._as_given(self._whole(numbers, of=X), like=X)
 
-    def impute(self, X, y=None, *, n_draws=None, random_state=None):
+    def impute(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        n_draws: int | None = None,
+        random_state: RandomState = None,
+    ) -> Any:
         """Fill the missing cells of X, once or several times.
 
         Parameters
@@ -185,7 +198,9 @@ class FittedVAE(Imputing):
             tables.append(self._filled(X, self._whole(numbers, of=X), random_state))
         return tables
 
-    def posterior(self, X, y=None, *, return_cov=False):
+    def posterior(
+        self, X: Any, y: Any = None, *, return_cov: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of each row's posterior.
 
         With refined inference it is the normal distribution at the mode of
@@ -226,7 +241,14 @@ class FittedVAE(Imputing):
         both = self._compute(mean_and_factor, X, self._inference)  # (n, 1 + k, k)
         return both[:, 0], both[:, 1:]
 
-    def sample_posterior(self, X, n_samples=1, random_state=None, *, y=None):
+    def sample_posterior(
+        self,
+        X: Any,
+        n_samples: int = 1,
+        random_state: RandomState = None,
+        *,
+        y: Any = None,
+    ) -> np.ndarray:
         """Draw latents of each row from its posterior.
 
         Parameters
@@ -254,15 +276,15 @@ class FittedVAE(Imputing):
 
     def sample(
         self,
-        n_samples=1,
-        random_state=None,
+        n_samples: int = 1,
+        random_state: RandomState = None,
         *,
-        prior="auto",
-        noise="auto",
-        like=None,
-        y=None,
-        given=None,
-    ):
+        prior: Literal["auto", "standard", "aggregated", "exemplars"] = "auto",
+        noise: bool | Auto = "auto",
+        like: Any = None,
+        y: Any = None,
+        given: dict[Any, Any] | None = None,
+    ) -> Any:
         """Draw new rows: latents from the prior, decoded.
 
         Parameters
@@ -332,7 +354,7 @@ class FittedVAE(Imputing):
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         is_mapped = self._spec.column_maps is not None
-        if isinstance(prior, str) and prior == "auto":
+        if prior == "auto":
             prior = "aggregated" if is_mapped else "standard"
         if isinstance(noise, str) and noise == "auto":
             noise = is_mapped
@@ -358,7 +380,15 @@ class FittedVAE(Imputing):
         drawn = rows.draw_like(like, n_samples, random_state, y, y_is_of_all)
         return self._as_given(self._whole(drawn, y))
 
-    def interpolate(self, X_start, X_end, n_steps=10, *, path="linear", y=None):
+    def interpolate(
+        self,
+        X_start: Any,
+        X_end: Any,
+        n_steps: int = 10,
+        *,
+        path: Literal["linear", "spherical"] = "linear",
+        y: Any = None,
+    ) -> Any:
         """Decode the way between the latents of two rows.
 
         Parameters
@@ -405,8 +435,14 @@ class FittedVAE(Imputing):
 
     @answers_in_kind
     def score_samples(
-        self, X, y=None, *, n_samples=100, random_state=0, prior="standard"
-    ):
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        n_samples: int = 100,
+        random_state: RandomState = 0,
+        prior: Literal["standard", "aggregated", "exemplars"] = "standard",
+    ) -> np.ndarray:
         """Return the log-density of each row under the model, in nats.
 
         An importance-weighted estimate (Burda et al., 2016) from draws of the
@@ -444,11 +480,11 @@ class FittedVAE(Imputing):
             ``PCA.score_samples``; with ``loss="log_loss"`` a log-probability.
         """
         X = self._validate_new_rows(X, y)
-        prior = self._prior(prior)
-        draws = self._draws(n_samples, random_state, prior.width)
-        return self._compute(log_density, X, self._inference, draws, prior)
+        by = self._prior(prior)
+        draws = self._draws(n_samples, random_state, by.width)
+        return self._compute(log_density, X, self._inference, draws, by)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean of `score_samples`: higher is better, for model selection.
 
         Parameters
@@ -469,7 +505,14 @@ class FittedVAE(Imputing):
         """
         return mean_score(self.score_samples(plain(X), y), sample_weight)
 
-    def elbo(self, X, y=None, *, n_samples=100, random_state=0):
+    def elbo(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        n_samples: int = 100,
+        random_state: RandomState = 0,
+    ) -> Any:
         """Return each row's evidence lower bound and its parts, in nats.
 
         Parameters

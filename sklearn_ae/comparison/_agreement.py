@@ -1,11 +1,13 @@
 """Whether two fits found the same latents."""
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils import Bunch, check_array, check_consistent_length
 
 
-def latent_agreement(Z1, Z2):
+def latent_agreement(Z1: Any, Z2: Any) -> Any:
     """Measure how far two sets of latents of the same rows are the same.
 
     Latents of two seeds, of two halves of a table or of two estimators may come in

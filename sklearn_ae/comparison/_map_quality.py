@@ -1,6 +1,7 @@
 """How much of a table a map of it shows: neighbours, and the whole."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import pdist
@@ -10,12 +11,20 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import Bunch, check_array, check_consistent_length, check_scalar
 
 from .._utils.random import make_random_state
+from .._utils.types import RandomState
 
 # Rows whose distances are ranked, all pairs of them.
 _N_RANKED = 1000
 
 
-def map_quality(X, Z, *, n_neighbors=10, max_rows=5000, random_state=0):
+def map_quality(
+    X: Any,
+    Z: Any,
+    *,
+    n_neighbors: int = 10,
+    max_rows: int = 5000,
+    random_state: RandomState = 0,
+) -> Any:
     """Measure how well a map shows which rows are near each other, and which far.
 
     Parameters

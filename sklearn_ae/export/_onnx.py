@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -15,6 +15,7 @@ from .._networks.images import ConvolutionalNetwork
 from .._networks.modules import MLP, Anchored
 from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
+from .._utils.types import InferenceName, PathLike
 from .._utils.version import __version__
 from .._utils.warnings import warn
 from ._graph import OPSET, Graph, Value, import_onnx
@@ -52,15 +53,18 @@ class OnnxMismatchError(RuntimeError):
 
 
 def to_onnx(
-    estimator,
-    path,
-    X,
+    estimator: Any,
+    path: PathLike,
+    X: Any,
     *,
-    method=None,
-    y=None,
-    inference="auto",
-    n_samples=100,
-):
+    method: Literal[
+        "transform", "inverse_transform", "reconstruct", "score_samples", "predict"
+    ]
+    | None = None,
+    y: Any = None,
+    inference: InferenceName = "auto",
+    n_samples: int = 100,
+) -> Path:
     """Write what an estimator or a Pipeline does with rows to a file of ONNX.
 
     After writing, ONNX Runtime runs the file on the rows of X; where its answer differs
@@ -137,7 +141,7 @@ def to_onnx(
     True
     """
     steps = _steps_of(estimator)
-    method = _checked_method(steps[-1], method)
+    of = _checked_method(steps[-1], method)
     model = next(step for step in steps if isinstance(step, BaseEncoderDecoder))
     check_is_fitted(estimator)
     if getattr(model, "_kinds", None) is not None:
@@ -157,15 +161,15 @@ def to_onnx(
             "complete rows, or impute in the Pipeline."
         )
     refined = _refined(model, inference)
-    plan = _Plan(model, method, refined, n_samples, y)
+    plan = _Plan(model, of, refined, n_samples, y)
     given = X if hasattr(X, "columns") else rows
     if len(steps) == 1:
         proto = plan.model_of_rows(rows.dtype, rows.shape[1])
-    elif method == "inverse_transform":
+    elif of == "inverse_transform":
         proto = plan.model_of_inverse(steps, rows.dtype, rows.shape[1])
     else:
         proto = plan.model_of_pipeline(estimator, rows)
-    _describe(proto, estimator, model, method, refined)
+    _describe(proto, estimator, model, of, refined)
     onnx = import_onnx()
     path = Path(path)
     temporary = path.with_name(path.name + ".part")

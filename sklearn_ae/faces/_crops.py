@@ -7,7 +7,7 @@ takes a place in the picture to its place in the crop.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def find_detector(detector: Any) -> Detector:
     )
 
 
-def default_detector() -> str:
+def default_detector() -> Literal["mtcnn", "lbp"]:
     """The best detector of those installed."""
     return "mtcnn" if has_mtcnn() else "lbp"
 

@@ -1,12 +1,15 @@
 """Display of faces beside what every decoder makes of them."""
 
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.types import PathLike
 from ..plotting._drawing import draw_mosaic, import_matplotlib, make_axes, tile_centers
 from ._pictures import SYNTHETIC, write_atomically
 
@@ -59,14 +62,34 @@ class SwapDisplay:
     ['ann', 'ann', 'bob', 'bob']
     """
 
-    def __init__(self, *, faces, labels, swapped, classes):
+    image_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        *,
+        faces: np.ndarray,
+        labels: Sequence[Any],
+        swapped: np.ndarray,
+        classes: Any,
+    ) -> None:
         self.faces = faces
         self.labels = labels
         self.swapped = swapped
         self.classes = classes
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, n_samples=4, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        n_samples: int = 4,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Let every decoder show the first faces of each identity, and draw them.
 
         Parameters
@@ -116,7 +139,7 @@ class SwapDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the faces.
 
         Parameters
@@ -226,7 +249,9 @@ class Preview:
     True
     """
 
-    def __init__(self, path, X, y, *, every=50, n_samples=4):
+    def __init__(
+        self, path: PathLike, X: Any, y: Any, *, every: int = 50, n_samples: int = 4
+    ) -> None:
         check_scalar(every, "every", Integral, min_val=1)
         self.path = path
         self.X = X
@@ -234,7 +259,7 @@ class Preview:
         self.every = every
         self.n_samples = n_samples
 
-    def __call__(self, swapper, epoch):
+    def __call__(self, swapper: Any, epoch: int) -> None:
         """Draw the display where it is time to.
 
         Parameters

@@ -3,12 +3,13 @@
 import warnings
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 
+from .._utils.types import DetectorName
 from ._crops import (
     COVERAGE,
     NoFaceError,
@@ -108,15 +109,21 @@ class FaceExtractor:
     """
 
     def __init__(
-        self, size=64, *, which="largest", coverage=COVERAGE, detector=None, verbose=0
-    ):
+        self,
+        size: int = 64,
+        *,
+        which: Literal["largest", "all"] = "largest",
+        coverage: float = COVERAGE,
+        detector: DetectorName = None,
+        verbose: int = 0,
+    ) -> None:
         self.size = size
         self.which = which
         self.coverage = coverage
         self.detector = detector
         self.verbose = verbose
 
-    def extract(self, pictures):
+    def extract(self, pictures: Any) -> "ExtractedFaces":
         """Cut the faces out of pictures.
 
         Parameters
@@ -188,8 +195,14 @@ class FaceExtractor:
 
 
 def extract_faces(
-    pictures, size=64, *, which="largest", coverage=COVERAGE, detector=None, verbose=0
-):
+    pictures: Any,
+    size: int = 64,
+    *,
+    which: Literal["largest", "all"] = "largest",
+    coverage: float = COVERAGE,
+    detector: DetectorName = None,
+    verbose: int = 0,
+) -> ExtractedFaces:
     """Find faces in pictures and cut them out alike.
 
     Parameters

@@ -12,6 +12,7 @@ from sklearn.utils import check_scalar
 from .._estimators.files import load, write_estimator
 from .._inference.latents import LatentDensity
 from .._utils.device import resolve_device
+from .._utils.types import Callbacks, Device, PathLike
 from ._swapper import FaceSwapper
 
 _FORMAT = "sklearn_ae.FaceSwapper"
@@ -26,7 +27,7 @@ _BEFORE = {
 }
 
 
-def save_face_swapper(swapper, path):
+def save_face_swapper(swapper: "FaceSwapper", path: PathLike) -> None:
     """Write a fitted `FaceSwapper` to a file, whole or not at all.
 
     An earlier file stays until the new one is complete. Unlike a pickle, the file holds
@@ -65,7 +66,7 @@ def save_face_swapper(swapper, path):
     write_estimator(swapper, path, with_moments=True)
 
 
-def load_face_swapper(path, device="auto"):
+def load_face_swapper(path: PathLike, device: Device = "auto") -> FaceSwapper:
     """Read a `FaceSwapper` that `save_face_swapper` or `Checkpoint` has written.
 
     Parameters
@@ -158,7 +159,15 @@ def _load_first_format(path: str | os.PathLike, device: Any) -> FaceSwapper:
     return swapper
 
 
-def resume_training(path, X, y, *, max_iter=None, callbacks=None, every=10):
+def resume_training(
+    path: PathLike,
+    X: Any,
+    y: Any,
+    *,
+    max_iter: int | None = None,
+    callbacks: Callbacks = None,
+    every: int = 10,
+) -> FaceSwapper:
     """Go on with a training that `Checkpoint` has kept, and keep what follows there.
 
     The epochs, the schedule and the random numbers go on as if nothing had happened:
@@ -271,7 +280,9 @@ class Checkpoint:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path, every=10, *, overwrite=False):
+    def __init__(
+        self, path: PathLike, every: int = 10, *, overwrite: bool = False
+    ) -> None:
         check_scalar(every, "every", Integral, min_val=1)
         if not overwrite and Path(path).exists():
             raise FileExistsError(
@@ -281,7 +292,7 @@ class Checkpoint:
         self.path = path
         self.every = every
 
-    def __call__(self, swapper, epoch):
+    def __call__(self, swapper: "FaceSwapper", epoch: int) -> None:
         """Write the file where it is time to.
 
         Parameters

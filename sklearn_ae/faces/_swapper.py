@@ -2,7 +2,7 @@
 
 import copy
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,14 @@ from .._utils.device import (
 )
 from .._utils.processes import check_one_process
 from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.types import (
+    Callbacks,
+    DetectorName,
+    Device,
+    Precision,
+    RandomState,
+    Shape,
+)
 from .._utils.warnings import warn
 from ._augmentation import FaceAugmentation
 from ._modules import FaceNetwork
@@ -308,38 +316,38 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
 
     def __init__(
         self,
-        n_components=None,
+        n_components: int | None = None,
         *,
-        image_shape=None,
-        width=24,
-        ssim_weight=0.3,
-        mmd_weight=0.3,
-        rotation_range=10.0,
-        zoom_range=0.05,
-        shift_range=0.05,
-        flip_probability=0.4,
-        warp=0.03125,
-        deform=0.015,
-        color_jitter=0.1,
-        n_blocks=1,
-        gradient_weight=0.5,
-        focus=0.7,
-        adversarial_weight=0.0,
-        learning_rate_init=1e-3,
-        batch_size=16,
-        detector=None,
-        max_iter=900,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=50,
-        tol=1e-4,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-        device="auto",
-        precision="auto",
-        callbacks=None,
-    ):
+        image_shape: Shape = None,
+        width: int = 24,
+        ssim_weight: float = 0.3,
+        mmd_weight: float = 0.3,
+        rotation_range: float = 10.0,
+        zoom_range: float = 0.05,
+        shift_range: float = 0.05,
+        flip_probability: float = 0.4,
+        warp: float = 0.03125,
+        deform: float = 0.015,
+        color_jitter: float = 0.1,
+        n_blocks: int = 1,
+        gradient_weight: float = 0.5,
+        focus: float = 0.7,
+        adversarial_weight: float = 0.0,
+        learning_rate_init: float = 1e-3,
+        batch_size: int = 16,
+        detector: DetectorName = None,
+        max_iter: int = 900,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 50,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        random_state: RandomState = 0,
+        verbose: int = 0,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        callbacks: Callbacks = None,
+    ) -> None:
         self.n_components = n_components
         self.image_shape = image_shape
         self.width = width
@@ -373,7 +381,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
 
     # Fitting --------------------------------------------------------------------------
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn the encoder and a decoder for each identity.
 
         Parameters
@@ -409,7 +417,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             self._train(X, y, goes_on, n_epochs=self.max_iter)
         return self
 
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Go on learning with one pass over the faces, at the same learning rate.
 
         Parameters
@@ -443,7 +451,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             self._train(X, y, goes_on, n_epochs=n_done + 1, is_one_pass=True)
         return self
 
-    def add_identity(self, X, name, *, max_iter=None):
+    def add_identity(self, X: Any, name: Any, *, max_iter: int | None = None) -> Self:
         """Learn a decoder more, with everything else left as it is.
 
         It starts as a copy of the decoder whose person is nearest. The encoder has not
@@ -691,7 +699,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                     "warm_start=False, or clone the estimator, to start anew."
                 )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True

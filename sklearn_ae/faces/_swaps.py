@@ -1,8 +1,9 @@
 """What a fitted `FaceSwapper` does with faces, photos and videos."""
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from .._inference.latents import LatentDensity
 from .._inference.precision import in_precision_of
 from .._utils.device import steady_convolutions
 from .._utils.random import make_random_state
+from .._utils.types import DetectorName, RandomState
 from ._crops import COVERAGE
 from ._input import FaceInput, as_float, with_shape
 from ._modules import FaceNetwork
@@ -34,7 +36,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
     n_components_: int
     _latent_density: LatentDensity
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Encode faces, of whomever.
 
         Parameters
@@ -52,7 +54,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
         X = self._validate_faces(X, reset=False)
         return self._compute(lambda network, x, _: network.encode(x), X)
 
-    def inverse_transform(self, Z, identity):
+    def inverse_transform(self, Z: Any, identity: Any) -> np.ndarray:
         """Decode latents as the faces of an identity.
 
         Parameters
@@ -80,7 +82,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
         faces = self._compute(FaceNetwork.decode, Z, codes)
         return faces.reshape(-1, *self._layout)
 
-    def swap(self, X, target):
+    def swap(self, X: Any, target: Any) -> np.ndarray:
         """Show the faces of X as those of another identity.
 
         Parameters
@@ -99,7 +101,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
         """
         return self._decode_as(X, target, "target")
 
-    def reconstruct(self, X, y):
+    def reconstruct(self, X: Any, y: Any) -> np.ndarray:
         """Encode faces and decode them as their own identity.
 
         Parameters
@@ -120,19 +122,19 @@ class FaceSwaps(FaceInput, TransformerMixin):
 
     def swap_photo(
         self,
-        image,
-        target,
+        image: Any,
+        target: Any,
         *,
-        which="largest",
-        boxes=None,
-        landmarks=None,
-        color="lab",
-        sharpen=None,
-        blend="feather",
-        coverage=COVERAGE,
-        detector=None,
-        on_no_face="raise",
-    ):
+        which: Literal["largest", "all"] | int = "largest",
+        boxes: Any = None,
+        landmarks: Any = None,
+        color: Literal["lab", "mean", "hist"] | None = "lab",
+        sharpen: float | None = None,
+        blend: Literal["feather", "seamless"] = "feather",
+        coverage: float = COVERAGE,
+        detector: DetectorName = None,
+        on_no_face: Literal["raise", "unchanged"] = "raise",
+    ) -> np.ndarray:
         """Swap faces in a whole photo: find, cut out, swap, match colours, put back.
 
         It needs the extra ``faces``, and a network of square faces that were cut out
@@ -210,18 +212,18 @@ class FaceSwaps(FaceInput, TransformerMixin):
 
     def swap_video(
         self,
-        frames,
-        target,
+        frames: Iterable[Any],
+        target: Any,
         *,
-        color="lab",
-        sharpen=None,
-        blend="feather",
-        coverage=COVERAGE,
-        detector=None,
-        smoothing=0.7,
-        on_no_face="unchanged",
-        max_gap=5,
-    ):
+        color: Literal["lab", "mean", "hist"] | None = "lab",
+        sharpen: float | None = None,
+        blend: Literal["feather", "seamless"] = "feather",
+        coverage: float = COVERAGE,
+        detector: DetectorName = None,
+        smoothing: float = 0.7,
+        on_no_face: Literal["raise", "unchanged"] = "unchanged",
+        max_gap: int = 5,
+    ) -> Iterator[np.ndarray]:
         """Swap the largest face of each frame of a video, one after the other.
 
         Parameters
@@ -284,7 +286,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
             self._reconstruct_nearest,
         )
 
-    def score(self, X, y):
+    def score(self, X: Any, y: Any) -> float:
         """Return minus the mean absolute error of faces under their own decoders.
 
         It says how sharp reconstructions are, and little about swaps.
@@ -309,7 +311,9 @@ class FaceSwaps(FaceInput, TransformerMixin):
         back = self._compute(FaceNetwork.forward, X, codes)
         return -float(np.abs(back - as_float(X)).mean(dtype=np.float64))
 
-    def sample(self, n_samples=1, identity=None, random_state=None):
+    def sample(
+        self, n_samples: int = 1, identity: Any = None, random_state: RandomState = None
+    ) -> np.ndarray:
         """Draw faces that nobody made: latents from their density, decoded.
 
         The density is a Gaussian, that of the latents of all training faces.

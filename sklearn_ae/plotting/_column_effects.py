@@ -1,5 +1,7 @@
 """Display of what latents do to columns: a heat map with names."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from ._drawing import check_has, last_step, make_axes, plain_text, soften_ticks
@@ -44,12 +46,24 @@ class ColumnEffectsDisplay:
     (5, 2)
     """
 
-    def __init__(self, *, effects, shares):
+    image_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, *, effects: Any, shares: Any) -> None:
         self.effects = effects
         self.shares = shares
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, max_columns=30, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        *,
+        max_columns: int = 30,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw what the latents of an estimator do.
 
         Parameters
@@ -88,7 +102,7 @@ class ColumnEffectsDisplay:
         display = cls(effects=tables.effects, shares=tables.shares)
         return display.plot(ax=ax, max_columns=max_columns, **kwargs)
 
-    def plot(self, ax=None, *, max_columns=30, **kwargs):
+    def plot(self, ax: Any = None, *, max_columns: int = 30, **kwargs: Any) -> Self:
         """Draw the heat map.
 
         Parameters

@@ -1,6 +1,9 @@
 """Display of what latents explain: the curve that says how many to take."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._drawing import BLUE, ORANGE, check_has, last_step, make_axes, unclutter
 
@@ -44,14 +47,21 @@ class ExplainedVarianceDisplay:
     ['latents', 'principal components']
     """
 
+    lines_: list[Any]
+    ax_: Any
+    figure_: Any
+
     def __init__(
-        self, *, explained_variance_ratio, linear_explained_variance_ratio=None
-    ):
+        self,
+        *,
+        explained_variance_ratio: ArrayLike,
+        linear_explained_variance_ratio: ArrayLike | None = None,
+    ) -> None:
         self.explained_variance_ratio = explained_variance_ratio
         self.linear_explained_variance_ratio = linear_explained_variance_ratio
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw what the latents of an estimator explain.
 
         Parameters
@@ -88,7 +98,7 @@ class ExplainedVarianceDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the curves.
 
         Parameters

@@ -1,10 +1,15 @@
 """Display of a latent plane: what its points stand for."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
 from .._estimators.vae import VAETransformer
+from .._utils.types import Shape
 from ._drawing import (
     brightness,
     check_feature_names,
@@ -85,16 +90,22 @@ class LatentMapDisplay:
     'sepal length (cm)'
     """
 
+    image_: Any
+    surfaces_: list[Any]
+    colorbars_: list[Any]
+    axes_: np.ndarray
+    figure_: Any
+
     def __init__(
         self,
         *,
-        x,
-        y,
-        decoded,
-        image_shape=None,
-        features=None,
-        feature_names=None,
-    ):
+        x: ArrayLike,
+        y: ArrayLike,
+        decoded: ArrayLike,
+        image_shape: Shape = None,
+        features: Sequence[str | int] | None = None,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
         self.x = x
         self.y = y
         self.decoded = decoded
@@ -105,17 +116,17 @@ class LatentMapDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X=None,
+        estimator: Any,
+        X: Any = None,
         *,
-        grid_resolution=None,
-        quantiles=(0.02, 0.98),
-        image_shape=None,
-        features=None,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        grid_resolution: int | None = None,
+        quantiles: tuple[float, float] = (0.02, 0.98),
+        image_shape: Shape = None,
+        features: Sequence[str | int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Decode a grid of latents and draw it.
 
         For a `VAETransformer` the grid's lines are quantiles of the prior N(0, 1), so
@@ -216,7 +227,7 @@ class LatentMapDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the map.
 
         Parameters

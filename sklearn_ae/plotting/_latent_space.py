@@ -1,8 +1,9 @@
 """Display of the latent space: where rows lie in it."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_consistent_length
 
 from ._drawing import (
@@ -75,7 +76,20 @@ class LatentSpaceDisplay:
     'latent 1'
     """
 
-    def __init__(self, *, latents, y=None, components=(0, 1), y_name=None):
+    scatter_: Any
+    legend_: Any
+    colorbar_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        *,
+        latents: ArrayLike,
+        y: Any = None,
+        components: tuple[int, int] = (0, 1),
+        y_name: str | None = None,
+    ) -> None:
         self.latents = latents
         self.y = y
         self.components = components
@@ -84,15 +98,15 @@ class LatentSpaceDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
         *,
-        components=(0, 1),
-        y_name=None,
-        ax=None,
-        **kwargs,
-    ):
+        components: tuple[int, int] = (0, 1),
+        y_name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Encode the rows of X and draw their latents.
 
         Parameters
@@ -136,7 +150,7 @@ class LatentSpaceDisplay:
         display = cls(latents=latents, y=y, components=components, y_name=y_name)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the points.
 
         Parameters

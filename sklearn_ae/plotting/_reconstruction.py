@@ -1,13 +1,17 @@
 """Display of rows beside their reconstructions."""
 
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing, check_scalar
 
 from .._utils.device import isolated_generators
 from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.types import RandomState, Shape
 from ._drawing import (
     ORANGE,
     check_feature_names,
@@ -89,17 +93,23 @@ class ReconstructionDisplay:
     ['sepal length (cm)', 'sepal width (cm)', 'petal length (cm)', 'petal width (cm)']
     """
 
+    image_: Any
+    bars_: list[Any]
+    points_: dict[str, list[Any]]
+    axes_: np.ndarray
+    figure_: Any
+
     def __init__(
         self,
         *,
-        original,
-        reconstruction,
-        corrupted=None,
-        image_shape=None,
-        feature_names=None,
-        center=None,
-        scale=None,
-    ):
+        original: ArrayLike,
+        reconstruction: ArrayLike,
+        corrupted: ArrayLike | None = None,
+        image_shape: Shape = None,
+        feature_names: Sequence[str] | None = None,
+        center: ArrayLike | None = None,
+        scale: ArrayLike | None = None,
+    ) -> None:
         self.original = original
         self.reconstruction = reconstruction
         self.corrupted = corrupted
@@ -111,17 +121,17 @@ class ReconstructionDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Any,
+        X: Any,
         *,
-        X_corrupted=None,
-        n_samples=None,
-        random_state=None,
-        image_shape=None,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        X_corrupted: Any = None,
+        n_samples: int | None = None,
+        random_state: RandomState = None,
+        image_shape: Shape = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Reconstruct the first rows of X and draw them.
 
         The values of a table are drawn in standard deviations from the mean, those of
@@ -214,7 +224,7 @@ class ReconstructionDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the rows.
 
         Parameters

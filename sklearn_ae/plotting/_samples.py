@@ -1,10 +1,14 @@
 """Display of new rows, beside real ones."""
 
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state, check_scalar
 
+from .._utils.types import RandomState, Shape
 from ._drawing import (
     BLUE,
     ORANGE,
@@ -82,15 +86,20 @@ class SamplesDisplay:
     (3, 3)
     """
 
+    images_: list[Any]
+    scatters_: dict[str, list[Any]]
+    axes_: np.ndarray
+    figure_: Any
+
     def __init__(
         self,
         *,
-        samples,
-        X=None,
-        image_shape=None,
-        features=None,
-        feature_names=None,
-    ):
+        samples: ArrayLike,
+        X: Any = None,
+        image_shape: Shape = None,
+        features: Sequence[str | int] | None = None,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
         self.samples = samples
         self.X = X
         self.image_shape = image_shape
@@ -100,17 +109,17 @@ class SamplesDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X=None,
+        estimator: Any,
+        X: Any = None,
         *,
-        n_samples=None,
-        random_state=None,
-        image_shape=None,
-        features=None,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        n_samples: int | None = None,
+        random_state: RandomState = None,
+        image_shape: Shape = None,
+        features: Sequence[str | int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw new rows from the estimator, and show them.
 
         Parameters
@@ -192,7 +201,7 @@ class SamplesDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the samples.
 
         Parameters

@@ -1,6 +1,9 @@
 """Display of a training: the losses by epoch."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._drawing import BLUE, ORANGE, import_matplotlib, last_step, make_axes, unclutter
 
@@ -50,13 +53,26 @@ class TrainingCurveDisplay:
     ['training', 'validation']
     """
 
-    def __init__(self, *, loss_curve, validation_loss_curve=None, best_iter=None):
+    lines_: list[Any]
+    best_line_: Any
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        *,
+        loss_curve: ArrayLike,
+        validation_loss_curve: ArrayLike | None = None,
+        best_iter: int | None = None,
+    ) -> None:
         self.loss_curve = loss_curve
         self.validation_loss_curve = validation_loss_curve
         self.best_iter = best_iter
 
     @classmethod
-    def from_estimator(cls, estimator, *, log_scale=False, ax=None, **kwargs):
+    def from_estimator(
+        cls, estimator: Any, *, log_scale: bool = False, ax: Any = None, **kwargs: Any
+    ) -> Self:
         """Draw what the estimator has kept of its training.
 
         Parameters
@@ -101,7 +117,7 @@ class TrainingCurveDisplay:
         )
         return display.plot(ax=ax, log_scale=log_scale, **kwargs)
 
-    def plot(self, ax=None, *, log_scale=False, **kwargs):
+    def plot(self, ax: Any = None, *, log_scale: bool = False, **kwargs: Any) -> Self:
         """Draw the curves.
 
         Parameters
