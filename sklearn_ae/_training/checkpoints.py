@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .._networks.modules import draws_globally
 from .._tables.rows import Batches, StreamedBatches
-from .._tables.shards import ShardBatches
+from .._tables.shards import SharedBatches
 from .._utils.packed_json import Encoder, decode
 from .._utils.packing import pack, unpack
 from .._utils.tensor_files import (
@@ -106,7 +106,7 @@ class Course:
     def __init__(
         self,
         checkpoints: Checkpoints,
-        batches: Batches | StreamedBatches | ShardBatches,
+        batches: Batches | StreamedBatches | SharedBatches,
         schedule: Schedule | None,
         generator: torch.Generator,
         owner: Kept,

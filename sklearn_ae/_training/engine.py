@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._networks.modules import Autoencoder
 from .._tables.rows import TrainingRows
-from .._tables.shards import ShardRows
+from .._tables.shards import SharedRows
 from .._utils.device import enough_threads, seeded_generator
 from .._utils.processes import Processes, current
 from .checkpoints import Course, State
@@ -99,7 +99,7 @@ def end_training(module: Autoencoder) -> None:
 
 def train(
     net: Net,
-    rows: TrainingRows | ShardRows,
+    rows: TrainingRows | SharedRows,
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
@@ -120,7 +120,7 @@ def train(
     x_watch = x_train if x_valid is None else x_valid
     x_compared = net.objective.inference.compared(x_watch, len(x_train))
     processes = current()
-    order = torch.Generator().manual_seed(processes.seed(seed))
+    order = torch.Generator().manual_seed(seed)
     batches = net.objective.batches(rows, options.batch_size, order)
     generator = _own_generator(generator, seed, options, processes)
     schedule = (
@@ -368,14 +368,14 @@ def clearness(gains: Tensor) -> float:
 
 def train_one_pass(
     net: Net,
-    rows: TrainingRows | ShardRows,
+    rows: TrainingRows | SharedRows,
     options: TrainingOptions,
     seed: int,
     generator: torch.Generator | None = None,
 ) -> float:
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
     processes = current()
-    order = torch.Generator().manual_seed(processes.seed(seed))
+    order = torch.Generator().manual_seed(seed)
     batches = net.objective.batches(rows, options.batch_size, order)
     generator = _own_generator(generator, seed, options, processes)
     x = rows if isinstance(rows, Tensor) else rows.sample
