@@ -20,7 +20,7 @@ from .rows import (
     sample_size,
     to_train_on,
 )
-from .shards import CommonRows, Shard, ShardRows, SharedRows, own_blocks
+from .shards import CommonRows, Shard, ShardRows, SharedRows, own_blocks, own_part
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _load_shard(
         left = None if of_x is None else of_x[n_valid:]
         return Rows(x, CommonRows(own, x, to_train_on(here, left)), valid, order, of_x)
 
-    of_own = None if every is None else every[X.first : X.first + len(X.own)]
+    of_own = None if weights is None else torch.from_numpy(own_part(weights, X))
     trained: TrainingRows
     if table is not None:
         trained = StreamedRows(table, standardize, x[:0], held_out, of_own)

@@ -69,6 +69,11 @@ def own_blocks(X: np.ndarray | Table) -> Iterator[np.ndarray]:
             yield rows[block]
 
 
+def own_part(values: np.ndarray, X: np.ndarray | Table) -> np.ndarray:
+    """Of one value for each row of X (n,), those of the rows that are here."""
+    return values[X.first :][: len(X.own)] if isinstance(X, Shard) else values
+
+
 @dataclass(frozen=True)
 class ShardBatch:
     """A batch of which each process has a part."""

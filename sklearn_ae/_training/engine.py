@@ -18,7 +18,7 @@ from .._utils.processes import Processes, current
 from .checkpoints import Course, State
 from .fast import fast_step, unflatten
 from .gradients import shared
-from .objectives import row_losses
+from .objectives import row_losses, weighted
 from .optimizer import FlatAdam, Schedule
 from .options import TrainingOptions, TrainingResult
 from .skorch_net import Net, SkorchObserver, add_epochs, record_losses, schedules_itself
@@ -130,11 +130,9 @@ def train(
     )
 
     def judge(x: Tensor) -> Tensor:
-        def losses(part: Tensor) -> Tensor:
-            of_x = None if weights is None else weights[: len(part)]
-            return row_losses(module, part, seed, objective=net.objective, weights=of_x)
-
-        return processes.of_parts(losses, x)  # (n,)
+        of_part = partial(row_losses, module, seed=seed, objective=net.objective)
+        losses = processes.of_parts(of_part, x)  # (n,)
+        return losses if weights is None else weighted(losses, weights[: len(x)])
 
     processes.equalize(module.state_dict().values())  # networks of the user's differ
     judge_some, judge_all = partial(judge, x_compared), partial(judge, x_watch)

@@ -102,4 +102,9 @@ def row_losses(
             losses = [objective.judge(module, block, generator) for block in blocks]
     set_mode(module, was_training)
     of_rows = torch.cat(losses).double()
-    return of_rows if weights is None else of_rows * with_mean_one(weights).to(of_rows)
+    return of_rows if weights is None else weighted(of_rows, weights)
+
+
+def weighted(losses: Tensor, weights: Tensor) -> Tensor:
+    """Losses (n,) as shares of the rows' mean by their weights (n,)."""
+    return losses * with_mean_one(weights).to(losses)
