@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .._training.checkpoints import CheckpointFile, Checkpoints
 from .._training.trainer import DivergenceError
 from .._utils.device import resolve_device
+from .._utils.processes import current
 from .._utils.version import __version__
 from .design import Design
 
@@ -76,18 +77,23 @@ def checkpoints_of(estimator: Any, table: Any, goes_on: bool) -> Iterator[Checkp
             "checkpoint= needs a random_state, an integer for one: with None no fit "
             "is like another, and none can go on."
         )
+    processes = current()
     made_of = _made_of(estimator, table, goes_on)
-    checkpoints = CheckpointFile(_file_of(estimator.checkpoint, made_of), made_of)
+    if processes.are_several:
+        made_of["processes"] = str(processes.n)
+    path = _file_of(estimator.checkpoint, made_of, processes.is_first)
+    checkpoints = CheckpointFile(path, made_of, processes)
     with checkpoints.ending_well():
         yield checkpoints
 
 
-def _file_of(path: str | os.PathLike, made_of: dict[str, str]) -> Path:
+def _file_of(path: str | os.PathLike, made_of: dict[str, str], may_make: bool) -> Path:
     """The file, or in a folder that of a fit that is made of this."""
     name, path = os.fspath(path), Path(path)
     if not path.is_dir() and not name.endswith(("/", os.sep)):
         return path
-    path.mkdir(parents=True, exist_ok=True)
+    if may_make:
+        path.mkdir(parents=True, exist_ok=True)
     of_fit = {key: word for key, word in made_of.items() if "version" not in key}
     digest = hashlib.sha256(json.dumps(of_fit, sort_keys=True).encode()).hexdigest()
     return path / f"{made_of['estimator']}-{digest[:16]}.safetensors"

@@ -21,7 +21,7 @@ from .._networks.starts import LinearPaths, SpanStart, Start
 from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows
 from .._tables.rows import Table, as_tensor
-from .._tables.shards import own_blocks
+from .._tables.shards import own_blocks, own_part
 from .._tables.span import Span, is_wide
 from .._tables.table_kinds import TableKinds
 from .._tables.weighing import order_of_content
@@ -170,7 +170,9 @@ class Design:
             x = self.columns.standardize(as_tensor(block))[:, rows.order]
             return x if filling is None else filling(x)
 
-        weights = None if self.weights is None else torch.from_numpy(self.weights)
+        weights = None
+        if self.weights is not None:
+            weights = torch.from_numpy(own_part(self.weights, X))
         blocks = map(prepare, own_blocks(X))
         return self.start.find_streamed(blocks, weights, current())
 

@@ -10,11 +10,10 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from .._tables.weighing import weigh
 from .._utils.arrays import read_stream
 from .._utils.processes import together
 from .autoencoder import AutoencoderTransformer
-from .several import n_rows
+from .several import n_rows, weigh_together
 
 
 class AutoencoderDetector(OutlierMixin, BaseEstimator):
@@ -121,13 +120,15 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             The fitted detector.
         """
         self._validate_params()
-        X, _, weights = weigh(read_stream(X), None, sample_weight)
+        X = read_stream(X)
+        with together() as processes:
+            X, _, weights = weigh_together(X, None, sample_weight, processes)
         estimator = (
             AutoencoderTransformer() if self.estimator is None else self.estimator
         )
         told = {} if weights is None else {_weight_parameter(estimator): weights}
         estimator = clone(estimator).fit(X, **told)
-        scores = _scores_of_all(estimator, X)
+        scores, weights = _scores_of_all(estimator, X, weights)
         self.estimator_ = estimator
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -213,10 +214,15 @@ def _quantile(scores: np.ndarray, share: float, weights: np.ndarray | None) -> f
     return float(scores[order[place]])
 
 
-def _scores_of_all(estimator: Any, X: Any) -> np.ndarray:
-    """Scores of the training rows, of those in other processes too."""
+def _scores_of_all(
+    estimator: Any, X: Any, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scores of the training rows and their weights, of all processes."""
     with together() as processes:
         # Where there is one process, X may be what only the estimator can read.
         has_rows = not processes.are_several or n_rows(X)
         own = np.asarray(estimator.score_samples(X)) if has_rows else np.empty(0)
-        return np.concatenate(processes.gather(own))
+        scores = np.concatenate(processes.gather(own))
+        if weights is None:
+            return scores, None
+        return scores, np.concatenate(processes.gather(weights))

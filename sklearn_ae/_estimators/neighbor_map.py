@@ -376,7 +376,7 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     # What a fit is made of ------------------------------------------------------------
 
-    # Neighbours of a row may lie in any process.
+    # Neighbours of a row may lie in any process: the first brings all rows together.
     _can_be_shared = False
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> NeighborTable:

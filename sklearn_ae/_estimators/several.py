@@ -2,7 +2,8 @@
 
 Tables that are short in all are brought together: a fit of them has too few rows in a
 batch to share, and often ends with a training on all rows. The first process fits
-them, as one with all rows would. On longer ones all processes train together.
+them, as one with all rows would, and so it does maps, whose neighbours may lie in any
+process. Else all processes train together.
 """
 
 from collections.abc import Callable
@@ -15,9 +16,10 @@ import torch
 
 from .._tables.rows import RESIDENT_SIZE
 from .._tables.shards import Shard
+from .._tables.weighing import weigh
 from .._training.recipe import LONG_TABLE
 from .._utils.packing import pack, unpack
-from .._utils.processes import Processes, alone, check_one_process
+from .._utils.processes import Processes, alone
 from .._utils.version import __version__
 from .checkpoints import digest_of_module, in_words
 
@@ -47,31 +49,32 @@ def fit_together(
     if not processes.are_several:
         fit_table(estimator._weighted_table(X, y, sample_weight, goes_on))
         return
-    _check_can_be_shared(estimator, sample_weight)
+    is_map = not estimator._can_be_shared
+    _check_can_be_shared(estimator, is_map and y is not None)
     _check_equal(estimator, X, goes_on, processes)
+    X, y, weights = weigh_together(X, y, sample_weight, processes)
     table = _make_table(estimator, X, y, goes_on, processes)
-    shard = Shard(table.X, processes)
-    n_samples, n_columns = shard.shape
+    if weights is not None:
+        weights = np.concatenate(processes.gather(weights))
+    n_samples, n_columns = sum(processes.gather(len(table.X))), table.X.shape[1]
     is_short = n_samples < LONG_TABLE and n_samples * n_columns <= RESIDENT_SIZE
-    if may_gather and is_short:
-        rows = np.concatenate(processes.gather(table.X[:]))
+    if is_map or (may_gather and is_short):
+        parts = processes.gather_in_first(table.X[:])
         if processes.is_first:
+            rows = np.concatenate(parts)
             with alone():
-                fit_table(replace(table, X=rows).weighted(None))
+                fit_table(replace(table, X=rows).weighted(weights))
     else:
-        fit_table(replace(table, X=shard))
+        _check_number(estimator.n_components)
+        fit_table(replace(table, X=Shard(table.X, processes), weights=weights))
     _share(estimator, processes)
 
 
-def _check_can_be_shared(estimator: Any, sample_weight: Any) -> None:
-    if not estimator._can_be_shared:
-        check_one_process(type(estimator).__name__)
+def _check_can_be_shared(estimator: Any, has_graph: bool) -> None:
     not_shared = {
-        "sample_weight": sample_weight is not None,
         "callbacks": bool(estimator.callbacks),
-        "checkpoint": estimator.checkpoint is not None,
-        "condition_columns": getattr(estimator, "condition_columns", None) is not None,
         "column_maps": getattr(estimator, "column_maps", None) is not None,
+        "graph": has_graph,
     }
     for name, is_given in not_shared.items():
         if is_given:
@@ -80,18 +83,41 @@ def _check_can_be_shared(estimator: Any, sample_weight: Any) -> None:
                 f"together: leave {name} at None, or fit in one process, inside `with "
                 "sklearn_ae.distributed.alone():`."
             )
-    k = estimator.n_components
-    if not isinstance(k, Integral):
-        raise ValueError(
-            f"n_components={k!r} tries several numbers of latents, which several "
-            "processes do not do together: give an integer there."
-        )
     seed = estimator.random_state
     if isinstance(seed, np.random.RandomState):
         raise ValueError(
             "Several processes need the same seed: random_state must be an integer or "
             "None there; got a RandomState instance."
         )
+
+
+def _check_number(n_components: Any) -> None:
+    if not isinstance(n_components, Integral):
+        raise ValueError(
+            f"n_components={n_components!r} tries several numbers of latents, which "
+            f"several processes do not do together on {LONG_TABLE:,} rows or more: "
+            "give an integer there."
+        )
+
+
+def weigh_together(
+    X: Any, y: Any, sample_weight: Any, processes: Processes
+) -> tuple[Any, Any, np.ndarray | None]:
+    """As `weigh`, of rows that lie in several processes."""
+    if not processes.are_several:
+        return weigh(X, y, sample_weight)
+    own = sample_weight is not None if n_rows(X) else None
+    are_weighted = processes.gather(own)
+    if True in are_weighted and False in are_weighted:
+        raise ValueError(
+            f"Process {are_weighted.index(True)} has sample_weight, and process "
+            f"{are_weighted.index(False)} has none: give weights in all processes with "
+            "rows, or in none."
+        )
+    if True not in are_weighted:
+        return X, y, None
+    weights = np.zeros(n_rows(X)) if sample_weight is None else sample_weight
+    return weigh(X, y, weights, processes)
 
 
 def _check_equal(estimator: Any, X: Any, goes_on: bool, processes: Processes) -> None:

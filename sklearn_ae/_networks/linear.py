@@ -81,7 +81,7 @@ class LinearStart:
     ) -> "LinearStart":
         """The same from blocks of rows (n, d) on their way past, many more than d."""
         n_samples, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
-        counts = None if weights is None else with_mean_one(weights)
+        counts = None if weights is None else with_mean_one(weights, processes)
         for block in blocks:
             x = counted = block.cpu().double()
             if counts is not None:

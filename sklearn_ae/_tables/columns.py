@@ -7,8 +7,9 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from .._utils.processes import ALONE, Processes
 from .rows import Table
-from .shards import Shard, own_blocks
+from .shards import Shard, own_blocks, own_part
 
 
 class Columns(nn.Module):
@@ -148,9 +149,16 @@ class Columns(nn.Module):
 
 
 def column_moments(
-    X: np.ndarray | Table, weights: np.ndarray | None = None
+    X: np.ndarray | Table,
+    weights: np.ndarray | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means and variances (d,) of the columns; constant ones have no variance."""
+    """Means and variances (d,) of the columns; constant ones have no variance.
+
+    Those of all rows of a shard, or of all rows where processes have parts as X.
+    """
+    processes = X.processes if isinstance(X, Shard) else processes
+    weights = None if weights is None else own_part(weights, X)
     # Blocks bound the memory, and the scaler sums them in double precision.
     moments = StandardScaler()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -159,8 +167,8 @@ def column_moments(
             of_rows = None if weights is None else weights[n_seen : n_seen + len(rows)]
             moments.partial_fit(rows, sample_weight=of_rows)
             n_seen += len(rows)
-        if isinstance(X, Shard):
-            _pool(moments, X)
+        if processes.are_several:
+            _pool(moments, X.shape[1], processes)
         # The scaler gives constant columns, rounding errors aside, scale 1.
         is_constant = (moments.scale_ == 1.0) & (np.sqrt(moments.var_) != 1.0)
     # A column that is all missing has neither; what else is not finite is too large.
@@ -169,17 +177,17 @@ def column_moments(
     return np.nan_to_num(moments.mean_), np.where(is_constant, 0.0, moments.var_)
 
 
-def _pool(moments: StandardScaler, X: Shard) -> None:
+def _pool(moments: StandardScaler, n_columns: int, processes: Processes) -> None:
     """Let moments of rows that are here become those of the rows of all processes."""
     own = None
-    if len(X.own):
-        n = np.broadcast_to(moments.n_samples_seen_, X.shape[1:]).astype(np.float64)
+    if hasattr(moments, "n_samples_seen_"):  # there are rows
+        n = np.broadcast_to(moments.n_samples_seen_, n_columns).astype(np.float64)
         own = (
             n,
             np.nan_to_num(moments.mean_),
             np.nan_to_num(moments.var_, posinf=np.inf),
         )
-    parts = X.processes.gather_known(own)
+    parts = processes.gather_known(own)
     n, means, variances = (np.stack(part) for part in zip(*parts, strict=True))
     total = n.sum(axis=0)
     mean, variance = pooled_moments(n, means, variances)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .._utils.processes import current
 from .columns import column_moments
 from .containers import is_frame, read_columns
 from .rows import ChangedTable, Table, block_rows
@@ -63,7 +64,8 @@ class ConditionColumns:
             )
         # Of which of the condition columns each of their numbers is.
         self.column_of = (np.cumsum(is_chosen) - 1)[of_each][self.is_condition]
-        means, variances = (part[self.is_condition] for part in column_moments(X))
+        moments = column_moments(X, processes=current())
+        means, variances = (part[self.is_condition] for part in moments)
         is_level = np.zeros(self.n_numbers, dtype=bool)
         if kinds is not None:
             is_level = kinds.is_indicator[self.is_condition]

@@ -20,7 +20,7 @@ from .rows import (
     sample_size,
     to_train_on,
 )
-from .shards import Shard, ShardRows, own_blocks
+from .shards import CommonRows, Shard, ShardRows, SharedRows, own_blocks, own_part
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Rows:
     """The rows of a fit, in the networks' units and in an order of their columns."""
 
     x: Tensor  # (n, d): all of them, or of a long table a sample
-    train: TrainingRows | ShardRows
+    train: TrainingRows | SharedRows
     valid: Tensor | None  # (n_valid, d)
     order: Tensor  # (d,)
     weights: Tensor | None = None  # (n,), of x
@@ -46,7 +46,7 @@ class Rows:
 
     @property
     def is_streamed(self) -> bool:
-        return isinstance(self.train, StreamedRows | ShardRows)
+        return isinstance(self.train, StreamedRows | SharedRows)
 
 
 def load_rows(
@@ -63,7 +63,7 @@ def load_rows(
     Without an order given, columns come in one that follows from their content.
     """
     if isinstance(X, Shard):
-        return _load_shard(X, columns, device, seed, n_valid, order)
+        return _load_shard(X, columns, device, seed, n_valid, order, weights)
     n_features = X.shape[1]
     table = X if isinstance(X, Table) and not X.fits(device) else None
     numbers, n_valid = _choose_rows(X, table is not None, n_valid, seed)
@@ -92,36 +92,60 @@ def _load_shard(
     seed: int,
     n_valid: int,
     order: Tensor | None,
+    weights: np.ndarray | None,
 ) -> Rows:
     """The rows of this process, and those by which all processes judge.
 
-    Where one process could hold all rows, they are in the order of its own fit.
+    Where one process could hold all rows, they are in the order of its own fit, and so
+    are the batches.
     """
     n_samples, n_features = X.shape
     is_long = n_samples * n_features > RESIDENT_SIZE
     numbers, n_valid = _choose_rows(X, is_long, n_valid, seed)
     order, standardize = _units_of(X, columns, order)
     x = standardize(X.take(numbers)).to(device)
-    held_out = numbers[:n_valid]
-    _, held_out_here = X.find_own(held_out)
-    own: Tensor | StreamedRows
-    if isinstance(X.own, Table) and not X.own.fits(device):
-        own = StreamedRows(X.own, standardize, x[:0], held_out_here)
-    else:
-        kept = np.ones(len(X.own), dtype=bool)
-        kept[held_out_here] = False
-        n_block = block_rows(n_features)
-        own = torch.cat(
-            [
-                x[:0],
-                *(
-                    standardize(block[kept[i * n_block :][: len(block)]]).to(device)
-                    for i, block in enumerate(own_blocks(X))
-                ),
-            ]
+    valid = x[:n_valid] if n_valid else None
+    every = None if weights is None else torch.from_numpy(weights)
+    of_x = None if every is None else every[torch.from_numpy(numbers)]
+
+    _, held_out = X.find_own(numbers[:n_valid])
+    kept = np.ones(len(X.own), dtype=bool)
+    kept[held_out] = False
+    table = X.own if isinstance(X.own, Table) and not X.own.fits(device) else None
+    if not kept.any():
+        table = None
+    if not (is_long or X.processes.any(table is not None)):
+        is_own, own_numbers = X.find_own(numbers[n_valid:])
+        here = torch.full((n_samples - n_valid,), -1)
+        here[torch.from_numpy(is_own)] = torch.from_numpy(
+            kept.cumsum()[own_numbers] - 1
         )
-    train = ShardRows(own, x, X.lengths_without(held_out))
-    return Rows(x, train, x[:n_valid] if n_valid else None, order)
+        own = _own_rows(X, standardize, kept, x)
+        left = None if of_x is None else of_x[n_valid:]
+        return Rows(x, CommonRows(own, x, to_train_on(here, left)), valid, order, of_x)
+
+    of_own = None if weights is None else torch.from_numpy(own_part(weights, X))
+    trained: TrainingRows
+    if table is not None:
+        trained = StreamedRows(table, standardize, x[:0], held_out, of_own)
+    else:
+        trained = own = _own_rows(X, standardize, kept, x)
+        if of_own is not None and len(own):
+            trained = to_train_on(own, of_own[torch.from_numpy(kept)])
+    train = ShardRows(trained, x, X.processes.gather(len(trained)))
+    return Rows(x, train, valid, order, of_x)
+
+
+def _own_rows(
+    X: Shard, standardize: Standardize, kept: np.ndarray, x: Tensor
+) -> Tensor:
+    """The rows of this process that are kept, beside others of their kind (x)."""
+    n_block = block_rows(X.shape[1])
+    parts = [
+        standardize(block[kept[i * n_block :][: len(block)]]).to(x.device)
+        for i, block in enumerate(own_blocks(X))
+    ]
+    return torch.cat([x[:0], *parts])
 
 
 def _choose_rows(

@@ -11,8 +11,8 @@ import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from .._utils.processes import Processes
-from .rows import StreamedRows, Table, block_rows, make_batches
+from .._utils.processes import Processes, current
+from .rows import Table, TrainingRows, WeightedRows, block_rows, make_batches
 
 
 class Shard(Table):
@@ -47,13 +47,6 @@ class Shard(Table):
         is_own = (here >= 0) & (here < len(self.own))
         return is_own, here[is_own]
 
-    def lengths_without(self, numbers: np.ndarray) -> list[int]:
-        """How many rows each process has besides these."""
-        ends = np.cumsum(self.lengths)
-        owners = np.searchsorted(ends, numbers, side="right")
-        counts = np.bincount(owners, minlength=len(ends))
-        return [n - int(gone) for n, gone in zip(self.lengths, counts, strict=True)]
-
     def astype(self, dtype: np.dtype) -> "Shard":
         return Shard(self.own.astype(dtype), self.processes)
 
@@ -76,6 +69,11 @@ def own_blocks(X: np.ndarray | Table) -> Iterator[np.ndarray]:
             yield rows[block]
 
 
+def own_part(values: np.ndarray, X: np.ndarray | Table) -> np.ndarray:
+    """Of one value for each row of X (n,), those of the rows that are here."""
+    return values[X.first :][: len(X.own)] if isinstance(X, Shard) else values
+
+
 @dataclass(frozen=True)
 class ShardBatch:
     """A batch of which each process has a part."""
@@ -92,12 +90,63 @@ class ShardBatch:
 
 
 @dataclass(frozen=True)
-class ShardRows:
-    """The rows that are trained on, each in one of the processes.
+class CommonRows:
+    """The rows that are trained on in the batches of one process that has them all.
+
+    Each process has what is its own of a batch: about a share, as luck will have it.
+    Gradients are then the same, however many processes there are, at the price of some
+    waiting.
 
     Parameters
     ----------
-    own : Tensor or StreamedRows
+    own : Tensor of shape (n_own, d)
+        Those of this process.
+
+    sample : Tensor of shape (n_sampled, d)
+        Some of all rows, which every process has.
+
+    places : Tensor or WeightedRows
+        Of all rows, in the order in which one process would have them, where they are
+        in ``own``: -1 of those of other processes.
+    """
+
+    own: Tensor
+    sample: Tensor
+    places: Tensor | WeightedRows
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def batches(self, batch_size: int, generator: torch.Generator) -> "CommonBatches":
+        return CommonBatches(self, batch_size, generator)
+
+
+class CommonBatches:
+    """What is here of the batches of one process."""
+
+    def __init__(self, rows: CommonRows, batch_size: int, generator: torch.Generator):
+        self.own = rows.own
+        self.n_rows = len(rows)
+        self.device = rows.own.device
+        self.generator = generator
+        self.places = make_batches(rows.places, batch_size, generator)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[ShardBatch]:
+        for places in self.places:
+            here = places[places >= 0].to(self.device)
+            yield ShardBatch(self.own.index_select(0, here), len(places))
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """The rows that are trained on, in batches that each process draws from its own.
+
+    Parameters
+    ----------
+    own : Tensor, WeightedRows or StreamedRows
         Those of this process.
 
     sample : Tensor of shape (n_sampled, d)
@@ -107,7 +156,7 @@ class ShardRows:
         How many rows each process has.
     """
 
-    own: Tensor | StreamedRows
+    own: TrainingRows
     sample: Tensor
     lengths: list[int]
 
@@ -125,10 +174,9 @@ class ShardBatches:
         self.rows = rows
         self.n_rows = len(rows)
         self.device = rows.sample.device
-        self.generator = generator
+        self.generator = generator.manual_seed(current().seed(generator.initial_seed()))
         self.n_batches = -(-self.n_rows // batch_size)
-        own = rows.own
-        self.own = make_batches(own, batch_size, generator)
+        self.own = make_batches(rows.own, batch_size, generator)
         self.own.n_batches = self.n_batches
 
     def __len__(self) -> int:
@@ -138,3 +186,8 @@ class ShardBatches:
         sizes, n_larger = np.divmod(self.rows.lengths, self.n_batches)
         for i, x in enumerate(self.own):
             yield ShardBatch(x, int(sizes.sum() + (i < n_larger).sum()))
+
+
+# Rows of several processes, and what trainings go over.
+SharedRows = ShardRows | CommonRows
+SharedBatches = ShardBatches | CommonBatches

@@ -12,13 +12,16 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from .._utils.processes import ALONE, Processes
 from .rows import is_lazy, is_long
 
 # Whole weights of a higher mean are no counts of copies, but of what rows stand for.
 _MOST_COPIES = 10
 
 
-def check_weights(sample_weight: Any, n_samples: int) -> np.ndarray:
+def check_weights(
+    sample_weight: Any, n_samples: int, processes: Processes = ALONE
+) -> np.ndarray:
     """Weights (n,) of as many rows, in double precision."""
     weights = np.asarray(sample_weight)
     if weights.dtype == object or weights.dtype.kind not in "fiub":
@@ -41,7 +44,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> np.ndarray:
             f"sample_weight must be finite and not negative; it is {weights[row]} in "
             f"row {row}."
         )
-    if not weights.any():
+    if not processes.any(bool(weights.any())):
         raise ValueError(
             "sample_weight is zero for all rows: at least one sample must have a "
             "weight above zero."
@@ -49,17 +52,20 @@ def check_weights(sample_weight: Any, n_samples: int) -> np.ndarray:
     return weights
 
 
-def weigh(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:
+def weigh(
+    X: Any, y: Any, sample_weight: Any, processes: Processes = ALONE
+) -> tuple[Any, Any, np.ndarray | None]:
     """Rows that count, with their targets, and their weights unless these are one.
 
     Rows of weight zero are gone, and those of whole weights stand there repeatedly.
+    Several processes have weights, of what is theirs of the rows, or all have none.
     """
     if sample_weight is None:
         return X, y, None
-    weights = check_weights(sample_weight, _num_samples(X))
-    is_whole = (weights == np.round(weights)).all()
-    if is_whole and weights.mean() <= _MOST_COPIES:
-        if (weights == 1).all():
+    weights = check_weights(sample_weight, _num_samples(X), processes)
+    is_fraction = processes.any(bool((weights != np.round(weights)).any()))
+    if not is_fraction and _mean(weights, processes) <= _MOST_COPIES:
+        if not processes.any(bool((weights != 1).any())):
             return X, y, None
         index = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
         return _rows(X, index), _rows(y, index), None
@@ -67,8 +73,17 @@ def weigh(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | No
     if len(index) < len(weights):
         X, y, weights = _rows(X, index), _rows(y, index), weights[index]
     # By the largest first: sums of weights of any size stay finite.
-    weights = weights / weights.max()
-    return X, y, None if np.ptp(weights) == 0 else weights / weights.mean()
+    weights = weights / max(processes.gather(weights.max(initial=0.0)))
+    if not processes.any(bool((weights != 1).any())):
+        return X, y, None
+    return X, y, weights / _mean(weights, processes)
+
+
+def _mean(weights: np.ndarray, processes: Processes) -> float:
+    """Of the weights (n,) in all processes."""
+    parts = processes.gather((weights.sum(), len(weights)))
+    total, n = (sum(part) for part in zip(*parts, strict=True))
+    return total / n
 
 
 def mean_score(scores: np.ndarray, sample_weight: Any) -> float:

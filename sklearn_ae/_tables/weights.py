@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .._utils.processes import ALONE, Processes
+
 
 def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """Mean of values (..., n) over the last axis."""
@@ -17,9 +19,16 @@ def mean_row(x: Tensor, weights: Tensor | None) -> Tensor:
     return x.mean(dim=0) if weights is None else weighted_mean(x.T, weights)
 
 
-def with_mean_one(weights: Tensor) -> Tensor:
-    """The same weights (n,), which add up to as many rows as there are."""
-    return weights / weights.double().mean()
+def with_mean_one(weights: Tensor, processes: Processes = ALONE) -> Tensor:
+    """The same weights (n,), which add up to as many rows as there are.
+
+    That is in all processes, each of which has some of them.
+    """
+    if not processes.are_several:
+        return weights / weights.double().mean()
+    parts = processes.gather((weights.double().sum().item(), len(weights)))
+    total, n = (sum(part) for part in zip(*parts, strict=True))
+    return weights / (total / n)
 
 
 def draw_counts(weights: Tensor, n_rows: int, generator: torch.Generator) -> Tensor:

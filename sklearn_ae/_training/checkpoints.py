@@ -23,9 +23,10 @@ from torch import Tensor
 
 from .._networks.modules import draws_globally
 from .._tables.rows import Batches, StreamedBatches
-from .._tables.shards import ShardBatches
+from .._tables.shards import SharedBatches
 from .._utils.packed_json import Encoder, decode
 from .._utils.packing import pack, unpack
+from .._utils.processes import ALONE, Processes, current
 from .._utils.tensor_files import (
     PART,
     TensorFileError,
@@ -39,6 +40,8 @@ from .trainer import Position
 # Time between two writings: so long, and so many times that of a writing.
 SECONDS_BETWEEN = 60.0
 COST_BETWEEN = 100.0
+# Several processes agree on a writing after so many steps.
+_STEPS_BETWEEN = 50
 # Unfinished files that are older than that were left by a process that was killed.
 _SECONDS_LEFT = 3600.0
 
@@ -106,7 +109,7 @@ class Course:
     def __init__(
         self,
         checkpoints: Checkpoints,
-        batches: Batches | StreamedBatches | ShardBatches,
+        batches: Batches | StreamedBatches | SharedBatches,
         schedule: Schedule | None,
         generator: torch.Generator,
         owner: Kept,
@@ -114,6 +117,7 @@ class Course:
         self.checkpoints = checkpoints
         self.batches, self.schedule, self.generator = batches, schedule, generator
         self.owner = owner
+        self.processes = current()
         self.net: Net | None = None
         self.is_over = False
         self.position: Position | None = None
@@ -139,15 +143,18 @@ class Course:
         self.is_over = known["is_over"]
         if not self.is_over:
             net.optimizer_.load_state_dict(known["optimizer"])
-            self.position, self.order = known["position"], known["order"]
+            self.order = known["order"][self.processes.rank]
+            if "position" in known:
+                n_batches, totals = known["position"]
+                self.position = n_batches, totals[self.processes.rank]
             self.batches.generator.set_state(self.order)
             if self.schedule is not None:
                 self.schedule.n_done = known["n_steps"]
         self.owner.take(known["owner"])
         self.checkpoints.set_sources(known["sources_now"])
-        self.generator.set_state(known["noise"])
+        self.generator.set_state(known["noise"][self.processes.rank])
         if draws_globally(module):
-            _set_global_state(known["global"])
+            _set_global_state(known["global"][self.processes.rank])
 
     def begin_epoch(self) -> None:
         self.order = self.batches.generator.get_state()
@@ -169,15 +176,18 @@ class Course:
         self.checkpoints.write()
 
     def state(self) -> State | None:
-        """What is to be kept; None of a training that has not begun."""
+        """What is to be kept; None of a training that has not begun.
+
+        What processes draw from, and their shares of a loss, are each one's own.
+        """
         if self.net is None:
             return self.known
-        module = self.net.module_
+        module, of_each = self.net.module_, self.processes.gather
         state = {
             "sources": self.sources,
             "sources_now": self.checkpoints.sources(),
-            "noise": self.generator.get_state(),
-            "global": _global_state() if draws_globally(module) else None,
+            "noise": of_each(self.generator.get_state()),
+            "global": of_each(_global_state()) if draws_globally(module) else None,
             "weights": dict(module.state_dict()),
             "epoch": module.epoch,
             "is_over": self.is_over,
@@ -186,9 +196,11 @@ class Course:
         if not self.is_over:
             is_within = self.position is not None
             order = self.order if is_within else self.batches.generator.get_state()
+            if self.position is not None:
+                n_batches, total = self.position
+                state["position"] = n_batches, of_each(total)
             state |= {
-                "position": self.position,
-                "order": order,
+                "order": of_each(order),
                 "optimizer": self.net.optimizer_.state_dict(),
                 "n_steps": None if self.schedule is None else self.schedule.n_done,
             }
@@ -205,19 +217,30 @@ class CheckpointFile(Checkpoints):
 
     made_of : dict
         What the fit is made of, by name and in words: the file must be of the same.
+
+    processes : Processes
+        That train together: the first reads and writes, for all of them.
     """
 
-    def __init__(self, path: Path, made_of: dict[str, str]):
-        self.path, self.made_of = path, made_of
+    def __init__(
+        self, path: Path, made_of: dict[str, str], processes: Processes = ALONE
+    ):
+        self.path, self.made_of, self.processes = path, made_of, processes
+        self.n_asked = 0
         self.attempt = 0
         self.random_state: Any = None  # at the beginning of the attempt
         self.known: list[State | None] = []
         self.courses: list[Course] = []
         self._sources: list[Source] = []
         self._is_asked = self._has_failed = False
-        self._check_folder()
-        if path.exists():
-            self._read()
+        content = None
+        if processes.is_first:
+            self._check_folder()
+            content = self._read() if path.exists() else None
+        content = processes.gather(content)[0]
+        if content is not None:
+            self.attempt, self.known = content["attempt"], content["trainings"]
+            self.random_state = content["random_state"]
         self._seconds = 0.0  # that the last writing took
         self._last = time.monotonic()
 
@@ -254,6 +277,13 @@ class CheckpointFile(Checkpoints):
             source.set_state(state)
 
     def is_due(self) -> bool:
+        if self.processes.are_several:
+            self.n_asked += 1
+            is_time = self.n_asked % _STEPS_BETWEEN == 0
+            return is_time and self.processes.any(self._is_own_due())
+        return self._is_own_due()
+
+    def _is_own_due(self) -> bool:
         between = max(SECONDS_BETWEEN, COST_BETWEEN * self._seconds)
         return self._is_asked or time.monotonic() - self._last > between
 
@@ -270,6 +300,15 @@ class CheckpointFile(Checkpoints):
             "random_state": self.random_state,
             "trainings": [course.state() for course in self.courses],
         }
+        if self.processes.is_first:
+            self._write(content)
+        self._last = time.monotonic()
+        self._seconds = self._last - start
+        if self._is_asked:
+            self._is_asked = False
+            self._end()
+
+    def _write(self, content: State) -> None:
         arrays: dict[str, np.ndarray] = {}
         text = json.dumps(Encoder(arrays).encode(pack(content), ()), allow_nan=False)
         try:
@@ -283,11 +322,6 @@ class CheckpointFile(Checkpoints):
                     UserWarning,
                 )
             self._has_failed = True
-        self._last = time.monotonic()
-        self._seconds = self._last - start
-        if self._is_asked:
-            self._is_asked = False
-            self._end()
 
     def _check_folder(self) -> None:
         """Raise where no file can be written; remove what killed processes left."""
@@ -309,7 +343,7 @@ class CheckpointFile(Checkpoints):
                 f"{error.strerror}."
             ) from error
 
-    def _read(self) -> None:
+    def _read(self) -> State:
         try:
             arrays, text = read_tensor_file(self.path)
             content = json.loads(text)
@@ -332,8 +366,7 @@ class CheckpointFile(Checkpoints):
                 "with it, delete it, give another path, or a folder, in which each "
                 "fit has a file of its own."
             )
-        self.attempt, self.known = content["attempt"], content["trainings"]
-        self.random_state = content["random_state"]
+        return content
 
     # The end of the process -----------------------------------------------------------
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from .._networks.modules import Autoencoder
 from .._tables.rows import TrainingRows
-from .._tables.shards import ShardRows
+from .._tables.shards import SharedRows
 from .._utils.device import enough_threads, seeded_generator
 from .._utils.processes import Processes, current
 from .checkpoints import Course, State
 from .fast import fast_step, unflatten
 from .gradients import shared
-from .objectives import row_losses
+from .objectives import row_losses, weighted
 from .optimizer import FlatAdam, Schedule
 from .options import TrainingOptions, TrainingResult
 from .skorch_net import Net, SkorchObserver, add_epochs, record_losses, schedules_itself
@@ -99,7 +99,7 @@ def end_training(module: Autoencoder) -> None:
 
 def train(
     net: Net,
-    rows: TrainingRows | ShardRows,
+    rows: TrainingRows | SharedRows,
     x_valid: Tensor | None,
     options: TrainingOptions,
     seed: int,
@@ -120,7 +120,7 @@ def train(
     x_watch = x_train if x_valid is None else x_valid
     x_compared = net.objective.inference.compared(x_watch, len(x_train))
     processes = current()
-    order = torch.Generator().manual_seed(processes.seed(seed))
+    order = torch.Generator().manual_seed(seed)
     batches = net.objective.batches(rows, options.batch_size, order)
     generator = _own_generator(generator, seed, options, processes)
     schedule = (
@@ -130,11 +130,9 @@ def train(
     )
 
     def judge(x: Tensor) -> Tensor:
-        def losses(part: Tensor) -> Tensor:
-            of_x = None if weights is None else weights[: len(part)]
-            return row_losses(module, part, seed, objective=net.objective, weights=of_x)
-
-        return processes.of_parts(losses, x)  # (n,)
+        of_part = partial(row_losses, module, seed=seed, objective=net.objective)
+        losses = processes.of_parts(of_part, x)  # (n,)
+        return losses if weights is None else weighted(losses, weights[: len(x)])
 
     processes.equalize(module.state_dict().values())  # networks of the user's differ
     judge_some, judge_all = partial(judge, x_compared), partial(judge, x_watch)
@@ -368,14 +366,14 @@ def clearness(gains: Tensor) -> float:
 
 def train_one_pass(
     net: Net,
-    rows: TrainingRows | ShardRows,
+    rows: TrainingRows | SharedRows,
     options: TrainingOptions,
     seed: int,
     generator: torch.Generator | None = None,
 ) -> float:
     """One epoch at a constant learning rate; returns the mean loss of its rows."""
     processes = current()
-    order = torch.Generator().manual_seed(processes.seed(seed))
+    order = torch.Generator().manual_seed(seed)
     batches = net.objective.batches(rows, options.batch_size, order)
     generator = _own_generator(generator, seed, options, processes)
     x = rows if isinstance(rows, Tensor) else rows.sample

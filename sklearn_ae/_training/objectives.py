@@ -20,7 +20,7 @@ from .._tables.rows import (
     block_rows,
     make_batches,
 )
-from .._tables.shards import ShardBatches, ShardRows
+from .._tables.shards import SharedBatches, SharedRows
 from .._tables.weights import with_mean_one
 from .._utils.device import as_global, seeded_generator
 
@@ -51,12 +51,12 @@ class Objective:
 
     def batches(
         self,
-        rows: TrainingRows | ShardRows,
+        rows: TrainingRows | SharedRows,
         batch_size: int,
         order: torch.Generator,
-    ) -> Batches | StreamedBatches | ShardBatches:
+    ) -> Batches | StreamedBatches | SharedBatches:
         """What an epoch goes over: batches of rows in an order from the generator."""
-        if isinstance(rows, ShardRows):
+        if isinstance(rows, SharedRows):
             return rows.batches(batch_size, order)
         return make_batches(rows, batch_size, order)
 
@@ -102,4 +102,9 @@ def row_losses(
             losses = [objective.judge(module, block, generator) for block in blocks]
     set_mode(module, was_training)
     of_rows = torch.cat(losses).double()
-    return of_rows if weights is None else of_rows * with_mean_one(weights).to(of_rows)
+    return of_rows if weights is None else weighted(of_rows, weights)
+
+
+def weighted(losses: Tensor, weights: Tensor) -> Tensor:
+    """Losses (n,) as shares of the rows' mean by their weights (n,)."""
+    return losses * with_mean_one(weights).to(losses)

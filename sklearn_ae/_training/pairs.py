@@ -15,7 +15,7 @@ from .._networks.contrast import pair_loss
 from .._networks.modules import Autoencoder
 from .._tables.neighbors import Edges
 from .._tables.rows import Batches, TrainingRows
-from .._tables.shards import ShardRows
+from .._tables.shards import SharedRows
 from .objectives import Objective
 from .recipe import Recipe
 
@@ -63,7 +63,7 @@ class NeighborObjective(Objective):
 
     def batches(
         self,
-        rows: TrainingRows | ShardRows,
+        rows: TrainingRows | SharedRows,
         batch_size: int,
         order: torch.Generator,
     ) -> PairBatches:

@@ -58,6 +58,10 @@ class Processes:
         """The values of all processes, in the order of their ranks."""
         return [value]
 
+    def gather_in_first(self, value: Any) -> list[Any]:
+        """The same for the first process alone; nothing for the others."""
+        return [value]
+
     def gather_known(self, value: Any) -> list[Any]:
         """The same without None, which is what processes without rows know."""
         return [known for known in self.gather(value) if known is not None]
@@ -108,6 +112,12 @@ class Group(Processes):
         with self._naming_who_failed():
             dist.all_gather_object(values, value, group=self.group)
         return values
+
+    def gather_in_first(self, value: Any) -> list[Any]:
+        values = [None] * self.n if self.is_first else None
+        with self._naming_who_failed():
+            dist.gather_object(value, values, dst=0, group=self.group)
+        return values or []
 
     def sum(self, x: Tensor) -> Tensor:
         with self._naming_who_failed():
