@@ -1,5 +1,6 @@
 """Small tables, quick estimators, and a second Python process."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -48,6 +49,17 @@ def bent_table(n_samples=80, seed=0):
     columns = [t[:, 0], t[:, 1], t[:, 0] ** 2, t[:, 0] * t[:, 1], np.sin(3 * t[:, 1])]
     X = np.column_stack(columns) + 0.01 * rng.standard_normal((n_samples, 5))
     return X * [1.0, 2.0, 3.0, 1.0, 0.5] + [0.0, 10.0, -5.0, 50.0, 1.0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the thousands of tests out of sight of the garbage collector."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -87,7 +87,8 @@ def explain(module: Autoencoder, rows: DescribedRows) -> Explained:
     """Cut the latents of described rows, after each or, of many, after some of them."""
     k, own = rows.z.shape[1], module.parts(rows.x)[0]
     latents = some(rows.z, N_REMEMBERED).cpu()
-    x = some(rows.x, _n_rows(module, k, isinstance(rows.inference, Refined)))
+    n_rows = _n_rows(module, k, isinstance(rows.inference, Refined))
+    x, z = some(rows.x, n_rows), some(rows.z, n_rows)
     target = module.parts(x)[0]
     mean = own.double().nanmean(dim=0).nan_to_num()  # (d,)
     squares_in_all = (target.double() - mean).square().nansum()
@@ -101,11 +102,13 @@ def explain(module: Autoencoder, rows: DescribedRows) -> Explained:
     cuts, shares, errors = _cuts(k), [], []
     with enough_threads(module, block_rows(module.row_size)):
         for n_kept in cuts:
-            cut, inference = module, rows.inference
             if n_kept < k:
                 cut = with_first_latents(module, k, n_kept)
-                inference = inference.of_first(n_kept, near)
-            left = over_blocks(module, partial(_left, cut, inference), x).double()
+                inference = rows.inference.of_first(n_kept, near)
+                left = over_blocks(module, partial(_left, cut, inference), x)
+            else:
+                left = over_blocks(module, partial(_left, module, rows.inference), x, z)
+            left = left.double()
             explained = squares_in_all - left[:, 0].sum()
             # Rows that do not differ have nothing to explain.
             shares.append((explained / squares_in_all).nan_to_num(0.0, 0.0, 0.0))
@@ -159,10 +162,13 @@ def _linear_shares(x: Tensor, k: int) -> np.ndarray:
     return torch.cat([shares, last])[:k].cpu().numpy()
 
 
-def _left(cut: Autoencoder, inference: Inference, x: Tensor) -> Tensor:
-    """Squares and loss that latents leave of each row: (n, 2)."""
+def _left(
+    cut: Autoencoder, inference: Inference, x: Tensor, z: Tensor | None = None
+) -> Tensor:
+    """Squares and loss that latents, if not these, leave of each row: (n, 2)."""
     target = cut.parts(x)[0]
-    output = inference.decoded(cut, x, inference.latents(cut, x))
+    z = inference.latents(cut, x) if z is None else z
+    output = inference.decoded(cut, x, z)
     made = cut.loss_function.link(output)
     squares = (made - target).square().nansum(dim=1)
     return torch.stack([squares, cut.error(output, target)], dim=1)

@@ -60,7 +60,7 @@ class Imputer:
         """Of training rows, in the networks' units."""
         d = len(module.center)
         n_rows = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_NUMBERS // d))
-        x = some(described.x, n_rows)
+        x, z = some(described.x, n_rows), some(described.z, n_rows)
         if d > _MOST_COLUMNS:
             assert module.filling is not None
             rows = copy.deepcopy(module.filling)
@@ -73,10 +73,13 @@ class Imputer:
         random_state = np.random.RandomState(0)
         rows = find_filling(x[:, :d], _N_AXES, random_state).to(x.device)
 
-        def rest(x: Tensor) -> Tensor:
-            return x[:, :d] - _reconstructed(module, described.inference, rows(x))
+        def rest(x: Tensor, z: Tensor) -> Tensor:
+            # Latents of rows with nothing to fill are known.
+            known = None if x.isnan().any() else z
+            made = _reconstructed(module, described.inference, rows(x), known)
+            return x[:, :d] - made
 
-        rests = find_filling(over_blocks(module, rest, x), _N_AXES, random_state)
+        rests = find_filling(over_blocks(module, rest, x, z), _N_AXES, random_state)
         rests = rests.to(x.device)
         untried = cls(rows, rests, x.new_zeros(2, d), len(x))
         shares = untried._try_out(module, x, described.inference, random_state)
@@ -145,6 +148,9 @@ class Imputer:
         return torch.where(missing, module.columns.restore(x).to(X.dtype), given)
 
 
-def _reconstructed(module: Autoencoder, inference: Inference, x: Tensor) -> Tensor:
-    output = inference.decoded(module, x, inference.latents(module, x))
+def _reconstructed(
+    module: Autoencoder, inference: Inference, x: Tensor, z: Tensor | None = None
+) -> Tensor:
+    z = inference.latents(module, x) if z is None else z
+    output = inference.decoded(module, x, z)
     return module.loss_function.link(output)

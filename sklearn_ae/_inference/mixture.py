@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import logsumexp
 from sklearn.cluster import kmeans_plusplus
 
 # What is added to variances, so that no Gaussian shrinks to a point.
@@ -44,7 +43,7 @@ class Mixture:
         bound = -np.inf
         for _ in range(_MOST_STEPS):
             log_parts = mixture._log_parts(Z)
-            log_density = logsumexp(log_parts, axis=1)
+            log_density = np.logaddexp.reduce(log_parts, axis=1)
             mixture = cls._of_shares(Z, np.exp(log_parts - log_density[:, None]))
             before, bound = bound, float(np.mean(log_density))
             if abs(bound - before) < _LEAST_GAIN:
@@ -95,7 +94,7 @@ class Mixture:
 
     def log_density(self, Z: np.ndarray) -> np.ndarray:
         """Of each row, in nats: (n,)."""
-        return logsumexp(self._log_parts(Z), axis=1)
+        return np.logaddexp.reduce(self._log_parts(Z), axis=1)
 
     def score(self, Z: np.ndarray) -> float:
         """Mean log-density of the rows."""

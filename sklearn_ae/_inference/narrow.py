@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .._networks.linear import linear_layer
 from .._networks.losses import SquaredError
 from .._networks.modules import MLP, Anchored
 from .._networks.sizes import narrow_outputs
@@ -56,11 +57,11 @@ class Outputs:
         # One coordinate more is nothing that latents could change.
         triangle = nn.functional.pad(triangle, (0, 0, 0, 1))  # (p + 1, p)
         bent, straight = triangle.tensor_split([layers[0].in_features], dim=1)
-        narrow = MLP(*list(network)[:-1], _linear_layer(bent))
+        narrow = MLP(*list(network)[:-1], _without_bias(bent))
         if not is_anchored:
             return cls(narrow, axes, bias)
         spread = cast(Tensor, decoder.input_spread)
-        anchored = Anchored.around(narrow, _linear_layer(straight), spread)
+        anchored = Anchored.around(narrow, _without_bias(straight), spread)
         return cls(anchored, axes, bias)
 
     @property
@@ -93,9 +94,5 @@ def _last_layers(decoder: nn.Module) -> list[nn.Linear]:
     return [cast(nn.Linear, decoder.network[-1]), cast(nn.Linear, decoder.linear)]
 
 
-def _linear_layer(weight: Tensor) -> nn.Linear:
-    n_outputs, n_inputs = weight.shape
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, dtype=weight.dtype)
-    layer.weight = nn.Parameter(weight)
-    layer.bias = nn.Parameter(weight.new_zeros(n_outputs))
-    return layer
+def _without_bias(weight: Tensor) -> nn.Linear:
+    return linear_layer(weight, weight.new_zeros(len(weight)))

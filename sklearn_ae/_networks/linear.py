@@ -7,13 +7,23 @@ import numpy as np
 import torch
 from scipy import linalg
 from sklearn.utils.extmath import randomized_svd, svd_flip
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._tables.rows import block_rows
 from .._tables.weights import mean_row, with_mean_one
 from .._utils.processes import ALONE, Processes
 
 Layer = tuple[Tensor, Tensor]  # weight and bias
+
+
+def linear_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A layer of these very tensors, for which nothing is drawn on the way."""
+    layer = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(layer)
+    layer.out_features, layer.in_features = weight.shape
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return layer
+
 
 # Up to this many rows or columns, an exact decomposition takes about a second.
 EXACT_PCA_SIZE = 2000

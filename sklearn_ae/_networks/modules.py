@@ -19,6 +19,7 @@ from .activations import ACTIVATIONS
 from .corruptions import Corruption
 from .filling import Filling
 from .images import ConvolutionalNetwork, SkipDecoder
+from .linear import linear_layer
 from .losses import SquaredError, of_observed
 
 
@@ -61,15 +62,10 @@ class Anchored(nn.Module):
         self, weight: Tensor, bias: Tensor, network: OwnNetwork, input_spread: Tensor
     ):
         super().__init__()
-        n_outputs, n_inputs = weight.shape
-        self.linear = nn.utils.skip_init(
-            nn.Linear, n_inputs, n_outputs, dtype=weight.dtype
-        )
+        self.linear = linear_layer(weight.detach().clone(), bias.detach().clone())
         self.network = network
         self.register_buffer("input_spread", input_spread)  # (n_inputs,)
         with torch.no_grad():
-            self.linear.weight.copy_(weight)
-            self.linear.bias.copy_(bias)
             for parameter in list(network.parameters())[-2:]:  # the output layer's
                 parameter.zero_()
 

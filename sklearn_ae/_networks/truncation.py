@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from .linear import linear_layer
 from .modules import MLP, Anchored, Autoencoder, OwnNetwork
 
 
@@ -104,8 +105,4 @@ def _rebuilt(network: nn.Module, position: int, layers: list[nn.Linear]) -> nn.M
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    n_outputs, n_inputs = weight.shape
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, dtype=weight.dtype)
-    layer.weight = nn.Parameter(weight.detach().clone())
-    layer.bias = nn.Parameter(bias.detach().clone())
-    return layer
+    return linear_layer(weight.detach().clone(), bias.detach().clone())

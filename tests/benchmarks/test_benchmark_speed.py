@@ -5,18 +5,29 @@ import json
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import speed
 from benchmarks._measuring import squared_error, without_convergence_warnings
-from benchmarks.speed import curves, inference, parallel, sizes, steps, targets, timing
+from benchmarks.speed import (
+    curves,
+    inference,
+    memory,
+    parallel,
+    sizes,
+    steps,
+    targets,
+    timing,
+)
 from sklearn_ae import AutoencoderTransformer
 
 ASV = Path(speed.__file__).parents[1] / "asv"
@@ -194,10 +205,12 @@ def test_a_target_that_was_not_measured_is_not_met():
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
-    """The file of a quick run of all sections but the one that starts a process."""
+    """The file of a quick run of all sections, in this process, but two."""
     path = tmp_path_factory.mktemp("speed") / "speed.json"
     sections = [name for name in speed.SECTIONS if name not in ("memory", "grid")]
-    speed.main(["--quick", "--output", str(path), "--sections", *sections])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "in_new_process", lambda function, *args: function(*args))
+        speed.main(["--quick", "--output", str(path), "--sections", *sections])
     return path
 
 
@@ -244,8 +257,11 @@ def test_memory_is_measured_above_the_data(tmp_path, capsys):
     assert "memory of fit above 0.2 MB of float32" in capsys.readouterr().out
 
 
-def test_the_grid_search_runs_in_one_process_and_in_two():
-    size = replace(sizes.QUICK, repeats=1)
+def test_the_grid_search_is_timed_with_one_job_and_with_two(monkeypatch):
+    # In threads: that fits run in other processes is seen in test_pipeline.py.
+    in_threads = partial(parallel_config, "threading")
+    monkeypatch.setattr(parallel, "parallel_config", lambda *_, **__: in_threads())
+    size = replace(sizes.QUICK, max_iter=0)
     with without_convergence_warnings():
         (row,), (target,) = parallel.measure_grid(size)
     assert row["times_faster"] == pytest.approx(row["n_jobs_1_s"] / row["n_jobs_2_s"])

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from contract import with_checks
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
@@ -13,7 +14,6 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from sklearn_ae import NeighborMapTransformer
@@ -23,7 +23,7 @@ SMALL = {"max_iter": 2, "hidden_layer_sizes": (8,), "n_neighbors": 3}
 
 
 @pytest.mark.filterwarnings("ignore:n_neighbors=", "ignore:n_components=")
-@parametrize_with_checks(
+@with_checks(
     [
         NeighborMapTransformer(**SMALL),
         NeighborMapTransformer(**SMALL, inference="encoder", init="random"),

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from contract import with_checks
 from scipy.special import expit, logit
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 import sklearn_ae
@@ -201,6 +201,6 @@ VARIATIONAL = [
 ]
 
 
-@parametrize_with_checks([*AUTOENCODERS, *DENOISERS, *REGRESSORS, *VARIATIONAL])
+@with_checks(AUTOENCODERS, DENOISERS, REGRESSORS, VARIATIONAL)
 def test_scikit_learn_check(estimator, check):
     check(estimator)

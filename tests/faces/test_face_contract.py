@@ -1,8 +1,8 @@
 """scikit-learn's own checks of the face swapper, in several settings."""
 
 import pytest
+from contract import with_checks
 from scipy.special import expit
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sklearn_ae
 
@@ -34,7 +34,7 @@ SMALL = {"width": 1, "max_iter": 2}
 
 
 # Each setting leads through lines of code of its own.
-@parametrize_with_checks(
+@with_checks(
     [
         # Everything else is the default: both parts of the loss, all of augmentation.
         FaceSwapper(**SMALL),

@@ -104,7 +104,7 @@ def test_wrong_options(options, message):
 def test_nothing_of_the_extras_is_imported_before_it_is_needed(in_fresh_process):
     code = (
         "import sys\n"
-        "import sklearn_ae, sklearn_ae.faces, sklearn_ae.__main__\n"
+        "import sklearn_ae.__main__, sklearn_ae.faces, sklearn_ae.plotting\n"
         "extras = ['cv2', 'skimage', 'PIL', 'imageio', 'av', 'matplotlib']\n"
         "print([name for name in extras if name in sys.modules])"
     )

@@ -68,8 +68,3 @@ def test_missing_matplotlib_is_told(display_and_size, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"plotting needs.*'sklearn_ae\[compare\]'"):
         display_and_size[0].plot()
-
-
-def test_displays_are_imported_without_matplotlib(in_fresh_process):
-    code = "import sys, sklearn_ae.plotting; print('matplotlib' in sys.modules)"
-    assert in_fresh_process(code).strip() == "False"

@@ -1,0 +1,35 @@
+"""scikit-learn's checks, each for the settings that it can tell apart."""
+
+from functools import partial
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+# In what containers and types tables come is seen to before settings count: these
+# checks, of a dozen fits each, are of the first setting of each class.
+OF_CONTAINERS = {
+    "check_dtype_object",
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
+    "check_estimators_dtypes",
+    "check_regressor_data_not_an_array",
+    "check_sample_weight_equivalence_on_sparse_data",
+    "check_transformer_data_not_an_array",
+}
+
+
+def with_checks(*settings):
+    """Parametrize a test by checks of estimators: a list of settings for each class."""
+    first = parametrize_with_checks([estimators[0] for estimators in settings])
+    others = parametrize_with_checks([e for es in settings for e in es[1:]])
+    of_settings = (pair for pair in others.args[1] if not is_of_containers(pair[1]))
+    names = "estimator", "check"
+    return pytest.mark.parametrize(
+        names, [*first.args[1], *of_settings], **first.kwargs
+    )
+
+
+def is_of_containers(check):
+    while isinstance(check, partial):
+        check = check.func
+    return check.__name__ in OF_CONTAINERS
