@@ -36,6 +36,7 @@ ESTIMATORS: dict[str, type] = {
     "vae": VAETransformer,
     "map": NeighborMapTransformer,
 }
+_WORDS = {"true": True, "false": False, "none": None}
 EPILOG = """\
 examples:
   python -m sklearn_ae fit houses.csv --model houses.model --estimator vae
@@ -141,11 +142,12 @@ def _number_of_latents(text: str) -> int | float | str:
     if text == "auto":
         return text
     try:
-        return float(text) if "." in text else positive_integer(text)
+        number = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no number, no share such as 0.9, and not auto"
         ) from None
+    return number if "." in text else positive_integer(text)
 
 
 def _add_parser(
@@ -263,11 +265,22 @@ def _set(estimator: Any, settings: list[str]) -> None:
             raise UsageError(
                 f"--set takes NAME=VALUE, with one of {listed(known)}; got {setting!r}"
             )
-        try:
-            value = ast.literal_eval(text)
-        except (SyntaxError, ValueError):
-            value = text  # a word
-        estimator.set_params(**{name: value})
+        estimator.set_params(**{name: _value_of(name, text)})
+
+
+def _value_of(name: str, text: str) -> Any:
+    """What the text of a parameter stands for, in whatever case it is written."""
+    names_columns = name in ("categorical_features", "condition_columns")
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        # A word, or the names of columns.
+        is_word = not names_columns or text == "from_dtype"
+        return text if is_word else text.split(",")
+    is_lone = names_columns and isinstance(value, int | str)
+    return [value] if is_lone else value
 
 
 def _read_columns(arguments: argparse.Namespace) -> "pd.DataFrame":

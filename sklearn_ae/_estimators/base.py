@@ -49,7 +49,7 @@ from .._training.options import TrainingResult
 from .._training.plans import Plan, TrainingState, find_weights, pass_over
 from .._training.recipe import Recipe
 from .._training.skorch_net import check_callbacks
-from .._utils.arrays import answers_in_kind, plain
+from .._utils.arrays import answers_in_kind, plain, read_stream
 from .._utils.device import (
     check_device,
     enable_gradients,
@@ -419,6 +419,28 @@ class BaseEncoderDecoder(
         )
 
     # Using a fitted estimator ---------------------------------------------------------
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit to the rows of X, and encode these.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+
+        y : array-like or None, default=None
+            What `fit` takes.
+
+        **fit_params : dict
+            Other parameters of `fit`.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Latents of the rows.
+        """
+        # A stream is read once, for both.
+        return super().fit_transform(read_stream(X), y, **fit_params)
 
     @answers_in_kind
     def transform(self, X: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ A fit that diverges starts anew at a lower rate, and what is kept is of the last
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -11,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,10 @@ def checkpoints_of(estimator: Any, table: Any, goes_on: bool) -> Iterator[Checkp
     if estimator.checkpoint is None:
         yield Checkpoints()
         return
+    if not os.fspath(estimator.checkpoint):
+        raise ValueError(
+            "checkpoint must name a file or a folder, or be None; got an empty name."
+        )
     if estimator.callbacks:
         raise ValueError(
             "checkpoint= and callbacks= exclude each other: what callbacks remember is "
@@ -147,8 +153,37 @@ def in_words(value: Any) -> str:
         is_short = value.size <= 20 or value.dtype == object
         return repr(value.tolist()) if is_short else f"array {_digest(value)}"
     if callable(value):
-        return f"{value.__module__}.{getattr(value, '__qualname__', type(value))}"
+        return _callable_in_words(value)
     return repr(value)
+
+
+def _callable_in_words(value: Any) -> str:
+    """The name of a function or class, with what tells it from others of that name."""
+    if isinstance(value, functools.partial):
+        given = *value.args, *sorted(value.keywords.items())
+        return f"partial of {in_words(value.func)} with {given!r}"
+    if not hasattr(value, "__qualname__"):  # an object that can be called
+        own = {name: in_words(held) for name, held in sorted(vars(value).items())}
+        return f"{_callable_in_words(type(value))} with {own}"
+    name = f"{value.__module__}.{value.__qualname__}"
+    if not isinstance(value, FunctionType):
+        return name
+    defaults = value.__defaults__, value.__kwdefaults__
+    held = [cell.cell_contents for cell in value.__closure__ or ()]
+    # What a closure holds may hold the function itself.
+    named = [
+        h.__qualname__ if isinstance(h, FunctionType) else in_words(h) for h in held
+    ]
+    words = f"{_code_in_words(value.__code__)} {defaults!r} {named}"
+    return f"{name} ({hashlib.sha256(words.encode()).hexdigest()[:16]})"
+
+
+def _code_in_words(code: CodeType) -> str:
+    constants = [
+        _code_in_words(constant) if isinstance(constant, CodeType) else repr(constant)
+        for constant in code.co_consts
+    ]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def digest_of_module(module: nn.Module) -> str:

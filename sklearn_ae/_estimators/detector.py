@@ -4,6 +4,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -195,7 +196,9 @@ def _weight_parameter(estimator: Any) -> str:
     last, prefix = estimator, ""
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
-        prefix = f"{name}__"
+        # Where metadata are routed, steps ask for them themselves.
+        is_routed = get_config()["enable_metadata_routing"]
+        prefix = "" if is_routed else f"{name}__"
     if not has_fit_parameter(last, "sample_weight"):
         raise TypeError(
             f"{type(last).__name__} takes no sample_weight in fit. Whole numbers are "

@@ -42,6 +42,7 @@ from .._training.pairs import (
     NeighborObjective,
 )
 from .._training.plans import Plan
+from .._utils.arrays import read_stream
 from .._utils.device import as_global
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.types import (
@@ -372,6 +373,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         Z : ndarray of shape (n_samples, n_components)
             Equal to ``fit(X).transform(X)``.
         """
+        X = read_stream(X)
         return self.fit(X, y, graph=graph).transform(X)
 
     # What a fit is made of ------------------------------------------------------------

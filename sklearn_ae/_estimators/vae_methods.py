@@ -27,7 +27,7 @@ from .._tables.given import read_given
 from .._tables.rows import Table, beside
 from .._tables.table_kinds import TableKinds
 from .._tables.weighing import mean_score
-from .._utils.arrays import answers_in_kind, plain
+from .._utils.arrays import answers_in_kind, plain, read_stream
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.types import Auto, RandomState
 from .autoencoders import latents_by_name
@@ -88,6 +88,7 @@ class FittedVAE(Imputing):
         Z : ndarray of shape (n_samples, n_components)
             Latents, as `transform` gives them.
         """
+        X = read_stream(X)
         return self.fit(X, y, sample_weight).transform(X, y)
 
     @answers_in_kind

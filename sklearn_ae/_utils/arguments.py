@@ -5,15 +5,24 @@ import argparse
 
 def positive_integer(text: str) -> int:
     """Return a whole number above 0, for ``add_argument(type=...)``."""
-    number = int(text)
-    if number < 1:
+    number = _whole(text)
+    if number is None or number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return number
 
 
 def seed(text: str) -> int:
     """Return a seed of numpy's generators, for ``add_argument(type=...)``."""
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2**32 - 1")
+    number = _whole(text)
+    if number is None or not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a whole number between 0 and 2**32 - 1"
+        )
     return number
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import signal
+from functools import partial
 
 import joblib
 import numpy as np
@@ -459,6 +460,7 @@ def test_partial_fit_keeps_nothing(tmp_path):
         ({"callbacks": [EpochTimer()]}, "callbacks= exclude each other"),
         ({"random_state": None}, "needs a random_state"),
         ({"checkpoint": 3}, "'checkpoint' parameter"),
+        ({"checkpoint": ""}, "must name a file or a folder"),
     ],
 )
 def test_what_no_checkpoint_can_keep_is_refused(tmp_path, parameters, message):
@@ -473,3 +475,32 @@ def test_words_on_a_parameter_are_of_what_it_holds():
 
     assert in_words(names("a")) == in_words(names("a"))
     assert in_words(names("a")) != in_words(names("b"))
+
+
+class Wide:
+    def __init__(self, width):
+        self.width = width
+
+    def __call__(self):
+        return nn.Linear(4, self.width)
+
+
+def of_width(width):
+    return lambda: nn.Linear(4, width)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda width: eval(f"lambda: nn.Linear(4, {width})"),
+        lambda width: eval(f"lambda: [width for width in ({width}, 7)]"),
+        of_width,
+        lambda width: lambda width=width: nn.Linear(4, width),
+        lambda width: partial(nn.Linear, 4, width),
+        Wide,
+    ],
+    ids=["constant", "inner", "closure", "default", "partial", "object"],
+)
+def test_functions_of_one_name_are_told_apart(make):
+    assert in_words(make(2)) == in_words(make(2))
+    assert in_words(make(2)) != in_words(make(3))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn import config_context
 from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -61,3 +62,18 @@ def test_pipelines_can_score(inner):
 def test_what_does_not_score_is_refused():
     with pytest.raises(ValueError, match="'score_samples'"):
         AutoencoderDetector(StandardScaler()).fit(X)
+
+
+def test_weights_reach_a_pipeline_where_metadata_are_routed():
+    def detector():
+        inner = AutoencoderTransformer(2, **QUICK)
+        scale = StandardScaler()
+        with config_context(enable_metadata_routing=True):
+            inner.set_fit_request(sample_weight=True)
+            scale.set_fit_request(sample_weight=False)
+        return AutoencoderDetector(make_pipeline(scale, inner))
+
+    weights = np.linspace(0.1, 0.9, len(X))
+    expected = detector().fit(X, sample_weight=weights).offset_
+    with config_context(enable_metadata_routing=True):
+        assert detector().fit(X, sample_weight=weights).offset_ == expected

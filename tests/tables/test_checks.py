@@ -88,6 +88,11 @@ def test_a_stream_of_arrow_is_a_table():
 
     fitted = AutoencoderTransformer(2, max_iter=0).fit(stream())
     np.testing.assert_array_equal(fitted.transform(stream()), fitted.transform(table))
+    # Once for the fit and for the latents of it.
+    start = AutoencoderTransformer(2, max_iter=0)
+    np.testing.assert_array_equal(
+        start.fit_transform(stream()), fitted.transform(table)
+    )
     assert fitted.impute(stream()).equals(table)
     assert fitted.score(stream()) == fitted.score(table)
     detectors = [

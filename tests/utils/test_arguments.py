@@ -9,7 +9,7 @@ def test_whole_number_above_0_is_read():
     assert positive_integer("12") == 12
 
 
-@pytest.mark.parametrize("text", ["0", "-3"])
-def test_other_whole_numbers_are_refused(text):
+@pytest.mark.parametrize("text", ["0", "-3", "many", "2.5"])
+def test_others_are_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"{text} is not a whole"):
         positive_integer(text)
