@@ -2,14 +2,16 @@
 
 import argparse
 import ast
+import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch.distributed as dist
 from sklearn.exceptions import ConvergenceWarning
 
 from ._estimators.autoencoder import AutoencoderTransformer
@@ -206,7 +208,31 @@ def run_on_table(arguments: argparse.Namespace) -> int:
 # Fitting ------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _processes() -> Iterator[tuple[int, int]]:
+    """Rank and number of the processes that torchrun has started, of one else 0, 1."""
+    can_begin = dist.is_available() and not dist.is_initialized()
+    begins = can_begin and dist.is_torchelastic_launched()
+    if begins:
+        dist.init_process_group("gloo")
+    try:
+        yield (dist.get_rank(), dist.get_world_size()) if _is_group() else (0, 1)
+    finally:
+        if begins:
+            dist.destroy_process_group()
+
+
+def _is_group() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def _fit(arguments: argparse.Namespace) -> None:
+    with _processes() as (rank, n):
+        _fit_part(arguments, rank, n)
+
+
+def _fit_part(arguments: argparse.Namespace, rank: int, n: int) -> None:
+    """Fit with the rows of this process, of n; the first writes the model."""
     model: Path = arguments.model
     checkpoint = Path(f"{model}.checkpoint")
     if not model.absolute().parent.is_dir():
@@ -240,7 +266,10 @@ def _fit(arguments: argparse.Namespace) -> None:
     with warnings.catch_warnings():
         if arguments.max_iter is not None:  # who asks for few epochs knows
             warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(_scaled(X, beside))
+        own = X.iloc[len(X) * rank // n : len(X) * (rank + 1) // n]
+        estimator.fit(_scaled(own, beside))
+    if rank > 0:
+        return
     write_estimator(estimator, model, beside=beside)
     checkpoint.unlink(missing_ok=True)
     _tell(
@@ -480,5 +509,5 @@ def _write(arguments: argparse.Namespace, frame: "pd.DataFrame") -> None:
 
 def _tell(*lines: str) -> None:
     """Say something beside the table, which may go on in a pipe."""
-    if lines:
+    if lines and not (_is_group() and dist.get_rank() > 0):
         say(*lines, file=sys.stderr)

@@ -80,9 +80,9 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
         line = [row["set"], f"{row['rows']:,}"]
         for what in ("start", "error"):
             one, *others = row[what].values()
-            line += [f"{one:.5f}", *(f"{other / one - 1:+.1e}" for other in others)]
+            line += [f"{one:.3g}", *(f"{other / one - 1:+.1e}" for other in others)]
         lines.append([*line, "equal" if row["equal_bits"] else "differ"])
     return (
-        "Held-out squared error of one process with all rows, and relative to it of two "
-        f"and of four with parts\n\n{format_table(heading, lines)}"
+        "Held-out squared error of one process with all rows, and relative to it of "
+        f"two and of four with parts\n\n{format_table(heading, lines)}"
     )

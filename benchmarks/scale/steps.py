@@ -1,138 +1,79 @@
-"""Training by several processes: seconds of a step and of its sums, a model of more.
+"""Seconds of a step and of its sums, and a model of more processes than there are here.
 
 Two processes on this machine train the networks of `benchmarks.speed`, each on batches
-of its own of a fixed size, beside one process alone. From what a step computes and what
-it sends follows what it would take on more machines with a given network.
+of its own of a fixed size, beside one process alone: batches drawn by each process from
+its own rows, as on long tables, and those of one process with all rows, as on shorter
+ones. From what a step computes and what it sends follows what it would take on more
+machines with a given network.
 """
 
-import argparse
-import json
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._measuring import timed
 from benchmarks._text import format_table
-from benchmarks.speed.sizes import FULL, QUICK, Shape
+from benchmarks.scale.group import in_processes
+from benchmarks.speed.sizes import Shape
 from benchmarks.speed.steps import LEARNING_RATE, untrained
 from benchmarks.speed.timing import make_table
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._estimators.base import FitTable
 from sklearn_ae._tables.rows import Batches
-from sklearn_ae._tables.shards import ShardRows
+from sklearn_ae._tables.shards import CommonRows, ShardRows
 from sklearn_ae._training.engine import trainer_of
 from sklearn_ae._training.recipe import BATCH_SIZE as LONG_TABLE_BATCH
 from sklearn_ae._training.skorch_net import make_net
 from sklearn_ae._utils.processes import alone, together
 
 N_PROCESSES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-TIME_LIMIT = 600  # seconds for all of the measurements
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scale", description=(__doc__ or "").split("\n\n")[0]
-    )
-    add = parser.add_argument
-    add("--quick", action="store_true", help="tiny networks, to see that it runs")
-    add("--repeats", type=int, default=5, help="epochs of each kind (%(default)s)")
-    add(
-        "--bandwidth",
-        type=float,
-        default=10.0,
-        help="of each machine's network, in Gbit/s (default: %(default)s)",
-    )
-    add(
-        "--latency",
-        type=float,
-        default=50.0,
-        help="of a message, in microseconds (default: %(default)s)",
-    )
-    add("--output", type=Path, help="file of what was measured, JSON")
-    options = parser.parse_args(arguments)
-    size = QUICK if options.quick else FULL
-    measured = measure(size.shapes, options.repeats)
-    print(format_measured(measured))
-    print()
-    network = Network(options.bandwidth, options.latency)
-    print(format_model(measured, network))
-    if options.output is not None:
-        options.output.write_text(json.dumps(measured, indent=1) + "\n")
-    return 0
-
-
-# Measuring ----------------------------------------------------------------------------
 
 
 def measure(shapes: Sequence[Shape], repeats: int) -> list[dict[str, Any]]:
     """Of each shape seconds of a step, alone and of two processes, and what is sent."""
-    with tempfile.TemporaryDirectory() as folder:
-        context = multiprocessing.get_context("spawn")
-        processes = [
-            context.Process(target=_measure, args=(rank, folder, shapes, repeats))
-            for rank in range(2)
-        ]
-        for process in processes:
-            process.start()
-        try:
-            for process in processes:
-                process.join(TIME_LIMIT)
-        finally:
-            for process in processes:
-                process.kill()
-        file = Path(folder, "measured.json")
-        if not file.exists():
-            raise RuntimeError("The two processes have not come to an end.")
-        return json.loads(file.read_text())
+    return in_processes(2, _measure, shapes, repeats)[0]
 
 
-def _measure(rank: int, folder: str, shapes: Sequence[Shape], repeats: int) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=TIME_LIMIT),
-    )
-    measured = [_measure_shape(shape, rank, repeats) for shape in shapes]
-    if rank == 0:
-        Path(folder, "measured.json").write_text(json.dumps(measured))
+def _measure(rank: int, shapes: Sequence[Shape], repeats: int) -> list[dict[str, Any]]:
+    return [_measure_shape(shape, rank, repeats) for shape in shapes]
 
 
 def _measure_shape(shape: Shape, rank: int, repeats: int) -> dict[str, Any]:
     with together() as group:
         clock = _Clock(group)
         with alone():
-            one, two = _Epochs(shape, is_shared=False), _Epochs(shape, is_shared=True)
+            one, *shared = (_Epochs(shape, rank, kind) for kind in _KINDS)
         rounds = []
         for _ in range(1 + repeats):  # the first warms up
             with alone():
-                seconds = timed(one.run).wall if rank == 0 else 0.0
-            group.gather(None)  # the other has waited
-            clock.seconds = 0.0
-            rounds.append((seconds, timed(two.run).wall, clock.seconds))
-    seconds_one, seconds_two, sending = np.median(rounds[1:], axis=0) / shape.n_steps
+                seconds = [timed(one.run).wall if rank == 0 else 0.0]
+            for epochs in shared:
+                group.gather(None)  # the other has waited
+                clock.seconds = 0.0
+                seconds += [timed(epochs.run).wall, clock.seconds]
+            rounds.append(seconds)
+    times = np.array(rounds[1:])
+    seconds_one, seconds_two, sending, *_ = np.median(times, axis=0) / shape.n_steps
+    gain, _, gain_common, _ = np.median(2 * times[:, :1] / times[:, 1:], axis=0)
     return {
         "shape": shape.name,
         "rows_per_process": shape.batch_size,
-        "bytes": two.n_bytes,
+        "bytes": one.n_bytes,
         "seconds_one": seconds_one,
         "seconds_two": seconds_two,
         "seconds_sending": sending,
-        "gain": float(np.median([2 * a / b for a, b, _ in rounds[1:]])),
+        "gain": float(gain),
+        "gain_common": float(gain_common),
     }
+
+
+# One process, two that draw batches from their own rows, and two with common batches.
+_KINDS = ("one", "own", "common")
 
 
 class _Clock:
@@ -152,7 +93,7 @@ class _Clock:
 class _Epochs:
     """Epochs over as many rows in each process, by one process or by both."""
 
-    def __init__(self, shape: Shape, is_shared: bool):
+    def __init__(self, shape: Shape, rank: int, kind: str):
         X = make_table(shape.n_rows, shape.n_columns)
         X = StandardScaler().fit_transform(X).astype(np.float32)
         model = AutoencoderTransformer(
@@ -168,10 +109,14 @@ class _Epochs:
         self.options = design.recipe.options(len(X), module)
         self.net = make_net(module, self.options)
         x, order = module.standardize(torch.from_numpy(X)), torch.Generator()
+        n, n_together = len(x), 2 * shape.batch_size
         self.batches: Any = Batches(x, shape.batch_size, order)
-        if is_shared:
-            rows = ShardRows(x, x[:0], [len(x)] * 2)
-            self.batches = rows.batches(2 * shape.batch_size, order)
+        if kind == "own":
+            self.batches = ShardRows(x, x[:0], [n] * 2).batches(n_together, order)
+        if kind == "common":
+            places = torch.full((2 * n,), -1)
+            places[rank * n :][:n] = torch.arange(n)
+            self.batches = CommonRows(x, x[:0], places).batches(n_together, order)
         self.n_bytes = 4 * sum(p.numel() for p in module.parameters())
 
     def run(self) -> None:
@@ -204,7 +149,7 @@ class Network:
 def format_measured(measured: Sequence[dict[str, Any]]) -> str:
     heading = [
         *("shape, rows", "kB sent", "one, ms", "two, ms", "of it sums"),
-        "rows/s over one",
+        *("rows/s over one", "common batches"),
     ]
     lines = [
         [
@@ -212,7 +157,7 @@ def format_measured(measured: Sequence[dict[str, Any]]) -> str:
             f"{m['bytes'] / 1e3:.0f}",
             *(f"{1e3 * m[name]:.2f}" for name in ("seconds_one", "seconds_two")),
             f"{1e3 * m['seconds_sending']:.2f}",
-            f"{m['gain']:.2f}",
+            *(f"{m[name]:.2f}" for name in ("gain", "gain_common")),
         ]
         for m in measured
     ]
@@ -244,7 +189,3 @@ def format_model(measured: Sequence[dict[str, Any]], network: Network) -> str:
         + "; ".join(f"{n:,} processes: {10_000 * n * n:,} rows" for n in (2, 32, 1024))
         + "."
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,16 +1,22 @@
-"""The program that processes of a group run in `test_several.py`; results in a file."""
+"""What processes that torchrun starts do for `test_several.py`; results in a file."""
 
+import contextlib
 import os
 import pickle
 import sys
 import warnings
 from datetime import timedelta
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import torch
+import torch._dynamo  # which a first training imports, here for both at once
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import elastic_launch
+from torch.distributed.run import config_from_args, parse_args
 
 from sklearn_ae import (
     AutoencoderDetector,
@@ -19,11 +25,16 @@ from sklearn_ae import (
     NeighborMapTransformer,
     VAETransformer,
 )
+from sklearn_ae.__main__ import main as command
 from sklearn_ae._tables import loading, rows
+from sklearn_ae._training import checkpoints
+from sklearn_ae._training.checkpoints import CheckpointFile
 from sklearn_ae._utils import processes
 from sklearn_ae.distributed import alone
 
 N_LONG = 10_000
+COPIES = np.arange(200) % 3
+FRACTIONS = np.linspace(0.5, 2.5, N_LONG)
 
 
 def table(n_rows=N_LONG):
@@ -60,12 +71,55 @@ def full_batch():
     return quick(max_iter=3, batch_size=N_LONG, init="random", hidden_layer_sizes=(8,))
 
 
+def batches():
+    """Where gradients are not about zero, rounding does not matter."""
+    return quick(init="random", hidden_layer_sizes=(8,))
+
+
+def detector():
+    return AutoencoderDetector(quick(max_iter=0))
+
+
+def map_of_neighbors():
+    return NeighborMapTransformer(2, max_iter=1, hidden_layer_sizes=(4,))
+
+
+def with_conditions():
+    return VAETransformer(1, condition_columns=[3], max_iter=0, inference="encoder")
+
+
+def begun_again(X, path, rank):
+    """What a fit says that nothing disturbs, and one whose second process failed."""
+    vae = VAETransformer(2, max_iter=2, batch_size=1000, inference="encoder")
+    undisturbed = said(lambda: vae.fit(X))
+    file, write, n_writings = f"{path}/fit.checkpoint", CheckpointFile.write, 0
+
+    def failing_write(self):
+        nonlocal n_writings
+        write(self)
+        n_writings += 1
+        if rank == 1 and n_writings == 3:
+            raise RuntimeError("It has failed.")
+
+    times = {"SECONDS_BETWEEN": 0.0, "COST_BETWEEN": 0.0, "_STEPS_BETWEEN": 4}
+    vae.set_params(checkpoint=file)
+    with patch.multiple(checkpoints, **times):
+        with patch.object(CheckpointFile, "write", failing_write):
+            assert "It has failed" in said(lambda: vae.fit(X))
+        return np.stack([undisturbed, said(lambda: vae.fit(X))])
+
+
+def fit_command(path, name="table"):
+    files = f"{path}/table.csv", "--model", f"{path}/{name}.model"
+    return ["fit", *files, "--max-iter", "1", "--set", "hidden_layer_sizes=4,"]
+
+
 class Ending(nn.Linear):
     """A layer that ends the second process in a training."""
 
     def forward(self, x):
         if self.training and dist.get_rank() == 1:
-            os._exit(1)
+            os._exit(0)  # with another code torchrun would end the first as well
         return super().forward(x)
 
 
@@ -83,18 +137,20 @@ def said(fit):
             fitted = fit()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    if isinstance(fitted, np.ndarray):
+    if isinstance(fitted, np.ndarray | int):
         return fitted
     if isinstance(fitted, EncoderDecoderRegressor):
         return fitted.predict(X[:, :3])
     if isinstance(fitted, AutoencoderDetector):
         return fitted.offset_
+    if isinstance(fitted, VAETransformer) and fitted.condition_columns is not None:
+        return fitted.score_samples(X)
     if getattr(fitted, "_kinds", None) is not None:
         return fitted.transform(mixed_table()), repr(fitted.columns_)
     return fitted.transform(X)
 
 
-def results(rank):
+def results(rank, path):
     X = table()
     own, short = cut(X, rank), cut(X[:200], rank)
     no_rows = X if rank == 0 else X[:0]
@@ -130,7 +186,18 @@ def results(rank):
     yield "parts", lambda: quick().partial_fit(own[:100]).partial_fit(own[100:200])
     yield "own networks", lambda: own_linear().fit(own)
     yield "no seed", lambda: quick(random_state=None).fit(own)
-    yield "detector", lambda: AutoencoderDetector(quick(max_iter=0)).fit(short)
+    few_shares = cut(FRACTIONS[:200], rank)
+    yield "detector", lambda: detector().fit(short, sample_weight=few_shares)
+    yield "batches", lambda: batches().fit(own)
+    shares, copies = cut(FRACTIONS, rank), cut(COPIES, rank)
+    yield "weights", lambda: quick(max_iter=0).fit(own, sample_weight=shares)
+    yield "weighted batches", lambda: batches().fit(own, sample_weight=shares)
+    yield "copies", lambda: quick(max_iter=0).fit(short, sample_weight=copies)
+    yield "map", lambda: map_of_neighbors().fit(short)
+    yield "condition columns", lambda: with_conditions().fit(own)
+    yield "number for short", lambda: quick(0.9, max_iter=1).fit(short)
+    yield "checkpoint", lambda: begun_again(own, path, rank)
+    yield "command", lambda: command(fit_command(path))
 
     def streamed():
         loading.RESIDENT_SIZE = rows.RESIDENT_SIZE = 8000
@@ -153,10 +220,10 @@ def results(rank):
     )
     yield "nobody", lambda: quick().fit(own[:0])
     yield "callbacks", lambda: quick(callbacks=[_callback()]).fit(own)
-    yield "checkpoint", lambda: quick(checkpoint="nowhere").fit(own)
-    yield "weights", lambda: quick().fit(own, sample_weight=np.ones(len(own)))
+    in_one = shares if rank else None
+    yield "weights in one", lambda: quick().fit(own, sample_weight=in_one)
     yield "number of latents", lambda: quick("auto").fit(own)
-    yield "map", lambda: NeighborMapTransformer(2, max_iter=0).fit(short)
+    yield "column maps", lambda: VAETransformer(2, column_maps="quantile").fit(own)
     yield "infinite", lambda: quick().fit(own if rank == 0 else own * np.inf)
     yield "wrong in one", lambda: quick(2 if rank == 0 else -1).fit(own)
 
@@ -176,25 +243,29 @@ def _callback():
     return EpochTimer()
 
 
-def main(rank, path):
+def main(path):
+    rank = int(os.environ["RANK"])
     torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{path}/store",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
+    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
     found = {}
-    for name, fit in results(rank):
+    for name, fit in results(rank, path):
         if name == "dying" or rank == 1:  # the second does not come back from the last
             with open(f"{path}/{rank}", "wb") as file:
                 pickle.dump(found, file)
         found[name] = said(fit)
     with open(f"{path}/{rank}", "wb") as file:
         pickle.dump(found, file)
+    os._exit(1)  # torchrun would wait for the other
 
+
+TORCHRUN = [
+    *("--nproc-per-node", "2", "--rdzv-backend", "c10d"),
+    *("--rdzv-endpoint", "localhost:0"),  # any port that is free
+    # One import is enough for both.
+    *("--start-method", "fork", "main"),
+]
 
 if __name__ == "__main__":
-    # One import is enough for both; no thread has been started yet.
-    main(rank=0 if os.fork() else 1, path=sys.argv[1])
+    config, _, _ = config_from_args(parse_args(TORCHRUN))
+    with contextlib.suppress(ChildFailedError):
+        elastic_launch(config, main)(sys.argv[1])

@@ -10,15 +10,26 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from several_processes import (
+    COPIES,
+    FRACTIONS,
+    batches,
     cut,
+    detector,
+    fit_command,
     full_batch,
+    map_of_neighbors,
     mixed_table,
     quick,
     said,
     table,
+    with_conditions,
 )
+
+from sklearn_ae import load
+from sklearn_ae.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("several_processes.py")
@@ -26,7 +37,9 @@ TIME_LIMIT = 240  # seconds, of a program that takes some ten
 EQUAL = [
     *("trained", "full batch", "start", "short", "one has none", "trained by one"),
     *("missing", "mixed", "mixed, one has none", "vae", "conditional", "regressor"),
-    *("parts", "own networks", "no seed", "detector", "streamed"),
+    *("parts", "own networks", "no seed", "detector", "streamed", "weights"),
+    *("weighted batches", "copies", "map", "condition columns", "number for short"),
+    *("checkpoint",),
 ]
 
 
@@ -34,6 +47,8 @@ EQUAL = [
 def found(tmp_path_factory):
     """What each of two processes says after each fit."""
     path = tmp_path_factory.mktemp("several")
+    frame = pd.DataFrame(table(200), columns=["a", "b", "c", "d"])
+    frame.to_csv(path / "table.csv", index=False)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, PROGRAM, path],
@@ -46,13 +61,15 @@ def found(tmp_path_factory):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, errors.decode()
-    return [pickle.loads((path / str(rank)).read_bytes()) for rank in range(2)]
+    assert {file.name for file in path.iterdir()} >= {"0", "1"}, errors.decode()
+    results = [pickle.loads((path / str(rank)).read_bytes()) for rank in range(2)]
+    return *results, path
 
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_processes_end_up_with_equal_bits(found, name):
-    first, second = (said[name] for said in found)
+    first, second, _ = found
+    first, second = first[name], second[name]
     if isinstance(first, tuple):
         assert first[1] == second[1]
         first, second = first[0], second[0]
@@ -70,6 +87,51 @@ def test_mean_gradient_is_that_of_all_rows(found):
     # Adam's first steps are signs of gradients, which rounding turns where they are 0.
     alone = said(lambda: full_batch().fit(table()))
     np.testing.assert_allclose(found[0]["full batch"], alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["batches", "weighted batches"])
+def test_batches_are_those_of_one_process(found, name):
+    weights = FRACTIONS if name == "weighted batches" else None
+    alone = said(lambda: batches().fit(table(), sample_weight=weights))
+    np.testing.assert_allclose(found[0][name], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_are_those_of_all_processes(found):
+    alone = said(lambda: quick(max_iter=0).fit(table(), sample_weight=FRACTIONS))
+    np.testing.assert_allclose(found[0]["weights"], alone, rtol=1e-6, atol=1e-6)
+
+
+def test_condition_columns_have_the_units_of_all_rows(found):
+    alone = said(lambda: with_conditions().fit(table()))
+    np.testing.assert_allclose(found[0]["condition columns"], alone, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "fit"),
+    [
+        ("copies", lambda X: quick(max_iter=0).fit(X, sample_weight=COPIES)),
+        ("map", lambda X: map_of_neighbors().fit(X)),
+        ("number for short", lambda X: quick(0.9, max_iter=1).fit(X)),
+        ("detector", lambda X: detector().fit(X, sample_weight=FRACTIONS[:200])),
+    ],
+)
+def test_first_process_fits_short_tables_with_all_rows(found, name, fit):
+    np.testing.assert_array_equal(found[0][name], said(lambda: fit(table()[:200])))
+
+
+def test_fit_that_a_process_left_goes_on_to_the_same_bits(found):
+    for rank in range(2):
+        undisturbed, gone_on = found[rank]["checkpoint"]
+        np.testing.assert_array_equal(gone_on, undisturbed)
+
+
+def test_command_line_fits_with_all_processes_of_torchrun(found):
+    *results, path = found
+    assert [result["command"] for result in results] == [0, 0]
+    assert main(fit_command(path, "alone")) == 0
+    models = [load(path / f"{name}.model") for name in ("table", "alone")]
+    X = pd.read_csv(path / "table.csv")
+    np.testing.assert_array_equal(*(model.transform(X) for model in models))
 
 
 def test_short_tables_are_fitted_as_by_one_process(found):
@@ -107,10 +169,9 @@ def test_alone_each_process_has_its_own_estimator(found):
         ("generator", "random_state must be an integer or None there"),
         ("nobody", "None of the 2 processes was given any rows"),
         ("callbacks", "callbacks= is for a fit of one process"),
-        ("checkpoint", "checkpoint= is for a fit of one process"),
-        ("weights", "sample_weight= is for a fit of one process"),
+        ("weights in one", "Process 1 has sample_weight, and process 0 has none"),
         ("number of latents", "n_components='auto' tries several numbers of latents"),
-        ("map", "NeighborMapTransformer cannot be fitted by several processes"),
+        ("column maps", "column_maps= is for a fit of one process"),
     ],
 )
 def test_what_cannot_be_fitted_together_is_refused_in_all(found, name, message):
