@@ -32,8 +32,8 @@ class Objective:
     bound is eased), in evaluation mode the one to judge by.
     """
 
-    # Whether `step_loss` is the mean over rows of a loss, which has fast paths and can be
-    # taken part by part.
+    # Whether `step_loss` is the mean of a loss of each row, which has fast paths and
+    # can be taken part by part.
     is_of_rows = True
 
     # Whether `step_loss` of another kind asks networks for no more than their output

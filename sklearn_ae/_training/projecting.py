@@ -21,13 +21,13 @@ _LATENTS_OF_SHARE = 4
 class ProjectingObjective(Objective):
     """Reconstruction from projected latents, in the last part of a schedule.
 
-    Where rows are projected, what the encoder says of them is a start and no more, and
-    a decoder that learned from there alone has bends that only make up for a poor guess.
-    So each step first takes the rows one step nearer to their projections, and the
-    decoder learns to give them from there. The encoder goes on as before, down the
-    gradient at its own guess: it must stay a good start (semi-amortized inference:
-    Y. Kim, S. Wiseman, A. Miller, D. Sontag and A. Rush, ICML 2018). In the first part,
-    when everything moves, a step from a poor guess leads anywhere.
+    Where rows are projected, what the encoder says of them is a start and no more. A
+    decoder that learns from there alone bends to make up for poor guesses too. So each
+    step first takes the rows one step nearer to their projections, and the decoder
+    learns to give them from there. The encoder goes on as before, down the gradient at
+    its own guess, and stays a good start (semi-amortized inference: Y. Kim, S. Wiseman,
+    A. Miller, D. Sontag and A. Rush, ICML 2018). In the first part, when the rate is
+    high, such a step may lead anywhere.
 
     Parameters
     ----------
