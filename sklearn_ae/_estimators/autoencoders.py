@@ -20,6 +20,7 @@ from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
 from .._tables.weighing import mean_score
 from .._training import recipe
+from .._training.projecting import ProjectingObjective
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import make_random_state
 from .._utils.types import RandomState
@@ -141,6 +142,9 @@ class BaseAutoencoder(BaseEncoderDecoder):
             if has_few
             else {}
         )
+        if isinstance(inference, Refined) and refining_pays and architecture.is_dense:
+            objective = ProjectingObjective(self.n_components)
+            changes = {"objective": objective, **changes}
         return Design(
             columns=self._columns(table) if columns is None else columns,
             architecture=architecture,

@@ -183,7 +183,7 @@ class Refined(Inference):
         Latents, k.
 
     n_steps : int
-        Most steps of a row, from each of its starts.
+        Most damped steps of a row, from each of its starts. One more follows.
 
     remembered : Tensor of shape (a, k) or None
         Latents of training rows. With few latents, the one whose row is nearest is a
@@ -223,7 +223,8 @@ class Refined(Inference):
         return replace(self, n_components=n_kept, remembered=known)
 
     def quick(self) -> Inference:
-        return replace(self, n_steps=1, remembered=None)
+        # The last step alone, which is hardly damped, and takes one Jacobian.
+        return replace(self, n_steps=0, remembered=None)
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
         return project(module, x, self._starts(module, x), self.n_steps)

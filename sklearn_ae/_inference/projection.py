@@ -273,6 +273,24 @@ def project(
 
 
 @torch.no_grad()
+def step_on(module: Autoencoder, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """One step from latents z (n, k) towards the projections of rows x (n, d).
+
+    Where it leads (n, k), and the gradient of the rows' mean error at z (n, k): a
+    training has both from the same Jacobian.
+    """
+    loss = module.loss_of(x)
+    expand = tangent_map(module.decoder, z.shape[1])
+    row_loss = RowLoss(module.decoder, expand, loss, *row_weights(module))
+    output, jacobian = expand(z)
+    value = row_loss.value(z, output, x)
+    here = _State(z, value, *row_loss.expansion(z, output, jacobian, x))
+    nearer, _ = _polished(row_loss, here, x[:, :0], x)
+    _, slope = loss.mean_error_and_gradient(output, x)
+    return nearer, torch.matmul(jacobian, slope[..., None])[..., 0]
+
+
+@torch.no_grad()
 def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
     """Fisher's information of the latents z (n, k), and the prior's: (n, k, k).
 
