@@ -91,7 +91,7 @@ def _last_layers(decoder: nn.Module) -> list[nn.Linear]:
     """The layers whose sum a dense decoder gives."""
     if not isinstance(decoder, Anchored):
         return [cast(nn.Linear, cast(MLP, decoder)[-1])]
-    return [cast(nn.Linear, decoder.network[-1]), cast(nn.Linear, decoder.linear)]
+    return [cast(nn.Linear, decoder.network[-1]), decoder.linear]
 
 
 def _without_bias(weight: Tensor) -> nn.Linear:
