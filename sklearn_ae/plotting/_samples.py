@@ -279,9 +279,8 @@ class SamplesDisplay:
         for i, second in enumerate(drawn):
             for j, first in enumerate(drawn[:i]):
                 for kind, values in rows.items():
-                    style = {"s": 10, "alpha": 0.5, "linewidths": 0}
-                    style |= {"color": colors[kind]}
-                    style = styled(style, kwargs, "collections.PathCollection")
+                    looks = {"s": 10, "alpha": 0.5, "lw": 0, "color": colors[kind]}
+                    style = styled(looks, kwargs, "collections.PathCollection")
                     points = axes[i, j].scatter(
                         values[:, first], values[:, second], **style
                     )
