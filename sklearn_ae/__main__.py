@@ -15,7 +15,7 @@ from sklearn import datasets
 from sklearn.exceptions import FitFailedWarning
 
 from ._commands import COMMANDS, add_table_parsers, run_on_table
-from ._utils.arguments import positive_integer, seed
+from ._utils.arguments import add_random_state, positive_integer
 from ._utils.extras import has_extra, import_extra
 from ._utils.text import printable, say
 from .comparison import compare_reducers
@@ -30,6 +30,7 @@ from .comparison._files import (
 from .comparison._reading import (
     SPELLINGS,
     UsageError,
+    add_drop,
     add_reading_arguments,
     read_options,
 )
@@ -150,13 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="whether the target is classes or a quantity (default: %(default)s)",
     )
-    add(
-        "--drop",
-        metavar="COLUMN",
-        nargs="+",
-        default=[],
-        help="columns of the file to leave out",
-    )
+    add_drop(compare)
     add_reading_arguments(compare)
     add(
         "--n-components",
@@ -208,13 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         help="neighbours in the k-NN score, trustworthiness and continuity "
         "(default: %(default)s)",
     )
-    add(
-        "--random-state",
-        metavar="SEED",
-        type=seed,
-        default=0,
-        help="decides the split and seeds the reducers (default: %(default)s)",
-    )
+    add_random_state(compare, "decides the split and seeds the reducers")
     add_table_parsers(commands)
     add_faces_parser(commands)
     return parser

@@ -19,11 +19,16 @@ from ._estimators.denoising import DenoisingAutoencoderTransformer
 from ._estimators.files import load, read_beside, write_estimator
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.vae import VAETransformer
-from ._utils.arguments import positive_integer, seed
+from ._utils.arguments import add_random_state, positive_integer
 from ._utils.extras import import_extra
 from ._utils.text import say
 from .comparison._files import TableError, read_table
-from .comparison._reading import UsageError, add_reading_arguments, read_options
+from .comparison._reading import (
+    UsageError,
+    add_drop,
+    add_reading_arguments,
+    read_options,
+)
 from .comparison._report import format_columns, listed, wrap
 from .comparison._tables import prepare_table
 
@@ -85,13 +90,7 @@ def add_table_parsers(commands: Any) -> None:
         help="other parameters of the estimator, such as beta=2 or "
         "hidden_layer_sizes=64,32",
     )
-    add(
-        "--drop",
-        metavar="COLUMN",
-        nargs="+",
-        default=[],
-        help="columns of the file to leave out",
-    )
+    add_drop(fit)
     add(
         "--scaler",
         choices=("standard", "none"),
@@ -99,13 +98,7 @@ def add_table_parsers(commands: Any) -> None:
         help="scaling of the columns, where all of them are numbers "
         "(default: %(default)s)",
     )
-    add(
-        "--random-state",
-        metavar="SEED",
-        type=seed,
-        default=0,
-        help="seeds all that is random (default: %(default)s)",
-    )
+    add_random_state(fit, "seeds all that is random")
     add(
         "--resume",
         action="store_true",
@@ -137,7 +130,7 @@ def add_table_parsers(commands: Any) -> None:
     sample = _add_parser(commands, "sample", "rows such as those of the fit", _sample)
     sample.add_argument("n_rows", metavar="N", type=positive_integer, help="rows")
     _add_model_and_output(sample)
-    sample.add_argument("--random-state", metavar="SEED", type=seed, default=0)
+    add_random_state(sample, "seeds what is drawn")
 
 
 def _number_of_latents(text: str) -> int | float | str:

@@ -90,8 +90,9 @@ def report(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     first = rows[0]
-    return (
+    title = (
         f"{first['rows']:,} rows x {first['columns']} columns of Parquet, "
         f"{first['bytes_on_disk'] / 1e9:.1f} GB, {first['epochs']} epochs: a whole "
-        f"fit, its rows times its epochs over its seconds\n\n{format_table(heading, lines)}"
+        "fit, its rows times its epochs over its seconds"
     )
+    return f"{title}\n\n{format_table(heading, lines)}"

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from sklearn import config_context
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -43,7 +42,6 @@ from .._tables.columns import Columns
 from .._tables.loading import Rows
 from .._tables.rows import Table, block_rows
 from .._tables.table_kinds import ColumnKinds, TableKinds
-from .._tables.weighing import weigh
 from .._training.checkpoints import Checkpoints
 from .._training.options import TrainingResult
 from .._training.plans import Plan, TrainingState, find_weights, pass_over
@@ -60,7 +58,7 @@ from .._utils.device import (
 )
 from .._utils.processes import Processes, current, together
 from .._utils.random import SEED_LIMIT
-from .._utils.warnings import warn
+from .advice import warn_if_cut_short, warn_of_idle_latents
 from .checkpoints import at_lower_rates, checkpoints_of
 from .choosing import number_as_asked, number_of_latents
 from .design import Design, FitTable
@@ -135,12 +133,6 @@ class BaseEncoderDecoder(
         X = self._validate_rows(X, reset)
         return FitTable(X, X.shape[1], self._kinds)
 
-    def _weighted_table(
-        self, X: Any, y: Any, sample_weight: Any, goes_on: bool
-    ) -> FitTable:
-        X, y, weights = weigh(X, y, sample_weight)
-        return self._make_table(X, y, reset=not goes_on).weighted(weights)
-
     def _validate_rows(
         self, X: Any, reset: bool, loss: SquaredError | None = None
     ) -> np.ndarray | Table:
@@ -166,14 +158,14 @@ class BaseEncoderDecoder(
 
     def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
-        with self._fitting() as processes:
+        with _fitting(self) as processes:
             goes_on = self.warm_start and hasattr(self, "module_")
             fit_table = partial(self._fit_table, goes_on=goes_on)
             fit_together(self, X, y, sample_weight, goes_on, fit_table, processes)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
-        with self._fitting() as processes:
+        with _fitting(self) as processes:
             goes_on = hasattr(self, "module_")
             learn = partial(self._pass_over_table, goes_on=goes_on)
             fit_together(self, X, y, sample_weight, goes_on, learn, processes, False)
@@ -181,7 +173,7 @@ class BaseEncoderDecoder(
     def _fit_table(self, table: FitTable, goes_on: bool) -> None:
         with checkpoints_of(self, table, goes_on) as checkpoints:
             design = self._designed(table, goes_on)
-            self._warn_of_idle_latents(design.architecture, len(table.X))
+            warn_of_idle_latents(self.n_components, design.architecture, len(table.X))
             train = partial(self._train, table.X, goes_on=goes_on)
             at_lower_rates(self, design, train, checkpoints)
 
@@ -191,18 +183,6 @@ class BaseEncoderDecoder(
         design = self._designed(table, goes_on)
         train = partial(self._train_one_pass, table.X, goes_on=goes_on)
         at_lower_rates(self, design, train, Checkpoints())
-
-    @contextlib.contextmanager
-    def _fitting(self) -> Iterator[Processes]:
-        """What surrounds a fit: parameters are as they were, and all where it fails."""
-        with (
-            self._unchanged_on_failure(),
-            number_as_asked(self),
-            config_context(array_api_dispatch=False),
-            together() as processes,
-        ):
-            self._validate_params()
-            yield processes
 
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
         # Until the fit is done, the parameter is the number that was found.
@@ -243,7 +223,8 @@ class BaseEncoderDecoder(
             "%s: %d rows, %d epochs, the best was %d.",
             *(type(self).__name__, len(X), result.n_epochs, result.best_epoch),
         )
-        self._warn_if_cut_short(result, design.recipe.n_epochs(len(X)), goes_on)
+        n_epochs_usual = design.recipe.n_epochs(len(X))
+        warn_if_cut_short(self.max_iter, result, n_epochs_usual, goes_on)
 
     def _find(
         self,
@@ -269,7 +250,7 @@ class BaseEncoderDecoder(
             )
         inference = usable(design.inference, state.module, rows.x)
         objective = design.objective.judging_by(inference)
-        with self._generators(state.module, seed, device):
+        with _generators(state.module, self.callbacks, seed, device):
             result = find_weights(state, rows, plan, design.recipe, objective, seed)
         return state, rows, inference, result
 
@@ -292,7 +273,7 @@ class BaseEncoderDecoder(
                 state, rows = design.begin(X, random_state, device, seed)
             inference = usable(design.inference, state.module, rows.x)
             objective = design.objective.judging_by(inference)
-            with self._generators(state.module, seed, device):
+            with _generators(state.module, self.callbacks, seed, device):
                 loss = pass_over(state, rows, design.recipe, objective, seed)
             if goes_on:
                 inference = inference.after(self._inference)
@@ -310,18 +291,6 @@ class BaseEncoderDecoder(
             return Plan()
         can_end_on_all = not self.callbacks and not goes_on
         return Plan.of(n_samples, self.validation_fraction, can_end_on_all)
-
-    def _generators(
-        self, module: Autoencoder, seed: int, device: torch.device
-    ) -> contextlib.AbstractContextManager[None]:
-        """What random numbers of a training come from, besides its own generators.
-
-        Code of the user's draws as torch does by default: it gets seeded generators,
-        and other trainings with such code wait.
-        """
-        if draws_globally(module) or self.callbacks:
-            return isolated_generators(current().seed(seed), device)
-        return steady_convolutions(device)
 
     def _record(self, result: TrainingResult, goes_on: bool) -> None:
         """Attributes that tell the course of all trainings, and what is kept of it."""
@@ -358,38 +327,6 @@ class BaseEncoderDecoder(
                 error = rows.mean_error(module) * module.loss_scale
             self._describe(module, rows.drawn, error.item(), random_state)
             module.put_columns_back(order)
-
-    def _warn_of_idle_latents(self, architecture: Architecture, n_rows: int) -> None:
-        k, n_columns = self.n_components, architecture.n_own_inputs
-        most = min(n_rows - 1, n_columns)
-        # What predicts targets may use more latents than give the rows back.
-        if architecture.is_of_pairs or n_rows < 2 or k <= most:
-            return
-        warn(
-            f"n_components={k} is more than X with {n_rows} rows and {n_columns} "
-            f"columns can use: {most} latents give every row back. All {k} were "
-            f"fitted; what is beyond {most} starts without use. Ask for "
-            f"n_components={most} or fewer.",
-            UserWarning,
-        )
-
-    def _warn_if_cut_short(
-        self, result: TrainingResult, n_epochs_usual: int, goes_on: bool
-    ) -> None:
-        if goes_on and result.n_epochs == 0:
-            message = (
-                f"warm_start: the networks have had max_iter={self.max_iter} epochs "
-                "already and were left as they are. Raise max_iter to train on."
-            )
-        elif 0 < result.n_epochs == self.max_iter < n_epochs_usual:
-            message = (
-                f"Training ended at max_iter={self.max_iter} epochs; a table of this "
-                f"length usually takes {n_epochs_usual}. Raise max_iter, or leave it "
-                'at "auto", for a lower error.'
-            )
-        else:
-            return
-        warn(message, ConvergenceWarning)
 
     def _recipe(
         self,
@@ -545,3 +482,29 @@ class BaseEncoderDecoder(
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+@contextlib.contextmanager
+def _fitting(estimator: BaseEncoderDecoder) -> Iterator[Processes]:
+    """What surrounds a fit: parameters are as they were, and all where it fails."""
+    with (
+        estimator._unchanged_on_failure(),
+        number_as_asked(estimator),
+        config_context(array_api_dispatch=False),
+        together() as processes,
+    ):
+        estimator._validate_params()
+        yield processes
+
+
+def _generators(
+    module: Autoencoder, callbacks: Any, seed: int, device: torch.device
+) -> contextlib.AbstractContextManager[None]:
+    """What random numbers of a training come from, besides its own generators.
+
+    Code of the user's draws as torch does by default: it gets seeded generators, and
+    other trainings with such code wait.
+    """
+    if draws_globally(module) or callbacks:
+        return isolated_generators(current().seed(seed), device)
+    return steady_convolutions(device)

@@ -168,6 +168,8 @@ class Trials:
 
             return is_reached
 
+        if not self._in_all:  # of rows that do not differ there is nothing to explain
+            return 1
         high = self.most
         if self.starts_linear:
             high = _least(reaches(0), 1, high)

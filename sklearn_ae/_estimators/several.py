@@ -47,7 +47,8 @@ def fit_together(
 ) -> None:
     """Fit the estimator to the rows of all processes, of which X are those here."""
     if not processes.are_several:
-        fit_table(estimator._weighted_table(X, y, sample_weight, goes_on))
+        X, y, weights = weigh(X, y, sample_weight)
+        fit_table(estimator._make_table(X, y, reset=not goes_on).weighted(weights))
         return
     is_map = not estimator._can_be_shared
     _check_can_be_shared(estimator, is_map and y is not None)

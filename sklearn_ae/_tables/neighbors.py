@@ -4,7 +4,7 @@ No matrix of all distances is ever held.
 """
 
 import warnings
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._utils.extras import import_extra
 from .._utils.packing import CONVERTERS, Converter
+from .._utils.types import Metric
 from .columns import Columns
 
 # Multiplications up to which all distances are looked at: tens of seconds of a core.
@@ -24,15 +25,7 @@ _MOST_PRODUCTS = 4e11
 _N_COMPONENTS = 50
 
 # Those that both ways to find neighbours know.
-METRICS = (
-    "euclidean",
-    "manhattan",
-    "chebyshev",
-    "cosine",
-    "correlation",
-    "braycurtis",
-    "canberra",
-)
+METRICS = tuple(name for name in get_args(Metric) if name != "precomputed")
 
 
 def find_neighbors(

@@ -21,6 +21,16 @@ def seed(text: str) -> int:
     return number
 
 
+def add_random_state(parser: argparse.ArgumentParser, what_it_does: str) -> None:
+    parser.add_argument(
+        "--random-state",
+        metavar="SEED",
+        type=seed,
+        default=0,
+        help=f"{what_it_does} (default: %(default)s)",
+    )
+
+
 def _whole(text: str) -> int | None:
     try:
         return int(text)

@@ -42,7 +42,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """The device named, or for "auto" CUDA where it is there, else the CPU."""
     if device != "auto":
         if torch.device(device).type == "mps":
-            # The centre of a table of float64 is float64, which MPS does not have.
+            # Centres, starts and sums of losses are float64, which MPS does not have;
+            # of most releases of torch it has not even the solver of projections.
             raise ValueError(
                 "device='mps' is not supported: it has no double precision, which far "
                 "columns are centred in. Use device='cpu'."

@@ -47,6 +47,16 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_drop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drop",
+        metavar="COLUMN",
+        nargs="+",
+        default=[],
+        help="columns of the file to leave out",
+    )
+
+
 def read_options(
     path: str, arguments: argparse.Namespace, wanted: list[str]
 ) -> ReadOptions:

@@ -170,7 +170,7 @@ class Writer:
         ]
         z, value = ends[0]
         for other, lower in ends[1:]:
-            is_lower = lower < value - self._rounding(value)
+            is_lower = lower < value - _rounding(value)
             z = graph.where(is_lower.unsqueeze(1), other, z)
             value = graph.where(is_lower, lower, value)
         return z
@@ -187,7 +187,7 @@ class Writer:
     def _descended(
         self, z: Value, x: Value, conditions: Value | None, n_steps: int
     ) -> tuple[Value, Value]:
-        graph = self.graph
+        graph, k = self.graph, self._n_latents
         value, gradient, hessian = self._expansion(z, x, conditions)
         ones = graph.zeros_like(value) + 1.0
         start = [z, value, gradient, hessian, ones * _DAMPING, ones]
@@ -195,13 +195,13 @@ class Writer:
         def step(state: Sequence[Value]) -> tuple[list[Value], Value]:
             z, value, gradient, hessian, damping, was_on = state
             inner = z.graph
-            change, promised = self._newton(gradient, hessian, damping)
+            change, promised = _newton(gradient, hessian, damping, k)
             goes_on = (was_on > 0.5) & (promised > self._least_gain(value))
             goes_on = goes_on & (damping <= _MOST_DAMPING)
             new_z = z - change
             new_value, *expansion = self._expansion(new_z, x, conditions)
             gain = value - new_value
-            is_taken = goes_on & (gain >= -self._rounding(value))
+            is_taken = goes_on & (gain >= -_rounding(value))
             keeps = gain > _LEAST_KEPT * promised
             changed = inner.where(keeps, damping * _EASED, damping * _RAISED)
             of_row, of_matrix = is_taken.unsqueeze(1), is_taken.unsqueeze(1, 2)
@@ -217,10 +217,10 @@ class Writer:
             ], is_any
 
         z, value, gradient, hessian, *_ = graph.loop(n_steps, start, step)
-        change, _ = self._newton(gradient, hessian, ones * _LEAST_DAMPING)
+        change, _ = _newton(gradient, hessian, ones * _LEAST_DAMPING, k)
         polished = z - change
         lower = self._value(polished, self.decoded(polished, conditions), x)
-        is_lower = lower <= value + self._rounding(value)
+        is_lower = lower <= value + _rounding(value)
         return (
             graph.where(is_lower.unsqueeze(1), polished, z),
             graph.where(is_lower, lower, value),
@@ -260,21 +260,6 @@ class Writer:
     def _least_gain(self, value: Value) -> Value:
         least = _LEAST_GAIN * value
         return least.of("Min", _LEAST_NATS) if self._weights()[1] else least
-
-    def _rounding(self, value: Value) -> Value:
-        return 16.0 * float(np.finfo(self.graph.dtype).eps) * value
-
-    def _newton(
-        self, gradient: Value, hessian: Value, damping: Value
-    ) -> tuple[Value, Value]:
-        """What to subtract from the latents (n, k), and the gain it promises (n,)."""
-        k = self._n_latents
-        trace = (hessian * np.eye(k)).sum(1, 2)
-        added = damping * trace * (1.0 / k) + float(np.finfo(self.graph.dtype).tiny)
-        matrix = hessian + added.unsqueeze(1, 2) * np.eye(k)
-        change = solved(matrix, gradient.unsqueeze(2), k).squeeze(2)
-        downhill = gradient + added.unsqueeze(1) * change
-        return change, 0.5 * (change * downhill).sum(1)
 
     # The density of rows --------------------------------------------------------------
 
@@ -324,16 +309,8 @@ class Writer:
             p = output.of("Sigmoid")
             weighted = jacobian * (p * (1.0 - p)).unsqueeze(1)
         else:
-            weighted = jacobian * self._noise_information()
+            weighted = jacobian * _noise_information(self.module)
         return weighted @ jacobian.transpose(0, 2, 1) + np.eye(k)
-
-    def _noise_information(self) -> np.ndarray:
-        module = self.module
-        assert isinstance(module, VariationalAutoencoder)
-        with torch.no_grad():
-            return to_array(
-                module.loss_function.information(torch.zeros(1), module.log_noise)
-            )
 
     def _log_mean_weight(
         self, x: Value, mean: Value, factor: Value, eps: np.ndarray
@@ -423,3 +400,28 @@ def cholesky(matrix: Value, k: int) -> Value:
         columns.append(column)
         rest = rest - column * column.transpose(0, 2, 1)
     return matrix.graph.concat(columns, axis=2)
+
+
+def _rounding(value: Value) -> Value:
+    return 16.0 * float(np.finfo(value.graph.dtype).eps) * value
+
+
+def _newton(
+    gradient: Value, hessian: Value, damping: Value, k: int
+) -> tuple[Value, Value]:
+    """What to subtract from the latents (n, k), and the gain it promises (n,)."""
+    trace = (hessian * np.eye(k)).sum(1, 2)
+    least = float(np.finfo(hessian.graph.dtype).tiny)
+    added = damping * trace * (1.0 / k) + least
+    matrix = hessian + added.unsqueeze(1, 2) * np.eye(k)
+    change = solved(matrix, gradient.unsqueeze(2), k).squeeze(2)
+    downhill = gradient + added.unsqueeze(1) * change
+    return change, 0.5 * (change * downhill).sum(1)
+
+
+def _noise_information(module: Autoencoder) -> np.ndarray:
+    assert isinstance(module, VariationalAutoencoder)
+    with torch.no_grad():
+        return to_array(
+            module.loss_function.information(torch.zeros(1), module.log_noise)
+        )

@@ -95,6 +95,26 @@ def make_axes(
     return axes.reshape(n_rows, n_columns)
 
 
+def styled(
+    style: dict[str, Any], kwargs: dict[str, Any], artist: str
+) -> dict[str, Any]:
+    """The style of an artist, such as "lines.Line2D", but for what the caller says.
+
+    Short and long names of matplotlib are one: of ``lw`` and ``linewidth``, and of
+    ``c`` and ``color``, the caller's counts.
+    """
+    module, _, name = artist.partition(".")
+    kind = getattr(import_matplotlib(f"matplotlib.{module}"), name)
+    normalize = import_matplotlib("matplotlib.cbook").normalize_kwargs
+    style, kwargs = normalize(style, kind), normalize(kwargs, kind)
+    replaced = set()
+    if "color" in kwargs:  # of a scatter, instead of values and their colours
+        replaced = {"c", "cmap", "plotnonfinite"}
+    elif "c" in kwargs:
+        replaced = {"color"}
+    return {k: v for k, v in style.items() if k not in replaced} | kwargs
+
+
 def unclutter(ax: "Axes") -> None:
     """Ticks that stand back, and no frame where nothing is."""
     open_frame(ax)

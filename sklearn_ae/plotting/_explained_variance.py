@@ -5,7 +5,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._drawing import BLUE, ORANGE, check_has, last_step, make_axes, unclutter
+from ._drawing import (
+    BLUE,
+    ORANGE,
+    check_has,
+    last_step,
+    make_axes,
+    styled,
+    unclutter,
+)
 
 
 class ExplainedVarianceDisplay:
@@ -122,7 +130,8 @@ class ExplainedVarianceDisplay:
         self.ax_, self.figure_, self.lines_ = ax, ax.figure, []
         for name, (ratios, color) in curves.items():
             shares = np.cumsum(np.asarray(ratios, dtype=float))
-            style = {"color": color, "label": name, "lw": 1.8, "marker": "o"} | kwargs
+            style = {"color": color, "label": name, "lw": 1.8, "marker": "o"}
+            style = styled(style, kwargs, "lines.Line2D")
             self.lines_ += ax.plot(np.arange(1, len(shares) + 1), shares, **style)
         ax.set(xlabel="number of latents", ylabel="explained share of the variance")
         ax.set_ylim(top=1.02)

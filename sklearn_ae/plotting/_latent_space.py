@@ -13,6 +13,7 @@ from ._drawing import (
     import_matplotlib,
     make_axes,
     plain_text,
+    styled,
     unclutter,
 )
 
@@ -197,11 +198,12 @@ class LatentSpaceDisplay:
 
         ax = make_axes(ax, 1, 1, (6.4, 5.2))[0, 0]
         self.ax_, self.figure_ = ax, ax.figure
-        self.scatter_ = ax.scatter(Z[:, first], Z[:, second], **(style | kwargs))
+        style = styled(style, kwargs, "collections.PathCollection")
+        self.scatter_ = ax.scatter(Z[:, first], Z[:, second], **style)
         self.legend_ = self.colorbar_ = None
         if labels is not None and labels.values is None:
             self.legend_ = labels.draw_legend(ax, name)
-        elif labels is not None:
+        elif labels is not None and self.scatter_.get_array() is not None:
             self.colorbar_ = self.figure_.colorbar(
                 self.scatter_, ax=ax, shrink=0.8, label=plain_text(name or "")
             )

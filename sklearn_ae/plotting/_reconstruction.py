@@ -24,6 +24,7 @@ from ._drawing import (
     make_axes,
     plain_text,
     split_pipeline,
+    styled,
     tile_centers,
     unclutter,
 )
@@ -306,7 +307,8 @@ class ReconstructionDisplay:
             "reconstruction": {"color": ORANGE, "marker": "o", "ms": 5},
         }
         self.points_ = {kind: [] for kind in looks if kind in rows}
-        style = {"color": "#9ECAE1", "height": 0.8, "label": "original"} | kwargs
+        style = {"color": "#9ECAE1", "height": 0.8, "label": "original"}
+        style = styled(style, kwargs, "patches.Rectangle")
         for number, panel in enumerate(self.axes_):
             self.bars_.append(panel.barh(places, rows["original"][number], **style))
             for kind, points in self.points_.items():

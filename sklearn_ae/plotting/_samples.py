@@ -24,6 +24,7 @@ from ._drawing import (
     make_axes,
     plain_text,
     split_pipeline,
+    styled,
     unclutter,
 )
 
@@ -278,8 +279,8 @@ class SamplesDisplay:
         for i, second in enumerate(drawn):
             for j, first in enumerate(drawn[:i]):
                 for kind, values in rows.items():
-                    style = {"s": 10, "alpha": 0.5, "linewidths": 0}
-                    style = style | {"color": colors[kind]} | kwargs
+                    looks = {"s": 10, "alpha": 0.5, "lw": 0, "color": colors[kind]}
+                    style = styled(looks, kwargs, "collections.PathCollection")
                     points = axes[i, j].scatter(
                         values[:, first], values[:, second], **style
                     )

@@ -5,7 +5,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._drawing import BLUE, ORANGE, import_matplotlib, last_step, make_axes, unclutter
+from ._drawing import (
+    BLUE,
+    ORANGE,
+    import_matplotlib,
+    last_step,
+    make_axes,
+    styled,
+    unclutter,
+)
 
 
 class TrainingCurveDisplay:
@@ -158,10 +166,10 @@ class TrainingCurveDisplay:
         self.lines_, self.best_line_ = [], None
         colors = {"training": BLUE, "validation": ORANGE}
         for name, curve in curves.items():
-            style = {"color": colors[name], "label": name, "lw": 1.8} | kwargs
-            marker = {"marker": "o"} if len(curve) == 1 else {}
-            epochs = np.arange(1, len(curve) + 1)
-            self.lines_ += ax.plot(epochs, curve, **(marker | style))
+            style = {"color": colors[name], "label": name, "lw": 1.8}
+            style |= {"marker": "o"} if len(curve) == 1 else {}
+            style = styled(style, kwargs, "lines.Line2D")
+            self.lines_ += ax.plot(np.arange(1, len(curve) + 1), curve, **style)
         if self.best_iter is not None:
             label = f"best: epoch {self.best_iter}"
             if self.best_iter == 0:

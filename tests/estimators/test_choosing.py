@@ -82,6 +82,11 @@ def test_one_column_has_one_latent(X):
     assert AutoencoderTransformer("auto", max_iter=0).fit(X[:, :1]).n_components_ == 1
 
 
+def test_of_rows_that_do_not_differ_one_latent_explains_any_share():
+    model = AutoencoderTransformer(0.9, max_iter=1, hidden_layer_sizes=(4,))
+    assert model.fit(np.full((20, 3), 7.0)).n_components_ == 1
+
+
 def test_share_that_few_rows_do_not_tell():
     X = np.random.default_rng(0).normal(size=(8, 20))
     with pytest.warns(UserWarning, match=r"n_components=0\.99: no number of latents"):

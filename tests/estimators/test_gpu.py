@@ -1,8 +1,10 @@
 """The same on a GPU; skipped where there is none."""
 
+import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -11,10 +13,12 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from sklearn_ae import (
+    AutoencoderDetector,
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     EncoderDecoderRegressor,
     FaceSwapper,
+    NeighborMapTransformer,
     VAETransformer,
 )
 from sklearn_ae._tables import rows as _rows
@@ -124,3 +128,107 @@ def test_faces(tmp_path):
     assert_allclose(loaded.swap(X, "bob"), swapper.swap(X, "bob"), atol=1e-6)
     swapper.set_params(warm_start=True, max_iter=4).fit(X, y)
     swapper.partial_fit(X, y).add_identity(X[:30], "cyd", max_iter=1)
+
+
+# Every estimator, and all that is asked of it -----------------------------------------
+
+QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3}
+ANSWERS = ["transform", "reconstruct", "score_samples", "predict", "predict_proba"]
+short_trainings = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+)
+SETTINGS = {
+    "autoencoder": AutoencoderTransformer(2, **QUICK),
+    "encoder alone": AutoencoderTransformer(2, inference="encoder", **QUICK),
+    "absolute": AutoencoderTransformer(2, loss="absolute_error", **QUICK),
+    "nested": AutoencoderTransformer(2, nested=True, **QUICK),
+    "number found": AutoencoderTransformer(0.9, **QUICK),
+    "denoising": DenoisingAutoencoderTransformer(2, inference="refined", **QUICK),
+    "swap": DenoisingAutoencoderTransformer(2, corruption="swap", **QUICK),
+    "vae": VAETransformer(2, **QUICK),
+    "vae, noise of columns": VAETransformer(2, noise="per_column", **QUICK),
+    "vae, many draws": VAETransformer(2, n_importance_samples=3, **QUICK),
+    "regressor": EncoderDecoderRegressor(2, **QUICK),
+    "map": NeighborMapTransformer(2, n_neighbors=5, **QUICK),
+    "detector": AutoencoderDetector(AutoencoderTransformer(2, **QUICK)),
+    "pictures": AutoencoderTransformer(2, image_shape=(2, 2), **QUICK),
+    "noisy pictures": DenoisingAutoencoderTransformer(
+        2, image_shape=(2, 2), corruption="block", **QUICK
+    ),
+    "vae of pictures": VAETransformer(2, image_shape=(2, 2), **QUICK),
+}
+
+
+def answers(estimator, X):
+    methods = (getattr(estimator, name, None) for name in ANSWERS)
+    return [np.asarray(method(X)) for method in methods if method is not None]
+
+
+def on_the_cpu(estimator):
+    """The same fitted estimator, with its networks on the CPU."""
+    copied = copy.deepcopy(estimator)
+    for part in (copied, getattr(copied, "estimator_", copied)):
+        if "device" in part.get_params(deep=False):
+            part.set_params(device="cpu")
+    return pickle.loads(pickle.dumps(copied))
+
+
+@short_trainings
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_answers_are_those_of_a_cpu_with_the_same_weights(setting, X):
+    estimator = clone(SETTINGS[setting]).fit(X[:300], X[:300, :2])
+    for found, expected in zip(
+        answers(estimator, X), answers(on_the_cpu(estimator), X), strict=True
+    ):
+        assert np.isfinite(found).all()
+        assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+@short_trainings
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_refits_of_every_estimator_have_the_same_bits(setting, X):
+    first, second = (
+        clone(SETTINGS[setting]).fit(X[:300], X[:300, :2]) for _ in range(2)
+    )
+    for a, b in zip(answers(first, X), answers(second, X), strict=True):
+        assert_array_equal(a, b)
+
+
+@short_trainings
+@each_estimator
+def test_mixed_tables_with_holes_and_weights(Estimator, X):
+    table = pd.DataFrame(X[:300], columns=list("abcd"))
+    table["kind"] = pd.Categorical(np.where(X[:300, 0] > 5.0, "high", "low"))
+    table.loc[::7, "b"] = np.nan
+    weights = np.random.default_rng(0).gamma(2.0, size=300)
+    model = Estimator(2, **QUICK).fit(table, sample_weight=weights)
+    assert not model.impute(table).isna().any(axis=None)
+    assert model.reconstruct(table).dtypes.equals(table.dtypes)
+    assert np.isfinite(model.score(table, sample_weight=weights))
+
+
+@short_trainings
+def test_conditions_posteriors_and_samples(X):
+    y = (X[:300, 0] > 5.0).astype(int)
+    vae = VAETransformer(2, conditional=True, **QUICK).fit(X[:300], y)
+    mean, covariance = vae.posterior(X[:300], y, return_cov=True)
+    assert np.isfinite(mean).all()
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert np.isfinite(vae.sample(5, y=[0, 1, 0, 1, 0])).all()
+    assert np.isfinite(vae.score_samples(X[:300], y)).all()
+
+
+@short_trainings
+@each_estimator
+def test_passes_and_warm_starts_go_on(Estimator, X):
+    model = Estimator(2, **QUICK).partial_fit(X[:100]).partial_fit(X[100:200])
+    model.set_params(warm_start=True, max_iter=4).fit(X[:300])
+    assert np.isfinite(model.transform(X)).all()
+
+
+@short_trainings
+def test_a_checkpoint_is_taken_up_on_the_device(tmp_path, X):
+    path = tmp_path / "fit.safetensors"
+    model = AutoencoderTransformer(2, checkpoint=path, **QUICK)
+    expected = clone(model).set_params(checkpoint=None).fit(X[:300]).transform(X)
+    assert_array_equal(model.fit(X[:300]).transform(X), expected)

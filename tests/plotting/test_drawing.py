@@ -4,6 +4,7 @@ import pytest
 from small_pictures import IMAGE
 
 from sklearn_ae.plotting import (
+    ExplainedVarianceDisplay,
     LatentMapDisplay,
     LatentSpaceDisplay,
     ReconstructionDisplay,
@@ -49,6 +50,38 @@ def test_wrong_number_of_axes_is_told(display_and_size):
     _, axes = plt.subplots(1, n_axes + 1)
     with pytest.raises(ValueError, match=f"{n_axes + 1} axes, but {n_axes} are drawn"):
         display.plot(ax=axes)
+
+
+@pytest.mark.parametrize("name", ["lw", "linewidth"])
+@pytest.mark.parametrize("drawn", ["space", "pairs", "bars", "curve", "variance"])
+def test_long_and_short_names_of_styles_are_one(drawn, name):
+    display = {
+        **{name: display for name, (display, _) in DISPLAYS.items()},
+        "variance": ExplainedVarianceDisplay(explained_variance_ratio=[0.5, 0.3]),
+    }[drawn].plot(**{name: 3.0})
+    artists = [
+        *(display.lines_ if hasattr(display, "lines_") else []),
+        *(display.scatters_["samples"] if hasattr(display, "scatters_") else []),
+        *(display.bars_[0] if hasattr(display, "bars_") else []),
+        *([display.scatter_] if hasattr(display, "scatter_") else []),
+    ]
+    assert np.ravel([artist.get_linewidth() for artist in artists]).tolist() == [
+        3.0
+    ] * len(artists)
+    assert artists
+
+
+@pytest.mark.parametrize("name", ["c", "color"])
+@pytest.mark.parametrize("drawn", ["space", "pairs", "curve"])
+def test_colours_are_the_callers(drawn, name):
+    display = DISPLAYS[drawn][0].plot(**{name: "red"})
+    if drawn == "curve":
+        assert display.lines_[0].get_color() == "red"
+    else:
+        points = (
+            display.scatter_ if drawn == "space" else display.scatters_["samples"][0]
+        )
+        assert points.get_facecolor()[0, :3].tolist() == [1.0, 0.0, 0.0]
 
 
 def test_nothing_is_cut_off(display_and_size):
