@@ -1,20 +1,27 @@
 """One row at a time: what a call costs, and whether threads get their own rows.
 
+And many rows at once: `transform` beside the file of ONNX that `to_onnx` writes.
+
 python -m benchmarks.serving
 uvicorn --factory benchmarks.serving:make_app    # with fastapi and uvicorn
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae.export import to_onnx
 from sklearn_ae.serving import prepare
+
+_BLOCK = 512  # rows that ONNX Runtime is given at a time: they stay in caches
 
 
 def make_app() -> Any:
@@ -65,10 +72,39 @@ def load(
     return sum(wrong for wrong, _ in answers), np.array([s for _, s in answers])
 
 
+def beside_onnx(
+    estimator: AutoencoderTransformer, X: np.ndarray, n_rounds: int = 3
+) -> tuple[float, float, np.ndarray]:
+    """Seconds of the processor of `transform` and of ONNX Runtime, and differences.
+
+    The least of some rounds of each, in turn; differences in units of the latents'
+    spread.
+    """
+    import onnxruntime  # only this function needs it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = to_onnx(estimator, Path(folder, "model.onnx"), X[:500])
+        session = onnxruntime.InferenceSession(path, options)
+    blocks = [X[start : start + _BLOCK] for start in range(0, len(X), _BLOCK)]
+    own, theirs = [], []
+    for _ in range(n_rounds):
+        start = time.process_time()
+        expected = estimator.transform(X)
+        own.append(time.process_time() - start)
+        start = time.process_time()
+        answers = [session.run(None, {"X": block})[0] for block in blocks]
+        theirs.append(time.process_time() - start)
+    differences = np.abs(np.concatenate(answers) - expected).max(axis=1)
+    return min(own), min(theirs), differences / expected.std(axis=0).max()
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--rows", type=int, default=100_000)
     options = parser.parse_args(arguments)
     X = load_breast_cancer().data
     estimator = AutoencoderTransformer(2).fit(X)
@@ -90,6 +126,17 @@ def main(arguments: list[str] | None = None) -> None:
         f"median {1e3 * np.median(seconds):.2f} ms, "
         f"99th percentile {1e3 * np.quantile(seconds, 0.99):.2f} ms"
     )
+    rng = np.random.RandomState(0)
+    noise = 0.05 * X.std(axis=0) * rng.standard_normal((options.rows, X.shape[1]))
+    rows = X[rng.randint(len(X), size=options.rows)] + noise
+    for dtype in (np.float64, np.float32):
+        own, theirs, differences = beside_onnx(estimator, rows.astype(dtype))
+        print(
+            f"{len(rows)} rows, {np.dtype(dtype)}: transform {own:.2f} s, "
+            f"ONNX Runtime {theirs:.2f} s ({theirs / own:.2f} of it); they differ by "
+            f"up to {differences.max():.1e} of the latents' spread, "
+            f"{np.mean(differences > 1e-9):.2%} of rows by more than 1e-9"
+        )
 
 
 if __name__ == "__main__":

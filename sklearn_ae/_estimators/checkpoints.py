@@ -163,7 +163,10 @@ def _callable_in_words(value: Any) -> str:
         given = *value.args, *sorted(value.keywords.items())
         return f"partial of {in_words(value.func)} with {given!r}"
     if not hasattr(value, "__qualname__"):  # an object that can be called
-        own = {name: in_words(held) for name, held in sorted(vars(value).items())}
+        own = {
+            name: in_words(held)
+            for name, held in sorted(getattr(value, "__dict__", {}).items())
+        }
         return f"{_callable_in_words(type(value))} with {own}"
     name = f"{value.__module__}.{value.__qualname__}"
     if not isinstance(value, FunctionType):

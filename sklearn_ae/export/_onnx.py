@@ -144,7 +144,13 @@ def to_onnx(
     of = _checked_method(steps[-1], method)
     model = next(step for step in steps if isinstance(step, BaseEncoderDecoder))
     check_is_fitted(estimator)
-    if getattr(model, "_kinds", None) is not None:
+    kinds = getattr(model, "_kinds", None)
+    if kinds is not None and kinds.has_maps:
+        raise ValueError(
+            "column_maps cannot be written to ONNX yet: fit without them, or put a "
+            "QuantileTransformer or a scaler before the estimator in a Pipeline."
+        )
+    if kinds is not None:
         raise ValueError(
             "Tables of categories, truths or dates cannot be written to ONNX yet: "
             "encode them by steps of scikit-learn's in a Pipeline, which can."

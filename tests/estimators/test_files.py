@@ -302,3 +302,10 @@ def test_pickle_of_another_version_warns(autoencoder):
     with pytest.warns(UserWarning, match=r"saved by version 0.0.1"):
         loaded.__setstate__(state)
     assert_array_equal(loaded.transform(X), autoencoder.transform(X))
+
+
+def test_state_of_a_changed_file_is_refused(autoencoder):
+    state = autoencoder.__getstate__()
+    del state["module_"]["children"]
+    with pytest.raises(ValueError, match="its AutoencoderTransformer makes no sense"):
+        AutoencoderTransformer().__setstate__(state)

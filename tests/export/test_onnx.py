@@ -215,6 +215,11 @@ class UsersLayer(nn.Module):
             "give the conditions",
         ),
         (
+            lambda: fitted(VAETransformer, column_maps="quantile"),
+            {},
+            "column_maps cannot be written",
+        ),
+        (
             lambda: fitted(inference="encoder"),
             {"inference": "refined"},
             "was fitted with it",
