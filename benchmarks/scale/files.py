@@ -93,5 +93,6 @@ def report(rows: list[dict[str, Any]]) -> str:
     return (
         f"{first['rows']:,} rows x {first['columns']} columns of Parquet, "
         f"{first['bytes_on_disk'] / 1e9:.1f} GB, {first['epochs']} epochs: a whole "
-        f"fit, its rows times its epochs over its seconds\n\n{format_table(heading, lines)}"
+        "fit, its rows times its epochs over its seconds\n\n"
+        + format_table(heading, lines)
     )
