@@ -49,14 +49,20 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        local_directory=str(tmp_path_factory.mktemp("workers")),
-    )
-    with cluster, distributed.Client(cluster) as client:
-        yield client
+    dask = pytest.importorskip("dask")
+    # Workers are forked from one process, which imports for both.
+    method = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with dask.config.set(method):
+        context = distributed.utils.get_mp_context()
+        context.set_forkserver_preload(["distributed", "sklearn_ae", "torch._dynamo"])
+        cluster = distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,
+            local_directory=str(tmp_path_factory.mktemp("workers")),
+        )
+        with cluster, distributed.Client(cluster) as client:
+            yield client
 
 
 def test_fit_from_parquet_is_that_of_one_process(client, folder):

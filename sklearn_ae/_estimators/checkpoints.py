@@ -64,8 +64,13 @@ def at_lower_rates(
 
 
 @contextlib.contextmanager
-def checkpoints_of(estimator: Any, table: Any, goes_on: bool) -> Iterator[Checkpoints]:
-    """Where the trainings of a fit are kept, while it lasts."""
+def checkpoints_of(
+    estimator: Any, table: Any, goes_on: bool, may_have_callbacks: bool = False
+) -> Iterator[Checkpoints]:
+    """Where the trainings of a fit are kept, while it lasts.
+
+    Callbacks are skorch's, unless they may be there.
+    """
     if estimator.checkpoint is None:
         yield Checkpoints()
         return
@@ -73,7 +78,7 @@ def checkpoints_of(estimator: Any, table: Any, goes_on: bool) -> Iterator[Checkp
         raise ValueError(
             "checkpoint must name a file or a folder, or be None; got an empty name."
         )
-    if estimator.callbacks:
+    if estimator.callbacks and not may_have_callbacks:
         raise ValueError(
             "checkpoint= and callbacks= exclude each other: what callbacks remember is "
             "not in a checkpoint. Leave one of them out."
@@ -119,7 +124,7 @@ def _made_of(estimator: Any, table: Any, goes_on: bool) -> dict[str, str]:
     for name, value in vars(table).items():
         if value is not None and hasattr(value, "shape"):
             made_of |= _table_in_words(name, value)
-        elif isinstance(value, int):
+        elif isinstance(value, int | str):
             made_of[name] = str(value)
     if goes_on:
         weights = digest_of_module(estimator.module_)

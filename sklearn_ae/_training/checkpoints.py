@@ -22,8 +22,6 @@ import torch
 from torch import Tensor
 
 from .._networks.modules import draws_globally
-from .._tables.rows import Batches, StreamedBatches
-from .._tables.shards import SharedBatches
 from .._utils.packed_json import Encoder, decode
 from .._utils.packing import pack, unpack
 from .._utils.processes import ALONE, Processes, current
@@ -86,6 +84,12 @@ class Kept(Protocol):
     def take(self, state: State) -> None: ...
 
 
+class Drawn(Protocol):
+    """Batches, which are drawn from a generator."""
+
+    generator: torch.Generator
+
+
 class Net(Protocol):
     module_: Any
     optimizer_: torch.optim.Optimizer
@@ -109,7 +113,7 @@ class Course:
     def __init__(
         self,
         checkpoints: Checkpoints,
-        batches: Batches | StreamedBatches | SharedBatches,
+        batches: Drawn,
         schedule: Schedule | None,
         generator: torch.Generator,
         owner: Kept,

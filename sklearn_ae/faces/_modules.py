@@ -164,6 +164,10 @@ class FaceNetwork(nn.Module):
         Share of the structural dissimilarity in the loss.
     """
 
+    # As modules of tables have it: no part of it is the user's.
+    is_own, corruption = True, None
+    epoch = 0
+
     def __init__(
         self,
         shape: ImageShape,

@@ -1,6 +1,7 @@
 """Faces of several people: one encoder for everybody, one decoder per person."""
 
 import copy
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,9 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._estimators.autoencoder import AutoencoderTransformer
+from .._estimators.checkpoints import checkpoints_of
 from .._estimators.fitted_state import FittedState
 from .._inference.latents import LatentDensity
 from .._networks.images import ImageShape
+from .._training.checkpoints import Checkpoints
 from .._training.optimizer import load_moments
 from .._utils.device import (
     as_global,
@@ -33,6 +36,7 @@ from .._utils.types import (
     Callbacks,
     DetectorName,
     Device,
+    PathLike,
     Precision,
     RandomState,
     Shape,
@@ -57,7 +61,17 @@ from ._training import (
 _AS_FOR_TABLES = (
     *("early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
     *("warm_start", "random_state", "verbose", "device", "precision", "callbacks"),
+    "checkpoint",
 )
+
+
+@dataclass(frozen=True)
+class _FaceTable:
+    """What a fit is of, for its checkpoint."""
+
+    X: np.ndarray
+    identities: np.ndarray  # (n,), numbers
+    names: str
 
 
 class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
@@ -182,6 +196,13 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     callbacks : list of callable or None, default=None
         Called after every epoch as ``callback(swapper, epoch)`` with the estimator as
         it is then; one that returns True ends the training.
+
+    checkpoint : str, path or None, default=None
+        File in which `fit` keeps its training on the way, at least a minute apart: a
+        process that is killed loses no more, and the same `fit` in another goes on from
+        there to the same bits. One of other faces, parameters or versions is refused.
+        In a folder each fit has a file of its own. Epochs that are done are not told
+        to callbacks again.
 
     Attributes
     ----------
@@ -347,6 +368,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         device: Device = "auto",
         precision: Precision = "auto",
         callbacks: Callbacks = None,
+        checkpoint: PathLike | None = None,
     ) -> None:
         self.n_components = n_components
         self.image_shape = image_shape
@@ -378,6 +400,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
 
     # Fitting --------------------------------------------------------------------------
 
@@ -414,7 +437,12 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                     "on.",
                     ConvergenceWarning,
                 )
-            self._train(X, y, goes_on, n_epochs=self.max_iter)
+            names, codes = np.unique(y, return_inverse=True)
+            table = _FaceTable(X, codes, str(names.tolist()))
+            kept = checkpoints_of(self, table, goes_on, may_have_callbacks=True)
+            with kept as checkpoints:
+                checkpoints.begin(0, self.random_state)
+                self._train(X, y, goes_on, self.max_iter, checkpoints=checkpoints)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -513,6 +541,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         n_epochs: int,
         is_one_pass: bool = False,
         is_new_identity: bool = False,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         if not goes_on:
             self._forget()
@@ -545,7 +574,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 return any(wishes)
 
             training = FaceTraining(
-                network, optimizer, faces, held_out, options, curves
+                *(network, optimizer, faces, held_out, options, curves, checkpoints)
             )
             training.run(after_epoch)
             self._set_fitted(network, optimizer, curves)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._training.checkpoints import Checkpoints, Course, State
 from .._training.optimizer import Schedule
 from .._training.trainer import Patience, Trainer, check_loss, progress_bar
 from ._critic import critic_losses
@@ -194,6 +195,16 @@ class FaceObjective:
         self.is_watched = self.adversarial_weight > 0 and progress >= WATCHED_FROM
 
 
+@dataclass
+class _Net:
+    module_: FaceNetwork
+    optimizer_: torch.optim.Optimizer
+
+
+# Of a training, what it changes step by step.
+_KEPT = ("best_error", "best_state", "n_done", "start")
+
+
 class FaceTraining:
     """A training of the network in place, which adds to the curves.
 
@@ -210,6 +221,7 @@ class FaceTraining:
         held_out: Faces,
         options: FaceTrainingOptions,
         curves: FaceCurves,
+        checkpoints: Checkpoints | None = None,
     ):
         self.network = network
         self.optimizer = optimizer
@@ -222,6 +234,9 @@ class FaceTraining:
         self.patience = Patience(options.n_iter_no_change, options.tol, options.n_done)
         self.best_error = math.inf
         self.best_state: dict[str, Tensor] | None = None
+        self.n_done = options.n_done
+        self.start: float | None = None
+        self.checkpoints = checkpoints or Checkpoints()
 
     def run(self, after_epoch: Callable[[int], bool] = lambda epoch: False) -> None:
         """Train; ``after_epoch`` is told an epoch's number, and true is the end."""
@@ -230,16 +245,27 @@ class FaceTraining:
         if options.is_scheduled:
             schedule = Schedule(options.learning_rate, options.n_epochs * n_steps)
             schedule.n_done = options.n_done * n_steps
+        # A few faces tell what errors are like before the first step.
+        faces = self.batches.faces
+        self.start = self.mean_error(
+            {i: x[: options.batch_size] for i, x in faces.items()}
+        )
+        course = Course(self.checkpoints, self.batches, schedule, self.noise, self)
+        course.take_up(_Net(self.network, self.optimizer))
+        start = self.start
+
+        def begin_epoch(epoch: int) -> None:
+            self.seed_epoch(epoch)
+            course.begin_epoch()
+
         trainer = Trainer(
             self.network,
             self.optimizer,
             self.step,
-            begin_epoch=self.seed_epoch,
+            begin_epoch=begin_epoch,
             follow=lambda progress: self.objective.follow(self.network, progress),
+            after_step=course.after_step,
         )
-        # A few faces tell what errors are like before the first step.
-        faces = self.batches.faces
-        start = self.mean_error({i: x[: options.batch_size] for i, x in faces.items()})
 
         def finish_epoch(epoch: int, losses: list[float]) -> bool:
             # Faces lie in [0, 1], and so do the errors of any picture.
@@ -252,12 +278,30 @@ class FaceTraining:
 
         check_loss(start, start, 0, options.advice)
         with progress_bar(options) as bar:
-            trainer.run(
-                self.batches, options.n_epochs, finish_epoch, schedule, options.n_done
-            )
+            bar.skip(self.n_done - options.n_done)
+            if not course.is_over:
+                trainer.run(
+                    *(self.batches, options.n_epochs, finish_epoch, schedule),
+                    *(self.n_done, course.next_position()),
+                )
+                course.finish()
         if self.best_state is not None:
             self.network.load_state_dict(self.best_state)
         self.network.eval()
+
+    def kept(self) -> State:
+        """What it changes besides the network, for `Course`."""
+        return {
+            "curves": vars(self.curves),
+            "patience": (self.patience.best, self.patience.last_progress),
+            **{name: getattr(self, name) for name in _KEPT},
+        }
+
+    def take(self, state: State) -> None:
+        """Go on with what was kept."""
+        vars(self.curves).update(state["curves"])
+        self.patience.best, self.patience.last_progress = state["patience"]
+        vars(self).update({name: state[name] for name in _KEPT})
 
     def seed_epoch(self, epoch: int) -> None:
         """Let all that is drawn in an epoch depend on the seed and its number."""
@@ -279,6 +323,7 @@ class FaceTraining:
 
     def note(self, epoch: int, losses: list[float]) -> bool:
         """Add to the curves, keep the best weights, and say whether to stop early."""
+        self.n_done = epoch
         self.curves.add(epoch, dict(zip(self.batches.faces, losses, strict=True)))
         if not self.held_out:
             self.curves.best_epoch = epoch

@@ -8,6 +8,8 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sklearn_ae import FaceSwapper
+from sklearn_ae._training import checkpoints
+from sklearn_ae._training.checkpoints import CheckpointFile
 from sklearn_ae.faces import (
     Checkpoint,
     load_face_swapper,
@@ -155,6 +157,33 @@ def test_resumed_training_reaches_the_weights_of_an_uninterrupted_one(
     assert load_face_swapper(path).n_iter_ == 4
     assert resume_training(path, *faces).n_iter_ == 6
     assert load_face_swapper(path).n_iter_ == 6
+
+
+def test_fit_that_was_killed_goes_on_to_the_same_bits(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(checkpoints, "COST_BETWEEN", 0.0)
+    whole = quick(early_stopping=True).fit(*faces)
+    swapper = quick(early_stopping=True, checkpoint=tmp_path / "fit.safetensors")
+    write, n_writings = CheckpointFile.write, 0
+
+    def write_and_end(self):
+        nonlocal n_writings
+        write(self)
+        n_writings += 1
+        if n_writings in (27, 35):  # after the seventh step of an epoch, and so on
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CheckpointFile, "write", write_and_end)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                swapper.fit(*faces)
+    swapper.fit(*faces)
+    assert swapper.identity_loss_curves_ == whole.identity_loss_curves_
+    assert swapper.validation_loss_curve_ == whole.validation_loss_curve_
+    assert_array_equal(swapper.swap(faces[0], "ann"), whole.swap(faces[0], "ann"))
+    with pytest.raises(ValueError, match="of another fit: digest of cells of X was"):
+        swapper.fit(faces[0][::-1], faces[1])
 
 
 def test_resuming_from_nothing_trains_nothing(faces, tmp_path):
