@@ -205,12 +205,12 @@ class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
 
     loss_curve_ : list of float
         Mean loss of the training rows in each epoch, in standardised units: of weights
-        on their way.
+        on their way, from the encoder's latents; where rows are projected on the
+        decoder, in the last part of the schedule from latents nearer to that.
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch, with the latents that
-        ``inference`` gives them, where the training loss has the encoder's; None
-        without such rows. After cross-validation this and the other curves are means
+        ``inference`` gives them; None without such rows. After cross-validation this and the other curves are means
         over the folds.
 
     reconstruction_err_ : float
