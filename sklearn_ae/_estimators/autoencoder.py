@@ -114,8 +114,9 @@ class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         whole: weights that the data do not hold shrink by a factor of exp(-alpha) from
         start to end, however many steps that takes. 0 is plain Adam, otherwise it is
         AdamW. "auto" takes 0 from a random start; from a PCA start 1, and up to 3
-        where a table without ``image_shape`` has fewer than 200 rows for each column;
-        0.5 with up to four latents that are refined.
+        where a table without ``image_shape`` has fewer than 200 rows for each column.
+        Where latents are refined it takes 0.5, and with more than four of them up to 3
+        where there are fewer than 50 rows for each column, below 1000 rows up to 200.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
