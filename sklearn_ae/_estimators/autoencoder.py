@@ -211,8 +211,8 @@ class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch, with the latents that
-        ``inference`` gives them; None without such rows. After cross-validation this and the other curves are means
-        over the folds.
+        ``inference`` gives them; None without such rows. After cross-validation this
+        and the other curves are means over the folds.
 
     reconstruction_err_ : float
         Mean ``loss`` between the training rows and what the kept weights reconstruct of
