@@ -136,13 +136,13 @@ class BaseAutoencoder(BaseEncoderDecoder):
         rate = recipe.learning_rate(is_linear, architecture.widest_layer)
         inference = self._make_inference(architecture, refining_pays)
         # Projections on a curve or surface follow its bends less than an encoder does.
-        has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
-        decay: dict[str, Any] = (
-            {"n_columns": 0, "least_alpha": recipe.ALPHA_OF_FEW_LATENTS}
-            if has_few
-            else {}
-        )
-        if isinstance(inference, Refined) and refining_pays and architecture.is_dense:
+        decay: dict[str, Any] = {}
+        if isinstance(inference, Refined):
+            least = recipe.LEAST_ALPHA_PROJECTED
+            decay = {"least_alpha": least, "is_projected": True}
+            if self.n_components <= FEW_LATENTS:
+                decay["n_columns"] = 0
+        if decay and refining_pays and architecture.is_dense:
             objective = ProjectingObjective(self.n_components)
             changes = {"objective": objective, **changes}
         return Design(

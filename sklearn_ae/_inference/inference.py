@@ -223,8 +223,10 @@ class Refined(Inference):
         return replace(self, n_components=n_kept, remembered=known)
 
     def quick(self) -> Inference:
-        # The last step alone, which is hardly damped, and takes one Jacobian.
-        return replace(self, n_steps=0, remembered=None)
+        # With many latents the last step alone, which takes one Jacobian. On a surface
+        # that winds it is too short: folds of small tables would end too early.
+        n_steps = 1 if self.n_components <= FEW_LATENTS else 0
+        return replace(self, n_steps=n_steps, remembered=None)
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
         return project(module, x, self._starts(module, x), self.n_steps)

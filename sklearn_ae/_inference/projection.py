@@ -282,12 +282,18 @@ def step_on(module: Autoencoder, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     loss = module.loss_of(x)
     expand = tangent_map(module.decoder, z.shape[1])
     row_loss = RowLoss(module.decoder, expand, loss, *row_weights(module))
-    output, jacobian = expand(z)
-    value = row_loss.value(z, output, x)
-    here = _State(z, value, *row_loss.expansion(z, output, jacobian, x))
-    nearer, _ = _polished(row_loss, here, x[:, :0], x)
-    _, slope = loss.mean_error_and_gradient(output, x)
-    return nearer, torch.matmul(jacobian, slope[..., None])[..., 0]
+    n_block = _rows_at_once(module, Outputs(module.decoder), z.shape[1])
+    nearer, gradients = [], []
+    for x_block, z_block in zip(x.split(n_block), z.split(n_block), strict=True):
+        output, jacobian = expand(z_block)
+        value = row_loss.value(z_block, output, x_block)
+        expansion = row_loss.expansion(z_block, output, jacobian, x_block)
+        here = _State(z_block, value, *expansion)
+        nearer.append(_polished(row_loss, here, x_block[:, :0], x_block)[0])
+        _, slope = loss.mean_error_and_gradient(output, x_block)
+        gradient = torch.matmul(jacobian, slope[..., None])[..., 0]
+        gradients.append(gradient * (len(x_block) / len(x)))
+    return torch.cat(nearer), torch.cat(gradients)
 
 
 @torch.no_grad()

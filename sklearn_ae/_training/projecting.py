@@ -14,8 +14,8 @@ from .objectives import Objective
 
 # Share of a schedule in which rows are projected, and latents up to which it is that: a
 # Jacobian has a row for each, so that with more of them the share is smaller.
-_SHARE = 0.5
-_LATENTS_OF_SHARE = 4
+SHARE = 0.5
+LATENTS_OF_SHARE = 4
 
 
 class ProjectingObjective(Objective):
@@ -36,7 +36,7 @@ class ProjectingObjective(Objective):
     """
 
     def __init__(self, n_components: int):
-        self.share = _SHARE * min(1.0, (_LATENTS_OF_SHARE + 2) / (n_components + 2))
+        self.share = SHARE * min(1.0, (LATENTS_OF_SHARE + 2) / (n_components + 2))
         self.is_projecting = False
 
     def follow(self, module: Any, progress: float) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_networks import D, K, network, rows, unit_rows
 
+from sklearn_ae._inference import projection
 from sklearn_ae._networks.losses import LOSSES
 from sklearn_ae._networks.modules import Autoencoder
 from sklearn_ae._training.fast import fast_step, flatten
@@ -80,6 +81,15 @@ def test_fast_steps_are_those_of_autograd(loss, progress):
         torch.testing.assert_close(step(x), expected.detach())
     for a, b in zip(quick.parameters(), slow.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_blocks_of_rows_are_steps_of_all(monkeypatch):
+    module, x = module_and_rows("squared_error")
+    with torch.no_grad():
+        z = module.encode(x)
+    whole = step_on(module, x, z)
+    monkeypatch.setattr(projection, "_JACOBIAN_SIZE", 3 * K * 6)  # three rows
+    torch.testing.assert_close(step_on(module, x, z), whole)
 
 
 def test_the_first_part_of_a_schedule_is_as_ever():
