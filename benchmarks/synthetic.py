@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
-from scipy.stats import ks_2samp
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -19,11 +18,18 @@ from sklearn.ensemble import (
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import cross_val_predict
+from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._command import describe_run, finish, make_parser, open_results
 from benchmarks._measuring import failure_of, timed, without_convergence_warnings
 from benchmarks._results import Row
+from benchmarks._sdmetrics import (
+    is_number,
+    logistic_detection,
+    shape_error,
+    trend_error,
+)
 from benchmarks._text import format_table
 from benchmarks.datasets import read_mixed
 from benchmarks.mixed import NAMES_OF_ROWS
@@ -44,7 +50,12 @@ MAX_CLASSES = 10
 # Sizes of the mixtures among which BIC chooses, and rows whose distances are measured.
 MIXTURES = (1, 4, 16)
 N_DISTANCES = 1000
-N_BINS = 10
+# Rows of the published protocol that are learned from: those of a table that comes in
+# two parts, or else a share.
+N_TRAIN = {"adult": 32_561}
+TRAIN_SHARE = 0.9
+# Of what is interpolated, among so many nearest rows.
+N_NEIGHBORS = 5
 
 
 def read(
@@ -54,19 +65,43 @@ def read(
 
     The column that is predicted is one of them.
     """
+    X = _read_whole(data_home, name)
+    chosen = np.random.RandomState(seed).permutation(len(X))
+    n_train = min(max_rows, len(X) * 2 // 3)
+    return _parts(X, chosen[:n_train], chosen[n_train : 2 * n_train])
+
+
+def read_published(
+    data_home: Path, name: str, seed: int, max_rows: int | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that published figures are learned from and tested on: all there are."""
+    X = _read_whole(data_home, name)
+    X = X[X[TABLES[name]].notna()]
+    order, n_train = np.arange(len(X)), N_TRAIN.get(name)
+    if n_train is None:
+        order = np.random.RandomState(seed).permutation(len(X))
+        n_train = int(TRAIN_SHARE * len(X))
+    return _parts(X, order[:n_train][:max_rows], order[n_train:])
+
+
+def _read_whole(data_home: Path, name: str) -> pd.DataFrame:
     X, y = read_mixed(data_home, name)
     X = X.drop(columns=NAMES_OF_ROWS.get(name, []), errors="ignore")
     if y is not None:
         X = X.assign(**{str(y.name): y})
     target = X[TABLES[name]]
     if target.nunique() <= MAX_CLASSES:
-        X = X.assign(**{TABLES[name]: target.astype(str)})
-    chosen = np.random.RandomState(seed).permutation(len(X))
-    n_train = min(max_rows, len(X) * 2 // 3)
-    parts = chosen[:n_train], chosen[n_train : 2 * n_train]
-    A, B = (X.iloc[part].reset_index(drop=True) for part in parts)
+        X = X.assign(**{TABLES[name]: target.astype(str).where(target.notna())})
+    return X
+
+
+def _parts(X: pd.DataFrame, *rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+    A, B = (X.iloc[part].reset_index(drop=True) for part in rows)
     return A, B
 
+
+# One training on all rows, as long as its schedule.
+TO_THE_END = {"early_stopping": False, "n_iter_no_change": 75}
 
 # What draws rows ----------------------------------------------------------------------
 
@@ -124,7 +159,7 @@ def copula(A: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     ordered, scores = [], []
     for name in A:
         counts = A[name].value_counts(dropna=False)
-        values = counts.index if not _is_number(A[name]) else counts.index.sort_values()
+        values = counts.index if not is_number(A[name]) else counts.index.sort_values()
         places = {value: i for i, value in enumerate(values)}
         edges = np.concatenate([[0.0], counts[values].to_numpy().cumsum() / len(A)])
         codes = np.array([places.get(v, -1) for v in A[name]])
@@ -142,6 +177,34 @@ def copula(A: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def interpolated(A: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Between training rows and rows near these, as SMOTE does: a control, no model.
+
+    Categories and missing cells are those of the nearer of the two.
+    """
+    rng = np.random.RandomState(seed)
+    numbers = StandardScaler().fit_transform(TableKinds(A).encode(A))
+    numbers = np.nan_to_num(numbers)
+    rows = rng.randint(len(A), size=n)
+    # The nearest is the row itself.
+    near = NearestNeighbors(n_neighbors=N_NEIGHBORS + 1).fit(numbers)
+    others = near.kneighbors(numbers, return_distance=False)[:, 1:]
+    others = others[rows, rng.randint(N_NEIGHBORS, size=n)]
+    share = rng.uniform(size=n)
+    nearer = np.where(share < 0.5, rows, others)
+    columns = {}
+    for name in A:
+        cells = A[name].iloc[nearer].reset_index(drop=True)
+        if is_number(A[name]):
+            a, b = (A[name].to_numpy(float)[part] for part in (rows, others))
+            between = a + share * (b - a)
+            if pd.api.types.is_integer_dtype(A[name]):
+                between = between.round()
+            cells = pd.Series(np.where(np.isnan(between), cells, between))
+        columns[name] = cells.astype(A[name].dtype)
+    return pd.DataFrame(columns)
+
+
 def of_ctgan(name: str) -> Draw:
     """TVAE or CTGAN of the package ctgan with its defaults, 300 epochs.
 
@@ -155,13 +218,13 @@ def of_ctgan(name: str) -> Draw:
 
         given, holes = A.copy(), []
         for column in A:
-            if not _is_number(A[column]):
+            if not is_number(A[column]):
                 given[column] = A[column].astype(object).where(A[column].notna(), "?")
             elif A[column].isna().any():
                 holes.append(column)
                 given[column] = A[column].fillna(A[column].mean())
                 given[f"no {column}"] = A[column].isna().astype(str)
-        levels = [column for column in given if not _is_number(given[column])]
+        levels = [column for column in given if not is_number(given[column])]
         model = getattr(ctgan, name)()
         np.random.seed(seed)  # noqa: NPY002 - what ctgan draws from
         torch.manual_seed(seed)
@@ -170,7 +233,7 @@ def of_ctgan(name: str) -> Draw:
         for column in holes:
             drawn[column] = drawn[column].mask(drawn[f"no {column}"] == "True")
         for column in A:
-            if not _is_number(A[column]):
+            if not is_number(A[column]):
                 cells = drawn[column].astype(object)
                 drawn[column] = cells.where(cells != "?", None)
             drawn[column] = drawn[column].astype(A[column].dtype)
@@ -180,8 +243,9 @@ def of_ctgan(name: str) -> Draw:
 
 
 METHODS: dict[str, Draw] = {
-    "VAE": ours(8, column_maps="quantile"),
-    "VAE, beta=0.2": ours(16, column_maps="quantile", beta=0.2),
+    "VAE": ours(12, column_maps="quantile", beta=0.5, **TO_THE_END),
+    "VAE, beta=0.1": ours(16, column_maps="quantile", beta=0.1, **TO_THE_END),
+    "VAE, beta=1": ours(8, column_maps="quantile", **TO_THE_END),
     "VAE, no maps": lambda A, n, seed: (
         VAETransformer(8, random_state=seed)
         .fit(A)
@@ -191,6 +255,7 @@ METHODS: dict[str, Draw] = {
     "PPCA": linear,
     "mixture": mixture,
     "copula": copula,
+    "SMOTE": interpolated,
     "TVAE": of_ctgan("TVAE"),
     "CTGAN": of_ctgan("CTGAN"),
 }
@@ -199,14 +264,10 @@ METHODS: dict[str, Draw] = {
 # What is measured ---------------------------------------------------------------------
 
 
-def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column)
-
-
 def as_numbers(frames: Sequence[pd.DataFrame]) -> tuple[list[np.ndarray], np.ndarray]:
     """Frames as arrays whose categories are numbers, and which columns these are."""
     together = pd.concat(frames, ignore_index=True)
-    is_level = np.array([not _is_number(together[name]) for name in together])
+    is_level = np.array([not is_number(together[name]) for name in together])
     columns = []
     for name, is_one in zip(together, is_level, strict=True):
         if is_one:
@@ -231,63 +292,6 @@ def detection(real: pd.DataFrame, made: pd.DataFrame, seed: int) -> float:
     return float(roc_auc_score(y[order], p[:, 1]))
 
 
-def shape_error(real: pd.DataFrame, made: pd.DataFrame) -> float:
-    """Mean distance of the marginals: Kolmogorov-Smirnov's, and total variation."""
-    return float(np.mean([_distance(real[name], made[name]) for name in real]))
-
-
-def _distance(a: pd.Series, b: pd.Series) -> float:
-    if _is_number(a):
-        return float(ks_2samp(a.dropna(), b.dropna()).statistic)
-    return _variation(_cells(a), _cells(b))
-
-
-def _cells(column: pd.Series) -> pd.Series:
-    return column.astype(object).where(column.notna(), "?").astype(str)
-
-
-def _variation(a: pd.Series, b: pd.Series) -> float:
-    shares = [part.value_counts(normalize=True) for part in (a, b)]
-    return float(0.5 * shares[0].sub(shares[1], fill_value=0.0).abs().sum())
-
-
-def trend_error(real: pd.DataFrame, made: pd.DataFrame) -> float:
-    """Mean error of pairs: half of correlations' difference, else total variation.
-
-    Numbers beside categories are in ten bins of equal width.
-    """
-    names = list(real)
-    binned = {name: _binned(real[name], made[name]) for name in names}
-    errors = []
-    for i, first in enumerate(names):
-        for second in names[:i]:
-            pair = [first, second]
-            if all(_is_number(real[name]) for name in pair):
-                known, found = (
-                    part[pair].astype(float).corr().fillna(0.0).iloc[0, 1]
-                    for part in (real, made)
-                )
-                errors.append(abs(known - found) / 2.0)
-            else:
-                a, b = (
-                    binned[first][side] + "\x1f" + binned[second][side]
-                    for side in (0, 1)
-                )
-                errors.append(_variation(a, b))
-    return float(np.mean(errors))
-
-
-def _binned(a: pd.Series, b: pd.Series) -> tuple[pd.Series, pd.Series]:
-    if not _is_number(a):
-        return _cells(a), _cells(b)
-    edges = np.linspace(a.min(), a.max(), N_BINS + 1)[1:-1]
-    a, b = (
-        pd.Series(np.where(part.isna(), "?", np.digitize(part, edges).astype(str)))
-        for part in (a, b)
-    )
-    return a, b
-
-
 def usefulness(
     train: pd.DataFrame, test: pd.DataFrame, target: str, seed: int
 ) -> float | None:
@@ -296,7 +300,7 @@ def usefulness(
     parts = [part.drop(columns=target) for part in (train, test)]
     (a, b), is_level = as_numbers(parts)
     settings = {"categorical_features": is_level, "random_state": seed}
-    if _is_number(test[target]):
+    if is_number(test[target]):
         model = HistGradientBoostingRegressor(**settings).fit(a, train[target])
         return float(r2_score(test[target], model.predict(b)))
     if train[target].nunique() < 2:
@@ -307,12 +311,17 @@ def usefulness(
 
 
 def measure(
-    A: pd.DataFrame, B: pd.DataFrame, target: str, method: str, seed: int
+    A: pd.DataFrame,
+    B: pd.DataFrame,
+    target: str,
+    method: str,
+    seed: int,
+    protocol: str = "own",
 ) -> Row:
     """Of rows that a method learns from A, beside the held-out rows B."""
     made: list[pd.DataFrame] = []
     seconds = timed(lambda: made.append(METHODS[method](A, len(A), seed)))
-    row = scores(A, B, made[0], target, seed)
+    row = PROTOCOLS[protocol][1](A, B, made[0], target, seed)
     return {**row, "seconds": round(seconds.cpu, 2)}
 
 
@@ -334,6 +343,37 @@ def scores(
     }
 
 
+def published_scores(
+    A: pd.DataFrame, B: pd.DataFrame, made: pd.DataFrame, target: str, seed: int
+) -> Row:
+    """As in the papers on TabSyn and TabDiff: beside the rows of fit, errors in %."""
+    return {
+        "shapes": 100.0 * shape_error(A, made),
+        "trends": 100.0 * trend_error(A, made),
+        "C2ST": logistic_detection(A, made, seed),
+        "useful": usefulness(made, B, target, seed),
+        "closest": _closer_than(made, A, B, seed),
+    }
+
+
+def _closer_than(
+    made: pd.DataFrame, A: pd.DataFrame, B: pd.DataFrame, seed: int
+) -> float:
+    """Share of rows that are closer to one of fit than to one of as many others."""
+    n = min(len(A), len(B))
+    some = A.sample(n, random_state=seed).reset_index(drop=True)
+    made = made.iloc[:N_DISTANCES]
+    to_a, to_b = (distance_to_closest_record(made, part) for part in (some, B.iloc[:n]))
+    return float(np.mean(to_a < to_b) + 0.5 * np.mean(to_a == to_b))
+
+
+# How rows are read, and what is measured of those that are drawn.
+PROTOCOLS: dict[str, tuple[Callable[..., Any], Callable[..., Row]]] = {
+    "own": (read, scores),
+    "published": (read_published, published_scores),
+}
+
+
 # The run ------------------------------------------------------------------------------
 
 
@@ -342,22 +382,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--data-home", type=Path, required=True, help="folder with the tables")
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    add("--max-rows", type=int, default=MAX_ROWS, help="rows to learn from, at most")
+    add("--protocol", choices=PROTOCOLS, default="own", help="rows and measures")
+    add("--max-rows", type=int, help="rows to learn from, at most")
     add("--seeds", type=int, default=1)
     args = parser.parse_args(argv)
-    results = open_results(parser, args, {"max_rows": args.max_rows})
+    is_own = args.protocol == "own"
+    max_rows = args.max_rows or (MAX_ROWS if is_own else None)
+    settings = {"max_rows": max_rows, "protocol": args.protocol}
+    results = open_results(parser, args, settings)
+    read_parts, score = PROTOCOLS[args.protocol]
     results.runs.append(describe_run("benchmarks.synthetic", argv))
     with without_convergence_warnings():
         for name in args.tables:
             for seed in range(args.seeds):
-                A, B = read(args.data_home, name, seed, args.max_rows)
+                A, B = read_parts(args.data_home, name, seed, max_rows)
                 cell = {"table": name, "seed": seed, "n_rows": len(A)}
-                real = scores(A, B, A, TABLES[name], seed)
+                real = score(A, B, A, TABLES[name], seed)
                 results.rows.append({**cell, "method": "real", **real})
                 for method in args.methods or METHODS:
                     row = {**cell, "method": method}
                     try:
-                        row |= measure(A, B, TABLES[name], method, seed)
+                        row |= measure(
+                            *(A, B, TABLES[name], method, seed, args.protocol)
+                        )
                     except (ImportError, ValueError) as error:
                         row["failure"] = failure_of(error)
                     print(row, flush=True)
@@ -366,7 +413,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     finish(results, pd.DataFrame(results.rows), summarize, report)
 
 
-MEASURES = ("detection", "useful", "shapes", "trends", "copies", "closest", "seconds")
+MEASURES = (
+    *("detection", "C2ST", "useful", "shapes", "trends"),
+    *("copies", "closest", "seconds"),
+)
 
 
 def summarize(frame: pd.DataFrame) -> Row:

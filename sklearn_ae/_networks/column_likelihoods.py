@@ -1,9 +1,9 @@
 """The likelihood of rows whose columns are of several kinds, each as what it is.
 
 Numbers are scores (`_tables/column_maps.py`): normal around the decoder's output. Where
-a value is an atom, its probability is that of its interval of scores; elsewhere its
-density is that of the score times the map's slope, so that densities are in the data's
-units. Levels of a category, and patterns of missing cells, have the softmax of their
+a value is an atom, its probability is that of its interval of scores, spread over what
+is nearer to it than to any other value of `fit`; elsewhere its density is that of the
+score times the map's slope: densities are in the data's units. Levels of a category, and patterns of missing cells, have the softmax of their
 outputs for probabilities; what is true or false has the sigmoid.
 
 Shapes: n rows, d numbers of a row, c of them scores, m places along a map.
@@ -30,17 +30,20 @@ class _Maps:
     """Edges of the knots along the scores (c, m), and what is between them."""
 
     edges: Tensor
-    log_slopes: Tensor  # (c, m / 2 + 1)
+    # Log-slopes before, between and after the knots; at knots, minus their log-widths.
+    log_slopes: Tensor  # (c, m + 1)
     ends: Tensor  # (c, 2), the first of the edges and the last
 
     @classmethod
     def of(cls, maps: list[ColumnMap]) -> "_Maps":
         n_knots = max((len(m.values) for m in maps), default=0)
         edges = torch.full((len(maps), 2 * n_knots), math.inf, dtype=torch.float64)
-        log_slopes = torch.zeros(len(maps), n_knots + 1, dtype=torch.float64)
+        log_slopes = torch.zeros(len(maps), 2 * n_knots + 1, dtype=torch.float64)
         for i, known in enumerate(maps):
             edges[i, : 2 * len(known.values)] = torch.from_numpy(known.edges)
-            log_slopes[i, : len(known.values) + 1] = torch.from_numpy(known.log_slopes)
+            places = log_slopes[i, : 2 * len(known.values) + 1]
+            places[::2] = torch.from_numpy(known.log_slopes)
+            places[1::2] = -torch.from_numpy(known.log_widths)
         ends = torch.tensor([[m.lower[0], m.upper[-1]] for m in maps])
         return cls(edges, log_slopes, ends.double().reshape(-1, 2))
 
@@ -48,12 +51,15 @@ class _Maps:
         return _Maps(self.edges.to(x), self.log_slopes.to(x), self.ends.to(x))
 
     def find(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Which scores (n, c) are of atoms, from where to where, and log-slopes."""
+        """Which scores (n, c) are of atoms, from where to where, and log-slopes.
+
+        The slope of an atom is 1 over its width.
+        """
         place = torch.searchsorted(self.edges, scores.mT.contiguous())  # (c, n)
         lower = self.edges.gather(1, (place - 1).clamp(min=0))
         upper = self.edges.gather(1, place.clamp(max=self.edges.shape[1] - 1))
-        is_atom = (place % 2 == 1) & (upper > lower)
-        log_slopes = self.log_slopes.gather(1, place // 2)
+        is_atom = place % 2 == 1
+        log_slopes = self.log_slopes.gather(1, place)
         # Beyond the ends the map flattens.
         first, last = self.ends.mT
         beyond = torch.maximum(first - scores, scores - last).clamp(min=0.0)
@@ -149,21 +155,20 @@ class ColumnLikelihoods(SquaredError):
             return output.new_zeros(output.shape[:-1])
         output, log_sigma = output[..., self.scores], log_sigma[self.scores]
         x, known = x[..., self.scores], known[..., self.scores]
-        is_atom, lower, upper, log_slopes = self.maps.to(x).find(x)
+        is_atom, lower, upper, volume = self.maps.to(x).find(x)
         is_narrow = (upper - lower) < _NARROW * log_sigma.exp()
         is_interval = is_atom & ~is_narrow
         middle = torch.where(is_atom, 0.5 * (lower + upper), x)
         # The density at the middle, times the map's slope or the interval's width.
         width = torch.where(is_atom, upper - lower, 1.0).log()
-        volume = torch.where(is_atom, width, log_slopes)
         squares = ((middle - output) * torch.exp(-log_sigma)).square()
-        density = -0.5 * squares - log_sigma - 0.5 * LOG_2PI + volume
+        density = -0.5 * squares - log_sigma - 0.5 * LOG_2PI + width
         # Where there is no interval, any will do: what comes out is not taken.
         lower = torch.where(is_interval, lower, -1.0)
         upper = torch.where(is_interval, upper, 1.0)
         scale = torch.exp(-log_sigma)
         mass = log_interval((lower - output) * scale, (upper - output) * scale)
-        parts = torch.where(is_interval, mass, density)
+        parts = torch.where(is_interval, mass, density) + volume
         return torch.where(known, parts, 0.0).sum(dim=-1)
 
     def link(self, output: Tensor) -> Tensor:

@@ -44,6 +44,10 @@ class ColumnMap:
         Logarithms of d score / d value between knots, and where it goes on below the
         first and above the last.
 
+    log_widths : ndarray of shape (p,)
+        Logarithms of how much of the values' axis is nearer to each knot than to any
+        other value of `fit`.
+
     is_empty : ndarray of bool of shape (p + 1,)
         Where between knots, or beyond them, `fit` saw no value.
 
@@ -58,6 +62,7 @@ class ColumnMap:
     lower: np.ndarray
     upper: np.ndarray
     log_slopes: np.ndarray
+    log_widths: np.ndarray
     is_empty: np.ndarray
     step: float
     decimals: int
@@ -97,7 +102,8 @@ class ColumnMap:
             if not is_empty[side] and len(values) > 1:
                 slopes[end] = slopes[side]
         slopes -= math.log(size)
-        return cls(values, lower, upper, slopes, is_empty, *_lattice(distinct))
+        widths = _log_widths(distinct)[is_knot]
+        return cls(values, lower, upper, slopes, widths, is_empty, *_lattice(distinct))
 
     @property
     def is_atom(self) -> np.ndarray:
@@ -239,6 +245,21 @@ def _knots(
         at = np.searchsorted(ranks, np.linspace(1, n_rows, n_knots))
         is_knot[others[at.clip(0, len(others) - 1)]] = True
     return distinct[is_knot], is_knot
+
+
+def _log_widths(values: np.ndarray) -> np.ndarray:
+    """Logarithms of what lies nearer to each of rising values than to any other.
+
+    The first and the last have as much beyond them as on their other side, and a value
+    that is alone has a width of 1.
+    """
+    if len(values) == 1:
+        return np.zeros(1)
+    # Halves of the steps, of which no difference is beyond the largest number. Halves
+    # of the least numbers are none.
+    halves = np.maximum(np.diff(values / 2.0), np.finfo(np.float64).tiny)
+    sides = np.log(np.concatenate([halves[:1], halves, halves[-1:]]))
+    return np.logaddexp(sides[:-1], sides[1:])
 
 
 def _scores(masses: np.ndarray) -> np.ndarray:

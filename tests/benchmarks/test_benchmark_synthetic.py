@@ -46,6 +46,26 @@ def test_copula_keeps_correlations_and_missing_cells():
     assert drawn[["size", "price"]].corr(method="spearman").iloc[0, 1] > 0.6
 
 
+def test_what_is_interpolated_lies_between_rows_that_are_near():
+    drawn = synthetic.interpolated(A, 200, 0)
+    pd.testing.assert_series_equal(drawn.dtypes, A.dtypes)
+    assert drawn["size"].between(A["size"].min(), A["size"].max()).all()
+    error = synthetic.trend_error(A, drawn)
+    assert error < 0.5 * synthetic.trend_error(A, synthetic.shuffled(A, 200, 0))
+
+
+def test_published_measures_of_the_training_rows_themselves():
+    row = synthetic.published_scores(A, B, A, "price", 0)
+    assert row["shapes"] == row["trends"] == 0.0
+    assert row["C2ST"] == 1.0
+    assert row["closest"] == 1.0
+
+
+def test_closeness_of_rows_that_no_one_saw_is_one_half():
+    row = synthetic.published_scores(A, B, table(seed=2), "price", 0)
+    assert abs(row["closest"] - 0.5) < 0.1
+
+
 def test_copies_are_seen():
     row = synthetic.scores(A, B, A, "price", 0)
     assert row["copies"] == 1.0
@@ -60,7 +80,10 @@ def test_linear_models_draw_tables_of_the_same_columns(method):
     pd.testing.assert_series_equal(drawn.dtypes, A.dtypes)
 
 
-def test_command_measures_prints_and_writes(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("protocol", "measure"), [("own", "detection"), ("published", "C2ST")]
+)
+def test_command_measures_prints_and_writes(tmp_path, capsys, protocol, measure):
     frame = table(200).assign(survived=lambda t: (t["size"] > 0.3).astype(int))
     (tmp_path / "titanic").mkdir()
     frame.to_csv(tmp_path / "titanic" / "all.csv", index=False)
@@ -69,11 +92,11 @@ def test_command_measures_prints_and_writes(tmp_path, capsys):
     (tmp_path / "MANIFEST.json").write_text(json.dumps([entry]))
     path = tmp_path / "synthetic.json"
     synthetic.main(
-        ["--data-home", str(tmp_path), "--tables", "titanic"]
+        ["--data-home", str(tmp_path), "--tables", "titanic", "--protocol", protocol]
         + ["--methods", "shuffled", "copula", "--output", str(path)]
     )
     content = json.loads(path.read_text())
     methods = [row["method"] for row in content["results"]]
     assert methods == ["real", "shuffled", "copula"]
-    assert set(content["summary"]["detection"]) == set(methods)
-    assert "detection" in capsys.readouterr().out
+    assert set(content["summary"][measure]) == set(methods)
+    assert measure in capsys.readouterr().out

@@ -57,7 +57,29 @@ def test_densities_and_atoms_of_a_number_add_up_to_one():
     x[:, 5] = torch.from_numpy(MAPS[5].encode(values))
     p = LOSS.log_likelihood(OUTPUT.expand_as(x), x, LOG_SIGMA).exp().numpy()
     assert MAPS[5].is_atom.sum() == 1
-    assert np.trapezoid(p[:-1], values[:-1]) + p[-1] == pytest.approx(1.0, abs=2e-3)
+    atom = p[-1] * np.exp(MAPS[5].log_widths[MAPS[5].is_atom][0])
+    assert np.trapezoid(p[:-1], values[:-1]) + atom == pytest.approx(1.0, abs=2e-3)
+
+
+def test_density_of_rounded_values_is_that_of_the_rows_per_unit():
+    rounded = np.random.RandomState(1).normal(size=4000).round(1)
+    known = ColumnMap.of(rounded)
+    loss = ColumnLikelihoods.of(1, {0: known}, [])
+    x = torch.from_numpy(known.encode(np.array([0.3, -1.0])))[:, None]
+    p = loss.log_likelihood(torch.zeros_like(x), x, torch.zeros(1).double())
+    np.testing.assert_allclose(p, norm.logpdf([0.3, -1.0]), atol=0.15)
+
+
+def test_density_of_atoms_is_in_the_units_of_the_values():
+    x = torch.tensor([[0.0]], dtype=torch.float64)
+    p = []
+    for unit in (1.0, 1e-3, 1e250):
+        known = ColumnMap.of(unit * np.tile([0.0, 1.0, 3.0], 30))
+        x[0, 0] = known.encode(unit * np.array([1.0]))[0]
+        loss = ColumnLikelihoods.of(1, {0: known}, [])
+        p.append(loss.log_likelihood(0.0 * x, x, torch.zeros(1).double()).item())
+    assert p[0] == pytest.approx(np.log(1.0 / 3.0 / 1.5), abs=0.02)
+    np.testing.assert_allclose(np.array(p[1:]) - p[0], np.log([1e3, 1e-250]), rtol=1e-9)
 
 
 def test_density_of_a_number_is_that_of_its_score_times_the_slope():
