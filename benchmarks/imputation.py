@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--hidings", nargs="+", choices=HIDINGS, default=list(HIDINGS))
     add("--methods", nargs="+", choices=IMPUTERS, default=list(IMPUTERS))
     add("--no-cover", action="store_true", help="leave the intervals of draws out")
-    add("--rows", type=at_least_one, default=2000, help="of a table")
+    add("--rows", type=at_least_one, default=1000, help="of a table")
     add("--seeds", type=at_least_one, default=1)
     args = parser.parse_args(argv)
     results = open_results(parser, args, {"rows": args.rows, "k": K})

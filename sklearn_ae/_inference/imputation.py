@@ -19,10 +19,10 @@ from .factors import Factors
 from .inference import Inference, some
 
 # Factors of what goes together, and numbers of the rows that tell it: a fit should
-# hardly take longer by it.
+# hardly take longer by it. Half of these rows go through the networks.
 _N_FACTORS = 16
-_MOST_NUMBERS = 2**17
-_LEAST_ROWS, _MOST_ROWS = 256, 1000
+_MOST_NUMBERS = 2**18
+_LEAST_ROWS, _MOST_ROWS = 512, 2000
 # Of wider rows the factors would take longer than the fit.
 _MOST_COLUMNS = 2000
 # Share of the known cells that are hidden to try the models out.

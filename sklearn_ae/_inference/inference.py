@@ -228,12 +228,13 @@ class Refined(Inference):
         return replace(self, remembered=remembered, expected=expected)
 
     def of_first(self, n_kept: int, latents: Tensor | None = None) -> Inference:
-        has_start = n_kept <= FEW_LATENTS and latents is not None
+        if latents is not None:
+            latents = latents[:, :n_kept].clone() if n_kept <= FEW_LATENTS else None
         expected = self.expected
         return replace(
             self,
             n_components=n_kept,
-            remembered=latents[:, :n_kept].clone() if has_start else None,
+            remembered=latents,
             expected=None if expected is None else expected.of_first(n_kept),
         )
 
