@@ -173,8 +173,8 @@ class _Estimation:
         left = (self.known * (self.x - mean - made).square()).sum(dim=0)
         unsure = torch.einsum("di,dij,dj->d", loadings, spreads, loadings)
         noise = ((left + unsure) / self.n_known).clamp(min=_LEAST_NOISE)
-        # Factors are to be of unit variance: taken at once, that step saves many (C. Liu,
-        # D. B. Rubin and Y. N. Wu, Biometrika 85, 755-770, 1998).
+        # Factors are to be of unit variance: taken at once, that step saves many
+        # (C. Liu, D. B. Rubin and Y. N. Wu, Biometrika 85, 755-770, 1998).
         of_all = self.counts[:, None, None] * covariance  # (p, q, q)
         spread = (of_all.sum(dim=0) + f.T @ f) / len(f)
         return Factors(mean, loadings @ torch.linalg.cholesky(spread), noise), made
