@@ -1,20 +1,16 @@
-"""Mixed tables with missing cells: what is kept of them, and what is imputed.
+"""Mixed tables with missing cells: what is kept of them.
 
 Run it from the repository's root as ``python -m benchmarks.mixed --data-home FOLDER``;
 README.md, beside this file, says what is measured and how.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from benchmarks._cells import Split
 from benchmarks._command import describe_run, finish, make_parser, open_results
@@ -23,8 +19,7 @@ from benchmarks._results import Row
 from benchmarks._text import format_table
 from benchmarks.datasets import read_mixed
 from benchmarks.reconstruction import accuracies
-from sklearn_ae import AutoencoderTransformer, VAETransformer
-from sklearn_ae._tables.table_kinds import TableKinds
+from sklearn_ae import AutoencoderTransformer
 
 # Columns that name rows, which no table of kinds takes.
 NAMES_OF_ROWS = {"titanic": ["cabin"]}
@@ -41,7 +36,6 @@ TABLES = (
 MAX_ROWS = 5000
 MAX_CLASSES = 20
 SIZES = (2, 4, 8)
-SHARES = (0.1, 0.3)
 
 
 def read(data_home: Path, name: str, seed: int) -> tuple[pd.DataFrame, Any]:
@@ -104,58 +98,6 @@ def measure_kept(X: pd.DataFrame, y: Any, k: int, seed: int) -> Row:
     return row
 
 
-# What is imputed ----------------------------------------------------------------------
-
-Impute = Callable[[pd.DataFrame, pd.DataFrame, int], pd.DataFrame]
-
-
-def ours(make: Callable[[int], Any]) -> Impute:
-    return lambda A, B, seed: make(seed).fit(A).impute(B)
-
-
-def of_numbers(make: Callable[[int], Any]) -> Impute:
-    """An imputer of numbers, on the numbers of all columns, standardised."""
-
-    def impute(A: pd.DataFrame, B: pd.DataFrame, seed: int) -> pd.DataFrame:
-        kinds, scaler = TableKinds(A), StandardScaler()
-        train = scaler.fit_transform(kinds.encode(A))
-        imputer = make(seed).set_params(keep_empty_features=True).fit(train)
-        filled = imputer.transform(scaler.transform(kinds.encode(B)))
-        return kinds.fill(B, scaler.inverse_transform(filled))
-
-    return impute
-
-
-IMPUTERS: dict[str, Impute] = {
-    "AE": ours(lambda seed: AutoencoderTransformer(8, random_state=seed)),
-    "VAE": ours(lambda seed: VAETransformer(8, random_state=seed)),
-    "mean, likeliest level": of_numbers(lambda seed: SimpleImputer()),
-    "KNNImputer": of_numbers(lambda seed: KNNImputer()),
-    "IterativeImputer": of_numbers(lambda seed: IterativeImputer(random_state=seed)),
-    "IterativeImputer, ExtraTrees": of_numbers(
-        lambda seed: IterativeImputer(
-            ExtraTreesRegressor(20, random_state=seed), max_iter=3, random_state=seed
-        )
-    ),
-}
-
-
-def measure_imputed(X: pd.DataFrame, share: float, method: str, seed: int) -> Row:
-    """Error of cells that were hidden by chance, and CPU seconds."""
-    rng = np.random.RandomState(seed)
-    hidden = pd.DataFrame(
-        rng.uniform(size=X.shape) < share, index=X.index, columns=X.columns
-    )
-    given = X.mask(hidden)
-    train, test = train_test_split(np.arange(len(X)), random_state=seed)
-    A, B = given.iloc[train], given.iloc[test]
-    filled: list[pd.DataFrame] = []
-    seconds = timed(lambda: filled.append(IMPUTERS[method](A, B, seed)))
-    truth = X.iloc[test]
-    gone = hidden.iloc[test] & truth.notna()
-    return {**scores(truth, filled[0], gone, X), "seconds": seconds.cpu}
-
-
 # The run ------------------------------------------------------------------------------
 
 
@@ -164,14 +106,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--data-home", type=Path, required=True, help="folder with the tables")
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    add("--sizes", nargs="*", type=int, default=list(SIZES), metavar="K")
-    add("--shares", nargs="*", type=float, default=list(SHARES), metavar="SHARE")
-    add("--imputers", nargs="+", choices=IMPUTERS, default=list(IMPUTERS))
-    add("--impute-rows", type=int, default=2000, help="rows of which cells are hidden")
+    add("--sizes", nargs="+", type=int, default=list(SIZES), metavar="K")
     add("--seeds", type=int, default=1)
     args = parser.parse_args(argv)
-    settings = {"max_rows": MAX_ROWS, "impute_rows": args.impute_rows}
-    results = open_results(parser, args, settings)
+    results = open_results(parser, args, {"max_rows": MAX_ROWS})
     results.runs.append(describe_run("benchmarks.mixed", argv))
     with without_convergence_warnings():
         for name in args.tables:
@@ -183,48 +121,28 @@ def main(argv: Sequence[str] | None = None) -> None:
                     print(row, flush=True)
                     results.rows.append(row)
                     results.save()
-                some = X.iloc[: args.impute_rows]
-                for share in args.shares:
-                    for method in args.imputers:
-                        row = {"table": name, "share": share, "seed": seed}
-                        row |= {"method": method}
-                        row |= measure_imputed(some, share, method, seed)
-                        print(row, flush=True)
-                        results.rows.append(row)
-                        results.save()
     finish(results, pd.DataFrame(results.rows), summarize, report)
 
 
 def summarize(frame: pd.DataFrame) -> Row:
-    kept = frame[frame["ratio"].notna()] if "ratio" in frame else frame[:0]
-    if kept.empty:
-        return {}
     return {
-        "median_ratio": float(kept["ratio"].median()),
-        "worst_ratio": float(kept["ratio"].max()),
-        "n_cells": len(kept),
+        "median_ratio": float(frame["ratio"].median()),
+        "worst_ratio": float(frame["ratio"].max()),
+        "n_cells": len(frame),
     }
 
 
 def report(frame: pd.DataFrame, summary: Row) -> str:
-    parts = []
-    if "ratio" in frame:
-        kept = frame[frame["ratio"].notna()]
-        cells = [
-            [r["table"], str(r["k"]), f"{r['famd']:.3f}", f"{r['ours']:.3f}"]
-            + [f"{r['ratio']:.3f}"]
-            for r in kept.to_dict("records")
-        ]
-        parts.append(format_table(["table", "k", "FAMD", "ours", "ratio"], cells))
-        parts.append(
-            f"median {summary['median_ratio']:.3f}, worst {summary['worst_ratio']:.3f}"
-        )
-    if "share" in frame:
-        imputed = frame[frame["share"].notna()]
-        for what in ("rmse", "right", "seconds"):
-            table = imputed.pivot_table(what, ["table", "share"], "method")
-            parts.append(f"{what}\n{table.round(3).to_string()}")
-    return "\n\n".join(parts)
+    cells = [
+        [r["table"], str(r["k"]), f"{r['famd']:.3f}", f"{r['ours']:.3f}"]
+        + [f"{r['ratio']:.3f}"]
+        for r in frame.to_dict("records")
+    ]
+    table = format_table(["table", "k", "FAMD", "ours", "ratio"], cells)
+    return (
+        f"{table}\n\nmedian {summary['median_ratio']:.3f}, "
+        f"worst {summary['worst_ratio']:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class _Input:
     X: Any
     y: NDArray[Any] | None
     scaler: Any
-    n_columns: int  # after one-hot encoding
+    n_columns: int  # of numbers, those of levels among them
     target: str = "y"
     remarks: list[str] = field(default_factory=list)
 
@@ -369,7 +369,12 @@ def _load_file(path: str, arguments: argparse.Namespace) -> _Input:
             f"Kept, though named as an id: {listed(ids)}. If it only tells the rows "
             "apart, leave it out with --drop."
         )
-    remarks += wrap(f"scaling of all columns that are not one-hot: {scaler}")
+    if scaler == "standard":
+        remarks += wrap(
+            "scaling: standard; on these numbers PCA is factor analysis of mixed data"
+        )
+    else:
+        remarks += wrap(f"scaling of all columns that are not one-hot: {scaler}")
     has_names = is_text_path(path) and not arguments.no_header
     if has_names and names_look_like_values(frame.columns):
         remarks += wrap(

@@ -158,9 +158,9 @@ def test_every_column_of_a_file_is_accounted_for(csv_file, capsys):
         said[action] = columns
     assert said["dropped, it numbers the rows"] == "id"
     assert said["numbers"] == "size"
-    assert said["numbers, missing values become the median"].startswith("age (")
+    assert said["numbers, missing values become the mean"].startswith("age (")
     assert said["text read as numbers"] == "price"
-    assert said["text, one-hot encoded"] == "colour (3 levels)"
+    assert said["text, levels over the root of their share"] == "colour (3 levels)"
     assert said["true/false as 1 and 0"] == "member"
     assert said["dates as days"] == "since"
     assert said["dropped, text that differs from row to row"].startswith("comment")

@@ -37,6 +37,8 @@ from .design import Design, FitTable
 # are tried first.
 MOST_LATENTS = 64
 _RUNGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+# Latents for each that could be of use, beyond which a number must be a mistake.
+_MOST_ASKED = 10_000
 # Rungs in a row without a lower error, after which none is expected.
 _PATIENCE = 2
 # Rows of trials, and what of them is held out.
@@ -73,6 +75,14 @@ def number_of_latents(estimator: Any, table: FitTable, goes_on: bool) -> int:
     """The number asked for, or the one that the table of a fit asks for."""
     asked = estimator.n_components
     if isinstance(asked, Integral):
+        n_rows, n_columns = len(table.X), table.n_own
+        if asked > _MOST_ASKED * max(1, min(n_rows, n_columns)):
+            raise ValueError(
+                f"n_components={asked} asks for networks beyond all memory: X with "
+                f"{n_rows} rows and {n_columns} columns is given back by "
+                f"{max(1, min(n_rows - 1, n_columns))} latents. Ask for so many or "
+                "fewer."
+            )
         return int(asked)
     if goes_on:
         return estimator.n_components_

@@ -9,8 +9,8 @@ from .._inference.imputation import Imputer
 from .._networks.modules import Autoencoder
 from .._tables.containers import is_frame
 from .._tables.rows import Table
-from .._tables.table_kinds import fill_numbers
-from .._utils.arrays import plain
+from .._tables.table_kinds import TableKinds, fill_numbers
+from .._utils.arrays import answers_in_kind
 from .explaining import Explaining
 
 
@@ -33,8 +33,16 @@ class Imputing(Explaining):
         # It is of what the networks leave of rows, and they have just changed.
         known: Imputer | None = self._of_earlier_rows("_imputer")
         if known is None or known.n_rows <= len(rows.x):
-            self._imputer = Imputer.of(module, rows)
+            kinds = self._own_kinds()
+            n_numbers = len(module.center)
+            cell_of = np.arange(n_numbers) if kinds is None else kinds.cell_of
+            self._imputer = Imputer.of(module, rows, cell_of)
 
+    def _own_kinds(self) -> TableKinds | None:
+        """What the columns are that the decoder gives, where not all are numbers."""
+        return self._kinds
+
+    @answers_in_kind
     def impute(self, X: Any) -> Any:
         """Fill the missing cells of X.
 
@@ -54,7 +62,6 @@ class Imputing(Explaining):
             changed. A column that was all missing in `fit` stays so in a table of
             several kinds, and is 0 among numbers.
         """
-        X = plain(X)
         return self._filled(X, self._impute(self._validate_new_rows(X)))
 
     def _impute(self, X: np.ndarray | Table) -> np.ndarray:

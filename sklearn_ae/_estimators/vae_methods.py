@@ -138,6 +138,7 @@ class FittedVAE(Imputing):
         numbers = self._infer("reconstruct", self._validate_new_rows(X, y))
         return self._as_given(self._whole(numbers, of=X), like=X)
 
+    @answers_in_kind
     def impute(
         self,
         X: Any,
@@ -177,7 +178,6 @@ class FittedVAE(Imputing):
         .. [1] D. B. Rubin, "Multiple imputation for nonresponse in surveys", Wiley,
            1987.
         """
-        X = plain(X)
         rows = self._validate_new_rows(X, y)
         if n_draws is None:
             return self._filled(X, self._whole(self._impute(rows), of=X))
@@ -669,10 +669,12 @@ class FittedVAE(Imputing):
         """Rows drawn from the likelihood around the decoder's output X (n, d)."""
         drawn = self.module_.loss_function.draw(X, self._noise_scale(), random_state)
         # Levels are drawn by their shares, not by noise upon these.
-        kinds, known = self._kinds, self._conditions
-        if isinstance(known, ConditionColumns):
-            kinds = known.of_own
+        kinds = self._own_kinds()
         return drawn if kinds is None else np.where(kinds.is_share, X, drawn)
+
+    def _own_kinds(self) -> TableKinds | None:
+        known = self._conditions
+        return known.of_own if isinstance(known, ConditionColumns) else self._kinds
 
     def _noise_scale(self) -> NoiseScale:
         """Scale of the likelihood in the units of X: of all columns, or of each."""

@@ -77,6 +77,17 @@ def describe(
     ):
         with torch.no_grad():
             inference = inference.remembering(module, x) if is_trained else inference
-        z = over_blocks(module, partial(inference.latents, module), x)
+        # Rows with missing cells as they are would tell of latents that cells do not.
+        filled = module.filled(x)
+        z = over_blocks(module, partial(inference.latents, module), filled)
+        if is_trained:
+            with torch.no_grad():
+                inference = inference.expecting(module, x, z)
+        has_holes = module.parts(x)[0].isnan().any(dim=1)
+        if has_holes.any():
+            latents = partial(inference.latents, module)
+            z = z.index_copy(
+                0, has_holes.nonzero()[:, 0], over_blocks(module, latents, x[has_holes])
+            )
     weights = None if weights is None else weights[: len(x)]
     return DescribedRows(x, z, inference, n_samples, weights=weights)

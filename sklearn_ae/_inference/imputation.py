@@ -7,27 +7,29 @@ those that are not.
 Shapes: n rows, d columns, m numbers of conditions.
 """
 
-import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._networks.filling import Filling, find_filling
 from .._networks.modules import Autoencoder, beside, over_blocks
 from .described import DescribedRows
+from .factors import Factors
 from .inference import Inference, some
 
-# Axes of what goes together, and numbers of the rows that tell it: a fit should hardly
-# take longer by it.
-_N_AXES = 16
-_MOST_NUMBERS = 2**17
-_LEAST_ROWS, _MOST_ROWS = 256, 1000
-# Wider rows are filled as the encoder sees them: axes would take longer than the fit.
+# Factors of what goes together, and numbers of the rows that tell it: a fit should
+# hardly take longer by it. Half of these rows go through the networks.
+_N_FACTORS = 16
+_MOST_NUMBERS = 2**18
+_LEAST_ROWS, _MOST_ROWS = 512, 2000
+# Of wider rows the factors would take longer than the fit.
 _MOST_COLUMNS = 2000
 # Share of the known cells that are hidden to try the models out.
 _SHARE_HIDDEN = 0.2
+# Networks know the rows that they are tried out on better than others: how much of what
+# they seem to be worth is believed.
+_BELIEVED = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Imputer:
 
     Parameters
     ----------
-    rows, rests : Filling
+    rows, rests : Factors
         The models.
 
     shares : Tensor of shape (2, d)
@@ -50,45 +52,51 @@ class Imputer:
         Rows that tell all this.
     """
 
-    rows: Filling
-    rests: Filling
+    rows: Factors
+    rests: Factors
     shares: Tensor
     n_rows: int
 
     @classmethod
-    def of(cls, module: Autoencoder, described: DescribedRows) -> "Imputer":
-        """Of training rows, in the networks' units."""
+    def of(
+        cls, module: Autoencoder, described: DescribedRows, cell_of: np.ndarray
+    ) -> "Imputer":
+        """Of training rows, in the networks' units.
+
+        Which cell of a row each of its numbers (d,) is of goes by the order of X.
+        """
         d = len(module.center)
         n_rows = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_NUMBERS // d))
         x, z = some(described.x, n_rows), some(described.z, n_rows)
+        host, order = torch.device("cpu"), described.order
+        order = torch.arange(d) if order is None else order[:d].cpu()
+        back = torch.argsort(order)
         if d > _MOST_COLUMNS:
             assert module.filling is not None
-            rows = copy.deepcopy(module.filling)
-            return cls(
-                rows.cpu(),
-                Filling.by_mean(torch.zeros(d)),
-                torch.tensor([[1.0], [0.0]]).expand(2, d),
-                len(x),
-            )
-        random_state = np.random.RandomState(0)
-        rows = find_filling(x[:, :d], _N_AXES, random_state).to(x.device)
+            rows = Factors.of_filling(module.filling).to(host).with_columns(back)
+            shares = torch.tensor([[1.0], [0.0]]).expand(2, d)
+            return cls(rows, Factors.none(d), shares, len(x))
+        rows = Factors.of(x[:, :d], _N_FACTORS).to(x.device)
+        n_tried = max(1, n_rows // 2)
+        x, z = x[:n_tried], z[:n_tried]
 
         def rest(x: Tensor, z: Tensor) -> Tensor:
             # Latents of rows with nothing to fill are known.
             known = None if x.isnan().any() else z
-            made = _reconstructed(module, described.inference, rows(x), known)
+            filled = beside(rows.fill(x[:, :d]), x[:, d:])
+            made = _reconstructed(module, described.inference, filled, known)
             return x[:, :d] - made
 
-        rests = find_filling(over_blocks(module, rest, x, z), _N_AXES, random_state)
-        rests = rests.to(x.device)
+        rests = Factors.of(over_blocks(module, rest, x, z), _N_FACTORS).to(x.device)
         untried = cls(rows, rests, x.new_zeros(2, d), len(x))
-        shares = untried._try_out(module, x, described.inference, random_state)
-        if described.order is not None:
-            back = torch.argsort(described.order)[:d].to(x.device)
-            shares = shares[:, back]
-            for model in (rows, rests):
-                model.put_columns_back(back)
-        return cls(rows.cpu(), rests.cpu(), shares.cpu(), len(x))
+        cell_of = cell_of[order.numpy()]
+        shares = untried._try_out(module, x, described.inference, cell_of).cpu()
+        return cls(
+            rows.to(host).with_columns(back),
+            rests.to(host).with_columns(back),
+            shares[:, back],
+            len(x),
+        )
 
     def without_networks(self) -> "Imputer":
         """What the model of rows says alone, where networks have changed."""
@@ -100,12 +108,13 @@ class Imputer:
         module: Autoencoder,
         x: Tensor,
         inference: Inference,
-        random_state: np.random.RandomState,
+        cell_of: np.ndarray,
     ) -> Tensor:
         """The best shares (2, d) for cells of the rows (n, d + m) that are hidden."""
         d = self.shares.shape[1]
-        hidden = torch.from_numpy(random_state.uniform(size=(len(x), d)))
-        hidden = (hidden < _SHARE_HIDDEN).to(x.device)
+        random_state = np.random.RandomState(0)
+        cells = random_state.uniform(size=(len(x), cell_of.max() + 1)) < _SHARE_HIDDEN
+        hidden = torch.from_numpy(cells[:, cell_of]).to(x.device)  # (n, d)
         tried = beside(x[:, :d].masked_fill(hidden, torch.nan), x[:, d:])
         hidden &= ~x[:, :d].isnan()
         expected, further = self._expected(module, tried, inference)
@@ -118,7 +127,8 @@ class Imputer:
         held = held.clamp(min=torch.finfo(held.dtype).tiny)
         squares.diagonal(dim1=1, dim2=2).add_(held[:, None])
         shares = torch.linalg.solve(squares, products)[..., 0].T.clamp(min=0.0)
-        return (shares / shares.sum(dim=0).clamp(min=1.0)).to(x.dtype)
+        shares = _BELIEVED * shares / shares.sum(dim=0).clamp(min=1.0)
+        return shares.to(x.dtype)
 
     def _expected(
         self, module: Autoencoder, x: Tensor, inference: Inference
@@ -126,12 +136,11 @@ class Imputer:
         """What the model of rows expects (n, d); how the others differ (2, n, d)."""
         own = module.parts(x)[0]
         rows, rests = self.rows.to(x.device), self.rests.to(x.device)
-        filled = rows(x)
-        expected = module.parts(filled)[0]
+        expected = rows.fill(own)
         further = []
-        for seen in (filled, x):
+        for seen in (beside(expected, module.parts(x)[1]), x):
             made = _reconstructed(module, inference, seen)
-            further.append(made + rests(own - made) - expected)  # NaN where missing
+            further.append(made + rests.expect(own - made) - expected)
         return expected, torch.stack(further)
 
     @torch.no_grad()

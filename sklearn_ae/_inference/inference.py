@@ -16,10 +16,11 @@ import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from .._networks.modules import Autoencoder, beside
+from .._networks.modules import Autoencoder, beside, over_blocks
 from .._networks.sizes import FEW_LATENTS
 from .._networks.variational import VariationalAutoencoder
 from .._tables.rows import block_rows
+from .expected import ExpectedLatents
 from .gaussians import DiagonalGaussians, FullGaussians, Gaussians
 from .priors import Prior
 from .projection import information, project
@@ -81,6 +82,10 @@ class Inference(ABC):
 
     def remembering(self, module: Autoencoder, x: Tensor) -> "Inference":
         """The same, with what it needs of the rows (n, d + m) that were learned."""
+        return self
+
+    def expecting(self, module: Autoencoder, x: Tensor, z: Tensor) -> "Inference":
+        """The same, with what it needs of the latents (n, k) of the rows."""
         return self
 
     def after(self, known: "Inference") -> "Inference":
@@ -188,11 +193,15 @@ class Refined(Inference):
     remembered : Tensor of shape (a, k) or None
         Latents of training rows. With few latents, the one whose row is nearest is a
         second start.
+
+    expected : ExpectedLatents or None
+        What counts for rows with missing cells, where latents have no prior.
     """
 
     n_components: int
     n_steps: int = 10
     remembered: Tensor | None = None
+    expected: ExpectedLatents | None = None
 
     def remembering(self, module: Autoencoder, x: Tensor) -> Inference:
         # With few latents the way to the nearest point may lead over a hill: a second
@@ -208,19 +217,26 @@ class Refined(Inference):
     def after(self, known: Inference) -> Inference:
         if not isinstance(known, Refined):
             return self
-        return replace(self, remembered=known.remembered)
+        return replace(self, remembered=known.remembered, expected=known.expected)
 
     def turned(self, rotation: Tensor, shift: Tensor) -> Inference:
-        if self.remembered is None:
-            return self
-        rotation, shift = rotation.cpu(), shift.cpu()
-        return replace(self, remembered=(self.remembered - shift) @ rotation)
+        remembered, expected = self.remembered, self.expected
+        if remembered is not None:
+            remembered = (remembered - shift.cpu()) @ rotation.cpu()
+        if expected is not None:
+            expected = expected.turned(rotation, shift)
+        return replace(self, remembered=remembered, expected=expected)
 
     def of_first(self, n_kept: int, latents: Tensor | None = None) -> Inference:
-        if n_kept > FEW_LATENTS or latents is None:
-            return replace(self, n_components=n_kept, remembered=None)
-        known = latents[:, :n_kept].clone()
-        return replace(self, n_components=n_kept, remembered=known)
+        if latents is not None:
+            latents = latents[:, :n_kept].clone() if n_kept <= FEW_LATENTS else None
+        expected = self.expected
+        return replace(
+            self,
+            n_components=n_kept,
+            remembered=latents,
+            expected=None if expected is None else expected.of_first(n_kept),
+        )
 
     def quick(self) -> Inference:
         # With many latents the last step alone, which takes one Jacobian. On a surface
@@ -229,7 +245,17 @@ class Refined(Inference):
         return replace(self, n_steps=n_steps, remembered=None)
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
-        return project(module, x, self._starts(module, x), self.n_steps)
+        starts = self._starts(module, x)
+        return project(module, x, starts, self.n_steps, self.expected)
+
+    def expecting(self, module: Autoencoder, x: Tensor, z: Tensor) -> Inference:
+        target, conditions = module.parts(x)
+        # A variational one has its prior; what conditions leave to expect is not known.
+        if isinstance(module, VariationalAutoencoder) or conditions.shape[1]:
+            return self
+        decoded = over_blocks(module, module.decode, z)
+        expected = ExpectedLatents.of(z, decoded, target, module.loss_function)
+        return replace(self, expected=expected)
 
     def compared(self, x: Tensor, n_train: int) -> Tensor:
         # A step takes a decoder's pass for each latent, and a training step about six

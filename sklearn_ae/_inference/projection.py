@@ -20,6 +20,7 @@ from torch import Tensor
 from .._networks.losses import SquaredError, of_observed
 from .._networks.modules import Autoencoder, beside
 from .._networks.variational import VariationalAutoencoder
+from .expected import ExpectedLatents
 from .narrow import Outputs
 from .tangents import TangentMap, tangent_map
 
@@ -57,6 +58,10 @@ class RowLoss:
 
     prior_precision : float
         Of a normal prior at zero: 1 where its log-density counts, else 0.
+
+    expected : tuple of Tensor or None
+        Mean (k,) and precision (k, k) of the latents, which count for rows with missing
+        cells.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -64,6 +69,7 @@ class RowLoss:
     loss: SquaredError
     precision: Tensor
     prior_precision: float
+    expected: tuple[Tensor, Tensor] | None = None
 
     def value(self, z: Tensor, output: Tensor, x: Tensor) -> Tensor:
         """Of each row: (n,)."""
@@ -71,7 +77,19 @@ class RowLoss:
         total = entries.sum(dim=-1)
         if self.prior_precision:
             total = total + 0.5 * self.prior_precision * z.square().sum(dim=-1)
+        if self.expected is not None:
+            distance, slope, _ = self._from_expected(z, x)
+            total = total + 0.5 * (distance * slope).sum(dim=-1)
         return total
+
+    def _from_expected(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Distances (n, k), their slopes (n, k) and curvatures (n, k, k)."""
+        assert self.expected is not None
+        mean, precision = self.expected
+        has_holes = x.isnan().any(dim=-1).to(z.dtype)[:, None]  # (n, 1)
+        distance = z - mean
+        slope = distance @ precision * has_holes
+        return distance, slope, precision * has_holes[..., None]
 
     def least_gain(self, value: Tensor) -> Tensor:
         """What a step must promise of these losses (n,), or it is the last."""
@@ -93,6 +111,9 @@ class RowLoss:
         if self.prior_precision:
             gradient = gradient + self.prior_precision * z
             hessian.diagonal(dim1=-2, dim2=-1).add_(self.prior_precision)
+        if self.expected is not None:
+            _, slope, curvature = self._from_expected(z, x)
+            gradient, hessian = gradient + slope, hessian + curvature
         return gradient, hessian
 
 
@@ -242,18 +263,24 @@ def project(
     x: Tensor,
     starts: list[Tensor],
     n_steps: int,
+    expected: ExpectedLatents | None = None,
 ) -> Tensor:
-    """The best latents found from each of the starts (n, k) for rows x (n, d + m)."""
+    """The best latents found from each of the starts (n, k) for rows x (n, d + m).
+
+    Of rows with missing cells they are the likeliest, given what is expected of them.
+    """
     precision, prior_precision = row_weights(module)
     target, conditions = module.parts(x)
     loss = of_observed(module.loss_function, target)
     outputs = Outputs.of(module.decoder, loss, precision)
+    is_expected = expected is not None and bool(target.isnan().any())
     row_loss = RowLoss(
         outputs.decoder,
         tangent_map(outputs.decoder, starts[0].shape[1]),
         loss,
         precision.to(x.dtype),
         prior_precision,
+        expected.to(starts[0]) if is_expected else None,  # type: ignore[union-attr]
     )
     target = outputs.rows(target)
     n_block = _rows_at_once(module, outputs, starts[0].shape[1])

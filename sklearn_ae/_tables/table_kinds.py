@@ -119,16 +119,22 @@ class TableKinds:
     @property
     def is_indicator(self) -> np.ndarray:
         """Which numbers say whether a cell has a level: (n_numbers,)."""
-        return self._of_numbers([kind.is_indicator for kind in self.kinds])
+        return self._of_numbers([*(kind.is_indicator for kind in self.kinds), True])
 
     @property
     def is_share(self) -> np.ndarray:
         """Which numbers are shares of levels or of what is true: (n_numbers,)."""
-        return self._of_numbers([kind.is_share for kind in self.kinds])
+        return self._of_numbers([*(kind.is_share for kind in self.kinds), True])
 
-    def _of_numbers(self, of_kinds: list[bool]) -> np.ndarray:
+    @property
+    def cell_of(self) -> np.ndarray:
+        """Which cell of a row each number is of: (n_numbers,)."""
+        return self._of_numbers(range(len(self.kinds) + 1))
+
+    def _of_numbers(self, of_kinds: Sequence[Any]) -> np.ndarray:
+        """What is said of kinds, and last of patterns, for each of their numbers."""
         numbers = [*(kind.n_numbers for kind in self.kinds), self._of_patterns]
-        return np.repeat([*of_kinds, True], numbers)
+        return np.repeat(of_kinds, numbers)
 
     def numbers_of(self, i: int) -> slice:
         """The numbers of the column at this place."""

@@ -65,6 +65,8 @@ def _is_dispatched(X: Any) -> bool:
 
 
 def _like(X: Any, result: Any) -> Any:
+    if isinstance(result, list):  # several draws
+        return [_like(X, part) for part in result]
     if not _is_dispatched(X) or not isinstance(result, np.ndarray):
         return result
     if isinstance(X, Tensor):

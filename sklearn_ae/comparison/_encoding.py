@@ -17,13 +17,21 @@ class MixedEncoder(TransformerMixin, BaseEstimator):
 
     Numbers and dates are standardised, levels are indicators over the root of their
     share. A missing cell is at its column's mean.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype" or array-like, default="from_dtype"
+        Columns that are categories, however many levels they have.
     """
 
     kinds_: TableKinds
     columns_: Columns
 
+    def __init__(self, categorical_features: Any = "from_dtype"):
+        self.categorical_features = categorical_features
+
     def fit(self, X: Any, y: Any = None) -> "MixedEncoder":
-        self.kinds_ = TableKinds(X)
+        self.kinds_ = TableKinds(X, self.categorical_features)
         numbers = self.kinds_.encode(X)
         n_columns, is_indicator = numbers.shape[1], self.kinds_.is_indicator
         self.columns_ = Columns.of_kinds(numbers, n_columns, is_indicator)

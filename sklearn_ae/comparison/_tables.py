@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from .._utils.extras import import_extra
+from ._encoding import MixedEncoder
 from ._files import TableError
 from ._split import SCALERS
 
@@ -43,7 +44,7 @@ class PreparedTable:
         Numbers (NaN where missing) and text; no column is constant.
     y : ndarray of shape (n_samples,) or None
         The target, without missing values.
-    preprocessor : ColumnTransformer
+    preprocessor : MixedEncoder or ColumnTransformer
         Unfitted; it makes of X the finite numbers that the reducers get.
     actions : dict
         What was done -> the columns that it was done to, each with its details.
@@ -53,7 +54,7 @@ class PreparedTable:
 
     X: "pd.DataFrame"
     y: NDArray[Any] | None
-    preprocessor: ColumnTransformer
+    preprocessor: MixedEncoder | ColumnTransformer
     actions: dict[str, list[str]] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
 
@@ -83,7 +84,9 @@ def prepare_table(
     spelled : collection of str, default=()
         Columns of numbers that were text in their file: the record says so.
     scaler : {"standard", "minmax"} or None, default="standard"
-        For the columns that are numbers; one-hot columns stay 0 and 1.
+        "standard" makes the numbers of factor analysis of mixed data, as the estimators
+        do: missing cells are at the mean. The others are for the columns that are
+        numbers, whose missing cells are at the median; one-hot columns stay 0 and 1.
     max_levels : int, default=20
         Largest number of one-hot columns per column of text.
     max_rows : int, default=None
@@ -124,7 +127,7 @@ def prepare_table(
             noun = "row" if n_missing == 1 else "rows"
             rows.append(f"{n_missing} {noun} without {target!r} left out")
 
-    drop = set(drop)
+    drop, is_mixed = set(drop), scaler == "standard"
     columns: dict[str, Any] = {}
     for name in frame.columns:
         if name == target:
@@ -133,7 +136,7 @@ def prepare_table(
             action, detail, column = "dropped, as asked", "", None
         else:
             action, detail, column = _prepare_column(
-                frame[name], name in spelled, max_levels
+                frame[name], name in spelled, None if is_mixed else max_levels
             )
         actions.setdefault(action, []).append(f"{name} ({detail})" if detail else name)
         if column is not None:
@@ -162,9 +165,11 @@ def prepare_table(
 
 def _preprocessor(
     X: "pd.DataFrame", scaler: str | None, max_levels: int
-) -> ColumnTransformer:
+) -> MixedEncoder | ColumnTransformer:
     numbers = [name for name in X.columns if X[name].dtype.kind == "f"]
     text = [name for name in X.columns if X[name].dtype.kind != "f"]
+    if scaler == "standard":
+        return MixedEncoder([X.columns.get_loc(name) for name in text])
     # A column may have no value at all among the training rows: it then stays,
     # filled with zeros, so that no warning and no change of shape comes of it.
     steps = [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
@@ -183,9 +188,13 @@ def _preprocessor(
 
 
 def _prepare_column(
-    column: "pd.Series", is_spelled: bool, max_levels: int
+    column: "pd.Series", is_spelled: bool, max_levels: int | None
 ) -> tuple[str, str, "pd.Series | None"]:
-    """Return what is done with a column, a detail, and the column (None: dropped)."""
+    """Return what is done with a column, a detail, and the column (None: dropped).
+
+    With ``max_levels=None`` it becomes numbers as factor analysis of mixed data has
+    them.
+    """
     if not column.notna().any():
         return "dropped, all values are missing", "", None
     if column.dtype.kind == "c":
@@ -209,12 +218,13 @@ def _prepare_column(
         detail = f"{n_missing}"
         if n_infinite:
             detail += f", of them {n_infinite} infinite"
-        return f"{origin}, missing values become the median", detail, numbers
+        place = "median" if max_levels is not None else "mean"
+        return f"{origin}, missing values become the {place}", detail, numbers
     return origin, "", numbers
 
 
 def _prepare_text(
-    column: "pd.Series", max_levels: int
+    column: "pd.Series", max_levels: int | None
 ) -> tuple[str, str, "pd.Series | None"]:
     text = _text_of(column)
     n_levels = text.nunique()
@@ -227,6 +237,11 @@ def _prepare_text(
     if n_levels == 1 and n_values == len(text):
         return "dropped, all values are the same", "", None
     detail = f"{n_levels} levels"
+    if max_levels is None:
+        if n_values < len(text):
+            detail += f", {len(text) - n_values} missing at their mean"
+        text = text.astype(object).where(text.notna(), None)
+        return "text, levels over the root of their share", detail, text
     if n_values < len(text):
         detail += f", {len(text) - n_values} missing as one more"
         n_levels += 1

@@ -119,7 +119,7 @@ def test_days_in_a_row_are_kept():
 
 
 def test_text_is_one_hot_encoded():
-    table = column(["a", "b", "c", "a", "b", "c"])
+    table = column(["a", "b", "c", "a", "b", "c"], scaler="minmax")
     assert table.preprocessor.fit_transform(table.X)[:, 1:].tolist() == [
         *np.eye(3).tolist(),
         *np.eye(3).tolist(),
@@ -127,13 +127,32 @@ def test_text_is_one_hot_encoded():
     assert action(table) == "text, one-hot encoded"
 
 
-def test_text_of_two_levels_becomes_one_column():
-    table = column(["a", "b", "a", "b"])
+def test_text_is_weighed_as_in_factor_analysis_of_mixed_data():
+    table = column(["a", "b", "c", "a", None, "c", "a"])
+    made = table.preprocessor.fit_transform(table.X)[:, 1:]
+    indicators = np.eye(3)[[0, 1, 2, 0, 0, 2, 0]]
+    share = np.array([3, 1, 2]) / 6
+    expected = (indicators - share) / np.sqrt(share)
+    expected[4] = 0.0  # what is missing is at the mean
+    np.testing.assert_allclose(made, expected)
+    assert action(table) == "text, levels over the root of their share"
+    assert table.actions[action(table)] == ["it (3 levels, 1 missing at their mean)"]
+
+
+@pytest.mark.parametrize("scaler", ["standard", "minmax"])
+def test_text_of_two_levels_becomes_one_column(scaler):
+    table = column(["a", "b", "a", "b"], scaler=scaler)
     assert table.preprocessor.fit_transform(table.X).shape == (4, 2)
 
 
+def test_text_whose_training_rows_all_differ_is_no_error():
+    table = column(["a", "b", "c"] * 12, scaler="standard")
+    few = table.X[:3]
+    assert np.isfinite(table.preprocessor.fit(few).transform(table.X)).all()
+
+
 def test_missing_text_is_a_level_of_its_own():
-    table = column(["a", "b", None, "a", "b", "?"])
+    table = column(["a", "b", None, "a", "b", "?"], scaler="minmax")
     Z = table.preprocessor.fit_transform(table.X)[:, 1:]
     assert Z.shape == (6, 3)
     assert Z[2].tolist() == Z[5].tolist()
@@ -141,14 +160,14 @@ def test_missing_text_is_a_level_of_its_own():
 
 def test_many_levels_share_a_column_beyond_the_most_frequent():
     values = np.repeat(np.array([f"v{i}" for i in range(30)]), np.arange(2, 32))
-    table = column(values, max_levels=5)
+    table = column(values, max_levels=5, scaler=None)
     assert table.preprocessor.fit_transform(table.X).shape[1] == 1 + 5
     assert "the 4 most frequent and the rest" in action(table)
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
 def test_level_that_no_training_row_has_is_no_error():
-    table = column(["a", "b", "c", "a", "b", "c", "d", "d"])
+    table = column(["a", "b", "c", "a", "b", "c", "d", "d"], scaler="minmax")
     fitted = table.preprocessor.fit(table.X[:6])
     assert fitted.transform(table.X[6:])[:, 1:].tolist() == [[0, 0, 0], [0, 0, 0]]
 

@@ -115,3 +115,8 @@ def test_networks_of_fixed_width_cannot_choose(X):
 def test_what_is_no_number_of_latents(X, n_components):
     with pytest.raises(ValueError, match="n_components"):
         AutoencoderTransformer(n_components).fit(X)
+
+
+def test_numbers_beyond_memory_are_refused(X):
+    with pytest.raises(ValueError, match="n_components=1000000 asks for networks"):
+        AutoencoderTransformer(10**6, **QUICK).fit(X)

@@ -186,17 +186,34 @@ def test_without_holes_nothing_changes(estimator):
     assert model._kinds is None
 
 
-def test_projection_of_a_row_with_holes_is_least_squares_on_its_cells():
+def test_latents_of_a_row_with_holes_are_the_conditional_mean_of_a_gaussian():
     X = numbers()
     model = AutoencoderTransformer(2, **LINEAR).fit(X)
-    row = with_holes(X[:1], 0.4)
-    known = ~np.isnan(row[0])
-    axes = model.inverse_transform(np.eye(2)) - model.inverse_transform(
-        np.zeros((1, 2))
-    )
+    rows = with_holes(X[:5], 0.4)
     centre = model.inverse_transform(np.zeros((1, 2)))[0]
-    z = np.linalg.lstsq(axes[:, known].T, (row[0] - centre)[known], rcond=None)[0]
-    np.testing.assert_allclose(model.transform(row)[0], z, rtol=1e-6)
+    loadings = (model.inverse_transform(np.eye(2)) - centre).T
+    Z = model.transform(X)
+    noise = np.sum((X - model.reconstruct(X)) ** 2) / (X.size - Z.size)
+    covariance = np.cov(Z.T, bias=True)
+    expected = []
+    for row in rows:
+        known = ~np.isnan(row)
+        of_known = loadings[known]
+        of_cells = of_known @ covariance @ of_known.T + noise * np.eye(known.sum())
+        gain = covariance @ of_known.T @ np.linalg.inv(of_cells)
+        mean = Z.mean(axis=0)
+        expected.append(mean + gain @ (row[known] - centre[known] - of_known @ mean))
+    assert np.isnan(rows).any(axis=1).all()
+    np.testing.assert_allclose(model.transform(rows), expected, rtol=1e-5)
+
+
+def test_few_known_cells_do_not_take_latents_away():
+    X = numbers()
+    model = AutoencoderTransformer(5, **LINEAR).fit(X)
+    row = np.full((1, 6), np.nan)
+    row[0, 0] = X[0, 0]
+    Z = model.transform(X)
+    assert (np.abs(model.transform(row)) < np.abs(Z).max(axis=0)).all()
 
 
 def test_density_of_a_row_with_holes_is_the_marginal_one():
