@@ -76,7 +76,7 @@ def number_of_latents(estimator: Any, table: FitTable, goes_on: bool) -> int:
     asked = estimator.n_components
     if isinstance(asked, Integral):
         n_rows, n_columns = len(table.X), table.n_own
-        if asked > _MOST_ASKED * max(1, min(n_rows, n_columns)):
+        if int(asked) > _MOST_ASKED * max(1, min(n_rows, n_columns)):
             raise ValueError(
                 f"n_components={asked} asks for networks beyond all memory: X with "
                 f"{n_rows} rows and {n_columns} columns is given back by "

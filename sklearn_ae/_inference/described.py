@@ -71,6 +71,7 @@ def describe(
     module.eval()
     generator = torch.Generator(x.device).manual_seed(0)
     x = module.drawn(inference.described(x), generator)
+    weights = None if weights is None else weights[: len(x)]
     with (
         steady_convolutions(x.device),
         enough_threads(module, block_rows(module.row_size)),
@@ -82,12 +83,11 @@ def describe(
         z = over_blocks(module, partial(inference.latents, module), filled)
         if is_trained:
             with torch.no_grad():
-                inference = inference.expecting(module, x, z)
+                inference = inference.expecting(module, x, z, weights)
         has_holes = module.parts(x)[0].isnan().any(dim=1)
         if has_holes.any():
             latents = partial(inference.latents, module)
             z = z.index_copy(
                 0, has_holes.nonzero()[:, 0], over_blocks(module, latents, x[has_holes])
             )
-    weights = None if weights is None else weights[: len(x)]
     return DescribedRows(x, z, inference, n_samples, weights=weights)

@@ -37,22 +37,31 @@ class ExpectedLatents:
 
     @classmethod
     def of(
-        cls, z: Tensor, output: Tensor, x: Tensor, loss: SquaredError
+        cls,
+        z: Tensor,
+        output: Tensor,
+        x: Tensor,
+        loss: SquaredError,
+        weights: Tensor | None = None,
     ) -> "ExpectedLatents | None":
         """Of the latents (n, k) of rows (n, d), and what is decoded from them."""
         n, k = z.shape
+        if weights is None:
+            weights = z.new_ones(n)
+        weights = (weights.to(z.device) / weights.mean()).double()[:, None]  # (n, 1)
         rest = torch.where(x.isnan(), 0.0, loss.link(output) - x).double()
         # As of principal components: k numbers of each row were free to fit it.
-        n_free = (~x.isnan()).sum().item() - n * k
-        variance = rest.square().sum().item() / max(n, n_free)
+        n_free = (weights * ~x.isnan()).sum().item() - n * k
+        variance = (weights * rest.square()).sum().item() / max(n, n_free)
         if n < 2 or not 0.0 < variance < float("inf"):
             return None
         sigma = torch.tensor(loss.noise_scale(variance), dtype=torch.float64)
         z = z.double()
-        centred = z - z.mean(dim=0)
+        mean = (weights * z).mean(dim=0)
+        centred = z - mean
         return cls(
-            z.mean(dim=0).cpu(),
-            (centred.mT @ centred / n).cpu(),
+            mean.cpu(),
+            (centred.mT @ (weights * centred) / n).cpu(),
             1.0 / loss.precision(sigma.log()).item(),
         )
 

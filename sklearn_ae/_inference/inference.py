@@ -84,7 +84,9 @@ class Inference(ABC):
         """The same, with what it needs of the rows (n, d + m) that were learned."""
         return self
 
-    def expecting(self, module: Autoencoder, x: Tensor, z: Tensor) -> "Inference":
+    def expecting(
+        self, module: Autoencoder, x: Tensor, z: Tensor, weights: Tensor | None
+    ) -> "Inference":
         """The same, with what it needs of the latents (n, k) of the rows."""
         return self
 
@@ -248,13 +250,17 @@ class Refined(Inference):
         starts = self._starts(module, x)
         return project(module, x, starts, self.n_steps, self.expected)
 
-    def expecting(self, module: Autoencoder, x: Tensor, z: Tensor) -> Inference:
+    def expecting(
+        self, module: Autoencoder, x: Tensor, z: Tensor, weights: Tensor | None
+    ) -> Inference:
         target, conditions = module.parts(x)
         # A variational one has its prior; what conditions leave to expect is not known.
         if isinstance(module, VariationalAutoencoder) or conditions.shape[1]:
             return self
         decoded = over_blocks(module, module.decode, z)
-        expected = ExpectedLatents.of(z, decoded, target, module.loss_function)
+        expected = ExpectedLatents.of(
+            z, decoded, target, module.loss_function, weights
+        )
         return replace(self, expected=expected)
 
     def compared(self, x: Tensor, n_train: int) -> Tensor:
