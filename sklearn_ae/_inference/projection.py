@@ -310,7 +310,8 @@ def step_on(module: Autoencoder, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     expand = tangent_map(module.decoder, z.shape[1])
     row_loss = RowLoss(module.decoder, expand, loss, *row_weights(module))
     n_block = _rows_at_once(module, Outputs(module.decoder), z.shape[1])
-    nearer, gradients = [], []
+    nearer: list[Tensor] = []
+    gradients: list[Tensor] = []
     for x_block, z_block in zip(x.split(n_block), z.split(n_block), strict=True):
         output, jacobian = expand(z_block)
         value = row_loss.value(z_block, output, x_block)
