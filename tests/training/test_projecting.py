@@ -2,13 +2,18 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._testing import ignore_warnings
 from small_networks import D, K, network, rows, unit_rows
 
+from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._inference import projection
 from sklearn_ae._networks.losses import LOSSES
 from sklearn_ae._networks.modules import Autoencoder
+from sklearn_ae._training import projecting
 from sklearn_ae._training.fast import fast_step, flatten
 from sklearn_ae._training.objectives import Objective
 from sklearn_ae._training.projecting import ProjectingObjective, step_on
@@ -104,3 +109,29 @@ def test_the_part_is_the_shorter_the_longer_a_jacobian_takes():
     shares = [ProjectingObjective(k).share for k in (1, 2, 8, 64)]
     assert shares == sorted(shares, reverse=True)
     assert 0.0 < shares[-1] < shares[0] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("params", "does"),
+    [
+        ({}, True),
+        ({"loss": "absolute_error"}, True),
+        ({"inference": "encoder"}, False),
+        ({"nested": True}, False),
+    ],
+)
+def test_fits_whose_rows_are_projected_are_trained_for_it(params, does, monkeypatch):
+    seen = []
+
+    def spy(module, x, z):
+        seen.append(len(x))
+        return step_on(module, x, z)
+
+    monkeypatch.setattr(projecting, "step_on", spy)
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    model = AutoencoderTransformer(
+        2, hidden_layer_sizes=(4,), max_iter=4, early_stopping=False, **params
+    )
+    with ignore_warnings(category=ConvergenceWarning):
+        model.fit(X)
+    assert seen == ([20, 20] if does else [])
