@@ -304,7 +304,8 @@ def step_on(module: Autoencoder, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """One step from latents z (n, k) towards the projections of rows x (n, d).
 
     Where it leads (n, k), and the gradient of the rows' mean error at z (n, k): a
-    training has both from the same Jacobian.
+    training has both from the same Jacobian. A row with missing cells stays: those that
+    are there may not say where it belongs.
     """
     loss = module.loss_of(x)
     expand = tangent_map(module.decoder, z.shape[1])
@@ -321,7 +322,10 @@ def step_on(module: Autoencoder, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         _, slope = loss.mean_error_and_gradient(output, x_block)
         gradient = torch.matmul(jacobian, slope[..., None])[..., 0]
         gradients.append(gradient * (len(x_block) / len(x)))
-    return torch.cat(nearer), torch.cat(gradients)
+    found = torch.cat(nearer)
+    if module.may_miss:
+        found = torch.where(x.isnan().any(dim=1, keepdim=True), z, found)
+    return found, torch.cat(gradients)
 
 
 @torch.no_grad()

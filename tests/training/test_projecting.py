@@ -68,6 +68,9 @@ def test_the_encoder_goes_on_and_the_decoder_learns_from_nearer_latents(
         guess, list(module.encoder.parameters()), retain_graph=True
     )
     nearer = step_on(module, x, z.detach())[0]
+    stays = (nearer == z).all(dim=1)
+    assert stays[:n_missing].all()
+    assert not stays[n_missing:].all()
     reached = module.error(module.decode(nearer), x).mean()
     of_reached = torch.autograd.grad(reached, list(module.decoder.parameters()))
     torch.testing.assert_close(found, (*of_guess, *of_reached))
