@@ -75,15 +75,15 @@ def number_of_latents(estimator: Any, table: FitTable, goes_on: bool) -> int:
     """The number asked for, or the one that the table of a fit asks for."""
     asked = estimator.n_components
     if isinstance(asked, Integral):
-        n_rows, n_columns = len(table.X), table.n_own
-        if int(asked) > _MOST_ASKED * max(1, min(n_rows, n_columns)):
+        asked, n_rows, n_columns = int(asked), len(table.X), table.n_own
+        if asked > _MOST_ASKED * max(1, min(n_rows, n_columns)):
             raise ValueError(
                 f"n_components={asked} asks for networks beyond all memory: X with "
                 f"{n_rows} rows and {n_columns} columns is given back by "
                 f"{max(1, min(n_rows - 1, n_columns))} latents. Ask for so many or "
                 "fewer."
             )
-        return int(asked)
+        return asked
     if goes_on:
         return estimator.n_components_
     own = [

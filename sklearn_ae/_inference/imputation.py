@@ -45,8 +45,9 @@ class Imputer:
     rows, rests : Factors
         The models.
 
-    shares : Tensor of shape (2, d)
-        How far cells of each column go from the expectation to either of the two.
+    shares : Tensor of shape (3, d)
+        How far cells of each column go from their mean to what is expected, and from
+        there to either of the two.
 
     n_rows : int
         Rows that tell all this.
@@ -74,7 +75,7 @@ class Imputer:
         if d > _MOST_COLUMNS:
             assert module.filling is not None
             rows = Factors.of_filling(module.filling).to(host).with_columns(back)
-            shares = torch.tensor([[1.0], [0.0]]).expand(2, d)
+            shares = torch.tensor([[1.0], [1.0], [0.0]]).expand(3, d)
             return cls(rows, Factors.none(d), shares, len(x))
         rows = Factors.of(x[:, :d], _N_FACTORS).to(x.device)
         n_tried = max(1, n_rows // 2)
@@ -88,7 +89,7 @@ class Imputer:
             return x[:, :d] - made
 
         rests = Factors.of(over_blocks(module, rest, x, z), _N_FACTORS).to(x.device)
-        untried = cls(rows, rests, x.new_zeros(2, d), len(x))
+        untried = cls(rows, rests, x.new_zeros(3, d), len(x))
         cell_of = cell_of[order.numpy()]
         shares = untried._try_out(module, x, described.inference, cell_of).cpu()
         return cls(
@@ -100,7 +101,9 @@ class Imputer:
 
     def without_networks(self) -> "Imputer":
         """What the model of rows says alone, where networks have changed."""
-        return replace(self, shares=torch.zeros_like(self.shares))
+        shares = self.shares.clone()
+        shares[1:] = 0.0
+        return replace(self, shares=shares)
 
     @torch.no_grad()
     def _try_out(
@@ -110,7 +113,7 @@ class Imputer:
         inference: Inference,
         cell_of: np.ndarray,
     ) -> Tensor:
-        """The best shares (2, d) for cells of the rows (n, d + m) that are hidden."""
+        """The best shares (3, d) for cells of the rows (n, d + m) that are hidden."""
         d = self.shares.shape[1]
         random_state = np.random.RandomState(0)
         cells = random_state.uniform(size=(len(x), cell_of.max() + 1)) < _SHARE_HIDDEN
@@ -118,7 +121,14 @@ class Imputer:
         tried = beside(x[:, :d].masked_fill(hidden, torch.nan), x[:, d:])
         hidden &= ~x[:, :d].isnan()
         expected, further = self._expected(module, tried, inference)
-        missed = torch.where(hidden, x[:, :d] - expected, 0.0).double()  # (n, d)
+        # Columns with far values may be better off at their mean.
+        mean = self.rows.mean.to(x)
+        away = torch.where(hidden, expected - mean, 0.0).double()  # (n, d)
+        missed = torch.where(hidden, x[:, :d] - mean, 0.0).double()
+        least = torch.finfo(away.dtype).tiny
+        of_expected = (away * missed).sum(dim=0) / away.square().sum(dim=0).clamp(least)
+        of_expected = of_expected.clamp(0.0, 1.0)
+        missed = missed - of_expected * away
         further = torch.where(hidden, further, 0.0).double()  # (2, n, d)
         # Least squares of each column, held a little: both may be the same.
         products = torch.einsum("and,nd->da", further, missed)[..., None]  # (d, 2, 1)
@@ -128,7 +138,7 @@ class Imputer:
         squares.diagonal(dim1=1, dim2=2).add_(held[:, None])
         shares = torch.linalg.solve(squares, products)[..., 0].T.clamp(min=0.0)
         shares = _BELIEVED * shares / shares.sum(dim=0).clamp(min=1.0)
-        return shares.to(x.dtype)
+        return torch.cat([of_expected[None], shares]).to(x.dtype)
 
     def _expected(
         self, module: Autoencoder, x: Tensor, inference: Inference
@@ -151,7 +161,9 @@ class Imputer:
         if not missing.any():
             return given
         expected, further = self._expected(module, module.standardize(X), inference)
-        x = expected + (self.shares.to(further)[:, None] * further).sum(dim=0)
+        mean, shares = self.rows.mean.to(further), self.shares.to(further)
+        x = mean + shares[0] * (expected - mean)
+        x = x + (shares[1:, None] * further).sum(dim=0)
         if module.loss_function.needs_unit_interval:
             x = x.clamp(0.0, 1.0)
         return torch.where(missing, module.columns.restore(x).to(X.dtype), given)
