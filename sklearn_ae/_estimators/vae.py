@@ -57,7 +57,7 @@ from .base import FitTable
 from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design
 from .explaining import Explaining
-from .vae_methods import FittedVAE
+from .vae_methods import FittedVAE, noise_scale_of
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
@@ -702,7 +702,7 @@ class VAETransformer(FittedVAE):
         loss = self.module_.loss_function
         self.noise_variance_: NoiseScale = math.nan
         if loss.has_noise:
-            self.noise_variance_ = loss.noise_variance(self._noise_scale())
+            self.noise_variance_ = loss.noise_variance(noise_scale_of(self.module_))
 
     def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
         """Warn where most latents are dead though the rows have something for them.

@@ -20,6 +20,7 @@ from .._inference.posterior import (
 from .._inference.priors import AggregatedPosterior, Exemplars, Prior, StandardNormal
 from .._inference.sampling import Sampler
 from .._networks.losses import NoiseScale
+from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
 from .._tables.conditions import Conditions
@@ -368,7 +369,7 @@ class FittedVAE(Imputing):
             kinds = cast(TableKinds, self._kinds)
             sampler = GivenSampler(
                 lambda n: self._decoded(rows.prior.sample(n, random_state), y),
-                np.where(kinds.is_share, 0.0, self._noise_scale()),
+                np.where(kinds.is_share, 0.0, noise_scale_of(self.module_)),
                 read_given(given, kinds),
             )
             return self._as_given(sampler.sample(n_samples, random_state), random_state)
@@ -667,7 +668,9 @@ class FittedVAE(Imputing):
         self, X: np.ndarray, random_state: np.random.RandomState
     ) -> np.ndarray:
         """Rows drawn from the likelihood around the decoder's output X (n, d)."""
-        drawn = self.module_.loss_function.draw(X, self._noise_scale(), random_state)
+        drawn = self.module_.loss_function.draw(
+            X, noise_scale_of(self.module_), random_state
+        )
         # Levels are drawn by their shares, not by noise upon these.
         kinds = self._own_kinds()
         return drawn if kinds is None else np.where(kinds.is_share, X, drawn)
@@ -675,13 +678,6 @@ class FittedVAE(Imputing):
     def _own_kinds(self) -> TableKinds | None:
         known = self._conditions
         return known.of_own if isinstance(known, ConditionColumns) else self._kinds
-
-    def _noise_scale(self) -> NoiseScale:
-        """Scale of the likelihood in the units of X: of all columns, or of each."""
-        log_noise = cast(VariationalAutoencoder, self.module_).log_noise.detach().cpu()
-        scale = self.module_.scale.detach().cpu().double()  # (), or (d,) of kinds
-        noise_scale = log_noise.double().exp() * scale
-        return noise_scale.item() if noise_scale.ndim == 0 else noise_scale.numpy()
 
 
 def required_conditions(y: Any) -> Any:
@@ -693,3 +689,11 @@ def required_conditions(y: Any) -> Any:
             "table, one row for each row of X."
         )
     return y
+
+
+def noise_scale_of(module: Autoencoder) -> NoiseScale:
+    """Scale of the likelihood in the units of X: of all columns, or of each."""
+    log_noise = cast(VariationalAutoencoder, module).log_noise.detach().cpu()
+    scale = module.scale.detach().cpu().double()  # (), or (d,) of kinds
+    noise_scale = log_noise.double().exp() * scale
+    return noise_scale.item() if noise_scale.ndim == 0 else noise_scale.numpy()

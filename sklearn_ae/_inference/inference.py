@@ -258,9 +258,7 @@ class Refined(Inference):
         if isinstance(module, VariationalAutoencoder) or conditions.shape[1]:
             return self
         decoded = over_blocks(module, module.decode, z)
-        expected = ExpectedLatents.of(
-            z, decoded, target, module.loss_function, weights
-        )
+        expected = ExpectedLatents.of(z, decoded, target, module.loss_function, weights)
         return replace(self, expected=expected)
 
     def compared(self, x: Tensor, n_train: int) -> Tensor:

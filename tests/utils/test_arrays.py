@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_ae import AutoencoderTransformer, EncoderDecoderRegressor, VAETransformer
 
 warnings.simplefilter("ignore")
-quick = dict(hidden_layer_sizes=(4,), max_iter=1)
+quick = dict(hidden_layer_sizes=(4,), max_iter=1, early_stopping=False)
 X = np.random.RandomState(0).standard_normal((60, 4))
 tensor = torch.from_numpy(X)
 expected = AutoencoderTransformer(2, **quick).fit(X).transform(X)
