@@ -15,7 +15,6 @@ import sys
 import tempfile
 import venv
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +127,16 @@ CLIENTS: dict[str, tuple[list[str], Callable[[], None]]] = {
 
 
 def tried_here(name: str) -> str:
-    needs, attempt = CLIENTS[name]
+    _, attempt = CLIENTS[name]
     try:
-        importlib.import_module(name)
+        module = importlib.import_module(name)
     except ImportError as error:
         return f"not installed ({error})"
     try:
         attempt()
     except Exception as error:
         return f"FAILED {type(error).__name__}: {error}"
-    return f"works ({needs[0]} {version(needs[0])})"
+    return f"works ({name} {module.__version__})"
 
 
 def tried_apart(name: str) -> str:
