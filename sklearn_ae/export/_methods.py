@@ -157,7 +157,7 @@ class Writer:
     # The projection -------------------------------------------------------------------
 
     def _projected(self, x: Value) -> Value:
-        """The steps of `_inference.projection`, with all rows in each of them."""
+        """The steps of `_inference.projection`."""
         graph, inference = self.graph, self.inference
         assert inference is not None
         target, conditions = self._parts(x)
@@ -188,34 +188,50 @@ class Writer:
         self, z: Value, x: Value, conditions: Value | None, n_steps: int
     ) -> tuple[Value, Value]:
         graph, k = self.graph, self._n_latents
-        value, gradient, hessian = self._expansion(z, x, conditions)
-        ones = graph.zeros_like(value) + 1.0
-        start = [z, value, gradient, hessian, ones * _DAMPING, ones]
+        ends = [z, *self._expansion(z, x, conditions)]
+        ones = graph.zeros_like(ends[1]) + 1.0
+        first = graph.constant(np.asarray(0, dtype=np.int64))
+        place = graph.add("CumSum", ones, first, exclusive=1)
+        given = [x] if conditions is None else [x, conditions]
+        n_parts = len(ends)
 
         def step(state: Sequence[Value]) -> tuple[list[Value], Value]:
-            z, value, gradient, hessian, damping, was_on = state
-            inner = z.graph
-            change, promised = _newton(gradient, hessian, damping, k)
-            goes_on = (was_on > 0.5) & (promised > self._least_gain(value))
+            """One step of the rows that go on; where they are now is put in its place.
+
+            Most rows are there long before the last: these take no more time.
+            """
+            everywhere, here = state[:n_parts], state[n_parts : 2 * n_parts]
+            damping, place, *rows = state[2 * n_parts :]
+            inner = place.graph
+            change, promised = _newton(here[2], here[3], damping, k)
+            goes_on = promised > self._least_gain(here[1])
             goes_on = goes_on & (damping <= _MOST_DAMPING)
+            z, value, gradient, hessian, damping, place, change, promised, *rows = (
+                part.of("Compress", goes_on, axis=0)
+                for part in (*here, damping, place, change, promised, *rows)
+            )
             new_z = z - change
-            new_value, *expansion = self._expansion(new_z, x, conditions)
+            new_value, *expansion = self._expansion(new_z, *rows)
             gain = value - new_value
-            is_taken = goes_on & (gain >= -_rounding(value))
+            is_taken = gain >= -_rounding(value)
             keeps = gain > _LEAST_KEPT * promised
-            changed = inner.where(keeps, damping * _EASED, damping * _RAISED)
             of_row, of_matrix = is_taken.unsqueeze(1), is_taken.unsqueeze(1, 2)
-            still = inner.cast(goes_on, inner.dtype)
-            is_any = still.of("ReduceMax", keepdims=0) > 0.5
-            return [
+            here = [
                 inner.where(of_row, new_z, z),
                 inner.where(is_taken, new_value, value),
                 inner.where(of_row, expansion[0], gradient),
                 inner.where(of_matrix, expansion[1], hessian),
-                inner.where(goes_on, changed, damping),
-                still,
-            ], is_any
+            ]
+            places = inner.cast(place, np.dtype(np.int64)).unsqueeze(1)
+            everywhere = [
+                inner.add("ScatterND", part, places, new)
+                for part, new in zip(everywhere, here, strict=True)
+            ]
+            damping = inner.where(keeps, damping * _EASED, damping * _RAISED)
+            is_any = inner.cast(goes_on, inner.dtype).of("ReduceMax", keepdims=0) > 0.5
+            return [*everywhere, *here, damping, place, *rows], is_any
 
+        start = [*ends, *ends, ones * _DAMPING, place, *given]
         z, value, gradient, hessian, *_ = graph.loop(n_steps, start, step)
         change, _ = _newton(gradient, hessian, ones * _LEAST_DAMPING, k)
         polished = z - change
@@ -233,7 +249,7 @@ class Writer:
         return total + 0.5 * prior * z.square().sum(-1) if prior else total
 
     def _expansion(
-        self, z: Value, x: Value, conditions: Value | None
+        self, z: Value, x: Value, conditions: Value | None = None
     ) -> tuple[Value, Value, Value]:
         """Value (n,), gradient (n, k) and Gauss-Newton Hessian (n, k, k)."""
         precision, prior = self._weights()
