@@ -10,7 +10,7 @@ Parquet table of 10 million rows, by one process and by two, and rows per second
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     content = json.loads(args.output.read_text()) if args.output.exists() else {}
     for section in args.sections:
-        rows, text = _RUN[section](args)
-        print(text, flush=True)
-        content[section] = {
-            "run": describe_run("benchmarks.scale", argv),
-            "results": rows,
-        }
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        run, last = describe_run("benchmarks.scale", argv), ""
+        for rows, text in _RUN[section](args):  # each time with more of them
+            last = text
+            content[section] = {"run": run, "results": rows}
+            args.output.parent.mkdir(parents=True, exist_ok=True)
+            args.output.write_text(json.dumps(content, indent=1) + "\n")
+        print(last, flush=True)
     return 0
 
 
@@ -77,25 +76,31 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _run_errors(args: argparse.Namespace) -> tuple[list[dict[str, Any]], str]:
+Measured = Iterator[tuple[list[dict[str, Any]], str]]
+
+
+def _run_errors(args: argparse.Namespace) -> Measured:
     names = select_names(find_tables(args.data_home), args.sets)
     max_iter, max_rows = (1, 200) if args.quick else ("auto", args.max_rows)
-    measured = errors.measure(names, args.data_home, args.k, max_rows, max_iter)
-    rows = list(measured)
-    return rows, errors.report(rows)
+    rows = []
+    for row in errors.measure(names, args.data_home, args.k, max_rows, max_iter):
+        rows.append(row)
+        yield rows, errors.report(rows)
 
 
-def _run_steps(args: argparse.Namespace) -> tuple[list[dict[str, Any]], str]:
+def _run_steps(args: argparse.Namespace) -> Measured:
     shapes = (QUICK if args.quick else FULL).shapes
     rows = steps.measure(shapes, args.repeats)
     network = steps.Network(args.bandwidth, args.latency)
-    return rows, f"{steps.format_measured(rows)}\n\n{steps.format_model(rows, network)}"
+    yield rows, f"{steps.format_measured(rows)}\n\n{steps.format_model(rows, network)}"
 
 
-def _run_files(args: argparse.Namespace) -> tuple[list[dict[str, Any]], str]:
+def _run_files(args: argparse.Namespace) -> Measured:
     n_rows = 20_000 if args.quick else args.rows
-    rows = files.measure(n_rows, args.epochs, args.folder)
-    return rows, files.report(rows)
+    rows = []
+    for row in files.measure(n_rows, args.epochs, args.folder):
+        rows.append(row)
+        yield rows, files.report(rows)
 
 
 _RUN = {"errors": _run_errors, "steps": _run_steps, "files": _run_files}

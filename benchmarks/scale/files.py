@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,25 @@ N_COLUMNS, N_FILES, ROWS_TOGETHER = 50, 8, 2**13
 N_PROCESSES = (1, 2)
 
 
-def measure(n_rows: int, n_epochs: int, folder: Path | None) -> list[dict[str, Any]]:
+def measure(
+    n_rows: int, n_epochs: int, folder: Path | None
+) -> Iterator[dict[str, Any]]:
     """Of one and of two processes, the peak of each one's memory and the seconds."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
         files = write_table(Path(made), n_rows)
         n_bytes = sum(file.stat().st_size for file in files)
-        found = []
         for n in N_PROCESSES:
             of_ranks = in_processes(n, _fit, n, files, n_epochs)
-            found.append(
-                {
-                    "processes": n,
-                    "rows": n_rows,
-                    "columns": N_COLUMNS,
-                    "bytes_on_disk": n_bytes,
-                    "epochs": n_epochs,
-                    "peak_memory": [of_rank["peak_memory"] for of_rank in of_ranks],
-                    "seconds": max(of_rank["seconds"] for of_rank in of_ranks),
-                    "error": of_ranks[0]["error"],
-                }
-            )
-        return found
+            yield {
+                "processes": n,
+                "rows": n_rows,
+                "columns": N_COLUMNS,
+                "bytes_on_disk": n_bytes,
+                "epochs": n_epochs,
+                "peak_memory": [of_rank["peak_memory"] for of_rank in of_ranks],
+                "seconds": max(of_rank["seconds"] for of_rank in of_ranks),
+                "error": of_ranks[0]["error"],
+            }
 
 
 def write_table(folder: Path, n_rows: int) -> list[Path]:
@@ -52,7 +51,7 @@ def write_table(folder: Path, n_rows: int) -> list[Path]:
     files = [folder / f"{i}.parquet" for i in range(N_FILES)]
     for i, file in enumerate(files):
         n_left = n_rows * (i + 1) // N_FILES - n_rows * i // N_FILES
-        with pq.ParquetWriter(file, schema) as writer:
+        with pq.ParquetWriter(file, schema, use_dictionary=False) as writer:
             while n_left:
                 n = min(n_left, ROWS_TOGETHER)
                 factors = random_state.normal(size=(n, 4)).astype(np.float32)
