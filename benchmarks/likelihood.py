@@ -4,12 +4,16 @@ Run it from the repository's root as ``python -m benchmarks.likelihood``; README
 beside this file, says what is measured and how.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._cells import Split, make_cells_parser, measure_cells, start
@@ -40,11 +44,57 @@ METHODS = {
     "pca": "probabilistic PCA",
     "factor_analysis": "factor analysis",
     "path_gradient": "VAETransformer(path_gradient=True)",
+    "maps": 'VAETransformer(column_maps="quantile", early_stopping=False)',
+    "mixture": "a Gaussian mixture by BIC",
+    "kernel_density": "kernel density on principal components",
 }
-OTHERS = [method for method in METHODS if method != "vae"]
+# What is compared, and with what.
+OWN = ("vae", "maps")
+OTHERS = [method for method in METHODS if method not in OWN]
+# Asked for by name: tables of rounded values and few kinds are where they differ.
+EXTRA = ("maps", "mixture", "kernel_density")
 LINEAR = ("pca", "factor_analysis")
 # Gains are compared with zero to three decimals.
 ROUNDING = 5e-4
+
+
+class MixtureByBIC:
+    """A Gaussian mixture of the size, from 1 to 16, with the lowest BIC."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def fit(self, X: Any) -> "MixtureByBIC":
+        models = [
+            GaussianMixture(size, random_state=self.seed).fit(X)
+            for size in (1, 2, 4, 8, 16)
+            if size < len(X)
+        ]
+        self.best = min(models, key=lambda model: model.bic(X))
+        return self
+
+    def score_samples(self, X: Any) -> Any:
+        return self.best.score_samples(X)
+
+
+class KernelDensityOnComponents:
+    """Kernels on principal components, cross-validated; what is left is Gaussian."""
+
+    def __init__(self, k: int, seed: int):
+        self.pca = PCA(k, random_state=seed)
+
+    def fit(self, X: Any) -> "KernelDensityOnComponents":
+        Z = self.pca.fit_transform(X)
+        widths = {"bandwidth": np.logspace(-2.0, 0.3, 8)}
+        self.kernels = GridSearchCV(KernelDensity(), widths, cv=3).fit(Z)
+        return self
+
+    def score_samples(self, X: Any) -> Any:
+        Z = self.pca.transform(X)
+        rest = np.square(X - self.pca.inverse_transform(Z)).sum(axis=1)
+        variance, n_left = self.pca.noise_variance_, X.shape[1] - Z.shape[1]
+        of_rest = rest / variance + n_left * np.log(2.0 * np.pi * variance)
+        return self.kernels.best_estimator_.score_samples(Z) - 0.5 * of_rest
 
 
 def make_model(method: str, k: int, seed: int) -> Any:
@@ -56,6 +106,14 @@ def make_model(method: str, k: int, seed: int) -> Any:
         return PCA(k, random_state=seed)
     if method == "factor_analysis":
         return FactorAnalysis(k, random_state=seed)
+    if method == "maps":
+        return VAETransformer(
+            k, column_maps="quantile", early_stopping=False, random_state=seed
+        )
+    if method == "mixture":
+        return MixtureByBIC(seed)
+    if method == "kernel_density":
+        return KernelDensityOnComponents(k, seed)
     raise ValueError(f"Unknown method {method!r}; there are {', '.join(METHODS)}.")
 
 
@@ -71,23 +129,27 @@ def measure(
     return {"log_likelihood": log_likelihood, "fit_seconds": round(seconds, 4)}
 
 
-def gains(frame: pd.DataFrame, over: str) -> pd.Series:
-    """Nats per row by which the VAE is above another method, per run."""
+def gains(frame: pd.DataFrame, over: str, of: str = "vae") -> pd.Series:
+    """Nats per row by which a VAE is above another method, per run."""
     values = by_method(frame, "log_likelihood", failed=-np.inf)
     values = values[np.isfinite(values[over])]
-    return (values["vae"] - values[over]).dropna()
+    return (values[of] - values[over]).dropna()
+
+
+def _gain(own: str, other: str) -> str:
+    return f"gain_over_{other}" if own == "vae" else f"{own}_gain_over_{other}"
 
 
 def summarize(frame: pd.DataFrame) -> Row:
     """Everything the report says, in numbers."""
     measured = succeeded(frame)
     summary: Row = {"n_tables": int(frame["set"].nunique())}
-    for other in OTHERS:
-        if not {"vae", other} <= measured:
+    for own, other in itertools.product(OWN, OTHERS):
+        if not {own, other} <= measured:
             continue
-        runs = gains(frame, other)
+        runs = gains(frame, other, own)
         cells = over_seeds(runs)
-        summary[f"gain_over_{other}"] = {
+        summary[_gain(own, other)] = {
             "n_cells": len(cells),
             "n_runs": len(runs),
             "worst_run": listed(runs.nsmallest(1)),
@@ -105,10 +167,10 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
     parts = []
     if "gain_over_pca" in summary:
         parts.append(_format_gains(frame))
-    for other in OTHERS:
-        if f"gain_over_{other}" in summary:
+    for own, other in itertools.product(OWN, OTHERS):
+        if _gain(own, other) in summary:
             lines = _format_summary(
-                other, summary[f"gain_over_{other}"], summary["n_tables"]
+                *(own, other, summary[_gain(own, other)], summary["n_tables"])
             )
             parts.append("\n".join(lines))
     return "\n\n".join([*parts, format_seconds(summary["fit_seconds"], METHODS)])
@@ -143,8 +205,9 @@ def _short(gain: float) -> str:
     return f"{round(gain, 2) + 0.0:.2f}" if abs(gain) < 1e5 else f"{gain:.1e}"
 
 
-def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:
-    yield f"Gain over {METHODS[other]}"
+def _format_summary(own: str, other: str, what: Row, n_tables: int) -> Iterator[str]:
+    of = "" if own == "vae" else f" of {METHODS[own]}"
+    yield f"Gain{of} over {METHODS[other]}"
     yield format_counts(n_tables, what["n_cells"], what["n_runs"])
     for key, title in (("worst_run", "Worst run"), ("worst_cell", "Worst cell")):
         yield from (f"{title}: {format_listed(item)}" for item in what[key])
@@ -161,7 +224,7 @@ def _format_summary(other: str, what: Row, n_tables: int) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = make_cells_parser("likelihood", __doc__, METHODS)
     args = parser.parse_args(argv)
-    args.methods = args.methods or list(METHODS)
+    args.methods = args.methods or [name for name in METHODS if name not in EXTRA]
     results, names = start(parser, args, {"max_rows": args.max_rows})
     run = describe_run("benchmarks.likelihood", argv)
     measure_cells(results, names, args, run, StandardScaler, measure)

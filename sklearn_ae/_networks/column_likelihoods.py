@@ -3,9 +3,9 @@
 Numbers are scores (`_tables/column_maps.py`): normal around the decoder's output. Where
 a value is an atom, its probability is that of its interval of scores, spread over what
 is nearer to it than to any other value of `fit`; elsewhere its density is that of the
-score times the map's slope: densities are in the data's units. Levels of a category,
-and patterns of missing cells, have the softmax of their outputs for probabilities; what
-is true or false has the sigmoid.
+score times the map's slope. All densities are in the data's units. Levels of a
+category, and patterns of missing cells, have the softmax of their outputs for
+probabilities; what is true or false has the sigmoid.
 
 Shapes: n rows, d numbers of a row, c of them scores, m places along a map.
 """
