@@ -21,7 +21,7 @@ _LARGEST_GRAM = 2560
 _TINY = 1e-6  # of the largest variance: what is less is rounding
 # Ridge of the regression of a person's faces on latents, as a share of the latents'
 # mean square: a person's pictures are few.
-_RIDGE = 0.05
+_RIDGE = 0.03
 
 
 class _Eigenfaces(nn.Module):

@@ -120,7 +120,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         Residual blocks after each doubling of the decoders; 0 takes the layers of the
         original program.
 
-    n_eigenfaces : int, default=320
+    n_eigenfaces : int, default=400
         Directions in which faces differ, that encoder and decoders have beside their
         convolutions, and start with in closed form: principal components of the
         training faces, and ridge regression. It is for faces that are cut out by
@@ -147,7 +147,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         How `swap_photo` and `swap_video` find faces: as those of X were found, so that
         they are cut out alike. As in `sklearn_ae.faces.FaceExtractor`.
 
-    max_iter : int, default=150
+    max_iter : int, default=100
         Number of epochs: passes over the identity with the most faces, of at least ten
         steps. With ``warm_start`` it counts those of earlier fits as well.
 
@@ -336,14 +336,14 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         deform=0.015,
         color_jitter=0.1,
         n_blocks=1,
-        n_eigenfaces=320,
+        n_eigenfaces=400,
         gradient_weight=0.5,
         focus=0.7,
         adversarial_weight=0.0,
         learning_rate_init=3e-4,
         batch_size=16,
         detector=None,
-        max_iter=150,
+        max_iter=100,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=50,
