@@ -66,13 +66,14 @@ print(f"{is_train.sum()} pictures to learn from, {is_test.sum()} held out")
 # pictures of a person are very few, which the estimator says; here it may.
 
 if folder:
-    swapper = FaceSwapper(width=16, max_iter=150, random_state=0)
+    swapper = FaceSwapper(width=16, random_state=0)
 else:
     swapper = FaceSwapper(
         width=8,
         max_iter=40,
         learning_rate_init=3e-3,
         mmd_weight=0.1,
+        n_eigenfaces=0,  # strokes are now here, now there
         flip_probability=0.0,  # mirrored digits are no digits
         random_state=0,
     )

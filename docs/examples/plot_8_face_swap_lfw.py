@@ -63,6 +63,7 @@ else:
         "width": 12,
         "max_iter": 60,
         "learning_rate_init": 3e-3,
+        "n_eigenfaces": 0,  # one picture, moved: eyes are now here, now there
         "warp": 0.015,
         "color_jitter": 0.0,
         "flip_probability": 0.0,

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# What is left of rotation, zoom and shift where the warp has fallen to nothing: as much
+# as landmarks are wrong by. Eyes that are now here, now there come out blurred.
+LEAST_MOVES = 0.2
+
 
 class FaceAugmentation(nn.Module):
     """Draw a training pair for each face: (n, c, h, w) -> seen and clean, same shape.
@@ -47,7 +51,8 @@ class FaceAugmentation(nn.Module):
     Attributes
     ----------
     warp_share : float
-        What the warp is multiplied by: training lets it fall to 0.
+        What the warp is multiplied by: training lets it fall to 0. Rotation, zoom and
+        shift fall with it.
     """
 
     N_KNOTS = 5
@@ -77,6 +82,13 @@ class FaceAugmentation(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         if not self.training:
             return x, x
+        # Places are more exact than lower precision is.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.draw_pairs(x, generator)
+
+    def draw_pairs(
+        self, x: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
         height, width = x.shape[-2:]
         matrices = self.draw_matrices(x, width / height, generator)  # (n, 2, 3)
         grid = F.affine_grid(matrices, list(x.shape), align_corners=False)
@@ -94,16 +106,16 @@ class FaceAugmentation(nn.Module):
         self, x: Tensor, aspect: float, generator: torch.Generator | None
     ) -> Tensor:
         """Maps from places in the pair to places in the face, (n, 2, 3) in [-1, 1]."""
+        moves = LEAST_MOVES + (1.0 - LEAST_MOVES) * self.warp_share
         draw = _uniform(x, 5, generator)  # (n, 5)
-        angle = draw[:, 0] * math.radians(self.rotation)
-        scale = 1.0 / (1.0 + draw[:, 1] * self.zoom)
+        angle = draw[:, 0] * math.radians(self.rotation * moves)
+        scale = 1.0 / (1.0 + draw[:, 1] * self.zoom * moves)
         mirror = torch.where(draw[:, 2] < 2.0 * self.flip - 1.0, -1.0, 1.0)
         cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+        shift = 2.0 * self.shift * moves * draw[:, 3:]
         rows = [
-            torch.stack(
-                [mirror * cos, -sin / aspect, 2.0 * self.shift * draw[:, 3]], 1
-            ),
-            torch.stack([mirror * sin * aspect, cos, 2.0 * self.shift * draw[:, 4]], 1),
+            torch.stack([mirror * cos, -sin / aspect, shift[:, 0]], 1),
+            torch.stack([mirror * sin * aspect, cos, shift[:, 1]], 1),
         ]
         return torch.stack(rows, 1)
 
@@ -121,11 +133,11 @@ class FaceAugmentation(nn.Module):
         """
         knots = x.new_empty(len(x), 2, self.N_KNOTS, self.N_KNOTS)
         knots = knots.normal_(0.0, 2.0 * std, generator=generator)
-        # Knots are at the corners and between them.
-        bent = F.interpolate(
-            knots, size=x.shape[-2:], mode="bicubic", align_corners=True
-        )
-        return torch.einsum("nij,njhw->nhwi", matrices[:, :, :2], bent)
+        knots = (matrices[:, :, :2] @ knots.flatten(2)).reshape(knots.shape)
+        # Knots are at the corners and between them. Products with the weights of the
+        # interpolation take a tenth of the time that the interpolation does.
+        down, across = (_cubic_weights(self.N_KNOTS, size, x) for size in x.shape[-2:])
+        return (down @ knots @ across.T).permute(0, 2, 3, 1)
 
     def recolour(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.color:
@@ -137,6 +149,15 @@ class FaceAugmentation(nn.Module):
         middle = x.mean(dim=(1, 2, 3), keepdim=True)
         changed = (x - middle) * contrast[:, :, None, None] + middle
         return (changed + brightness[:, :, None, None]).clamp(0.0, 1.0)
+
+
+def _cubic_weights(n_knots: int, size: int, like: Tensor) -> Tensor:
+    """What each knot counts at each place between them: (size, n_knots)."""
+    knots = torch.eye(n_knots, dtype=like.dtype, device=like.device)[None]
+    weights = F.interpolate(
+        knots[..., None], size=(size, 1), mode="bicubic", align_corners=True
+    )
+    return weights[0, :, :, 0].T
 
 
 def _sample(x: Tensor, grid: Tensor) -> Tensor:

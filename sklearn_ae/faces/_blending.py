@@ -22,6 +22,8 @@ _RIM = 0.38
 _CHEEK, _BROW, _CHIN, _OUTLINE_RIM = 1.06, 0.85, 0.72, 0.3
 # Around eyes and mouth is no skin: half axes in distances of the eyes.
 _EYE_AXES, _MOUTH_AXES = (0.33, 0.22), (0.6, 0.33)
+# Least and largest factors of brightness and of the two colours in CIELAB.
+_GAINS = (0.7, 0.8, 0.8), (1.4, 1.2, 1.2)
 # Standard deviation of what is smooth in a face, as a share of the crop's side.
 _SHARPEN_WIDTH = 1.5 / 64.0
 # Bands of detail that are matched: standard deviations in pixels of the photo. In each
@@ -132,8 +134,8 @@ def match_colors(
     wanted = cv2.cvtColor(np.ascontiguousarray(reference), cv2.COLOR_RGB2Lab)
     given, other = _typical(face_lab[inside]), _typical(wanted[inside])
     gain = other.std(axis=0) / np.maximum(given.std(axis=0), 1e-3)
-    # More would make noise of a flat face.
-    gain = np.clip(gain, 0.5, 2.0)
+    # More would make noise of a flat face, and of lips and teeth other colours.
+    gain = np.clip(gain, *_GAINS)
     lab = (face_lab - given.mean(axis=0)) * gain + other.mean(axis=0)
     return np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_Lab2RGB), 0.0, 1.0)
 

@@ -82,7 +82,7 @@ def add_faces_parser(commands: Any) -> None:
     _add_extraction(train)
     add("--crops", action="store_true", help="the pictures are faces cut out already")
     add("--width", type=positive_integer, help="width of the network (default: 24)")
-    add("--max-iter", type=positive_integer, help="number of epochs (default: 900)")
+    add("--max-iter", type=positive_integer, help="number of epochs (default: 100)")
     add(
         "--every", type=positive_integer, default=20, help="epochs between two writings"
     )

@@ -293,10 +293,10 @@ def face_matrix(
         shift = (0.5 - corner) * scale - 0.5
         return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
     wanted = 0.5 + (_LANDMARKS[len(landmarks)] - 0.5) / coverage
-    return _similarity(landmarks, wanted * size - 0.5)
+    return similarity(landmarks, wanted * size - 0.5)
 
 
-def _similarity(
+def similarity(
     source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Least-squares shift, rotation and scale from points (k, 2) to points (k, 2).

@@ -20,6 +20,7 @@ _VERSION = 2
 # What parameters were, in effect, before files had them.
 _BEFORE = {
     "n_blocks": 0,
+    "n_eigenfaces": 0,
     "gradient_weight": 0.0,
     "focus": 0.0,
     "adversarial_weight": 0.0,

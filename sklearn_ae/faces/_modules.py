@@ -9,6 +9,7 @@ Rows hold values between 0 and 1 in the order height, width, channels. Shapes: n
 of d = h * w * c values, k latents.
 """
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +22,14 @@ from torch.nn import functional as F
 from .._networks.images import ImageShape
 from ._augmentation import FaceAugmentation
 from ._critic import SMALLEST_SEEN, FaceCritic
+from ._eigenfaces import EigenfaceDecoder, EigenfaceEncoder
 
 SLOPE = 0.1  # of LeakyReLU below zero
 # Where halving stops, and the largest side that the dense layers should have to mix.
 SMALLEST_SIDE = 4
 LARGEST_LAST_SIDE = 8
+# How often each face is moved for the eigenfaces, and how many rows may become of it.
+N_COPIES, LARGEST_START = 7, 2560
 
 
 def n_halvings(shape: ImageShape) -> int:
@@ -59,7 +63,13 @@ def _conv5(n_inputs: int, n_outputs: int, stride: int = 1) -> nn.Conv2d:
 class FaceEncoder(nn.Sequential):
     """Convolutions that halve the image, and a dense layer: (n, c, h, w) -> (n, k)."""
 
-    def __init__(self, shape: ImageShape, channels: Sequence[int], n_components: int):
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        n_components: int,
+        n_eigenfaces: int = 0,
+    ):
         height, width, n_inputs = shape
         layers: list[nn.Module] = []
         for n_maps in channels:
@@ -68,6 +78,15 @@ class FaceEncoder(nn.Sequential):
         layers += [nn.Flatten()]
         layers += [nn.Linear(n_inputs * height * width, n_components).float()]
         super().__init__(*layers)
+        self.n_layers = len(layers)
+        if n_eigenfaces:
+            self.linear = EigenfaceEncoder(shape, n_eigenfaces, n_components)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x
+        for layer in itertools.islice(self, self.n_layers):
+            z = layer(z)
+        return z + self.linear(x) if len(self) > self.n_layers else z
 
 
 class FaceTrunk(nn.Sequential):
@@ -112,7 +131,15 @@ class FaceDecoder(nn.Sequential):
     doubling, the last doubling makes the face: maps as large as it are what takes time.
     """
 
-    def __init__(self, channels: Sequence[int], n_outputs: int, n_blocks: int):
+    def __init__(
+        self,
+        channels: Sequence[int],
+        shape: ImageShape,
+        n_blocks: int,
+        n_components: int = 0,
+        n_eigenfaces: int = 0,
+    ):
+        n_outputs = shape[2]
         layers: list[nn.Module] = []
         n_doublings = len(channels) - 1
         for i, (n_inputs, n_maps) in enumerate(itertools.pairwise(channels)):
@@ -124,7 +151,22 @@ class FaceDecoder(nn.Sequential):
                     layers += [_Residual(n_maps) for _ in range(n_blocks)]
         if not n_blocks or not n_doublings:
             layers += [_conv5(channels[-1], n_outputs)]
-        super().__init__(*layers, nn.Sigmoid())
+        if not n_eigenfaces:
+            layers += [nn.Sigmoid()]
+        super().__init__(*layers)
+        self.n_layers = len(layers)
+        if n_eigenfaces:
+            self.linear = EigenfaceDecoder(shape, n_eigenfaces, n_components)
+
+    def forward(self, maps: Tensor, z: Tensor) -> Tensor:
+        face = maps
+        for layer in itertools.islice(self, self.n_layers):
+            face = layer(face)
+        if len(self) == self.n_layers:
+            return face
+        face = face + self.linear(z)
+        # In training, gradients lead back what is over the bounds.
+        return face if self.training else face.clamp(0.0, 1.0)
 
 
 @dataclass
@@ -180,12 +222,14 @@ class FaceNetwork(nn.Module):
         gradient_weight: float = 0.0,
         focus: float = 0.0,
         has_critic: bool = False,
+        n_eigenfaces: int = 0,
     ):
         super().__init__()
         self.shape = shape
         self.ssim_weight = ssim_weight
         self.gradient_weight = gradient_weight
         self.focus = focus
+        self.n_eigenfaces = n_eigenfaces
         self.augmentation = augmentation
         n = n_halvings(shape)
         # From the smallest maps to those as large as the face: 8w, 4w, 2w, w, w/2, and
@@ -193,13 +237,17 @@ class FaceNetwork(nn.Module):
         # and for a face of 128 pixels w/2 once more. With residual blocks it is w for
         # half the face's side, and twice as many for half of that, up to 8w.
         channels = [max(4, width // 2, 8 * width // 2**i) for i in range(n + 1)]
-        self.encoder = FaceEncoder(shape, channels[:n][::-1], n_components)
+        self.encoder = FaceEncoder(
+            shape, channels[:n][::-1], n_components, n_eigenfaces
+        )
         if n_blocks:
             channels = [min(8, 2 ** max(0, n - 1 - i)) * width for i in range(n + 1)]
         size = shape[0] // 2**n, shape[1] // 2**n
         self.trunk = FaceTrunk(n_components, size, channels[:2])
         self.decoders = nn.ModuleList(
-            FaceDecoder(channels[1:] or channels, shape[2], n_blocks)
+            FaceDecoder(
+                channels[1:] or channels, shape, n_blocks, n_components, n_eigenfaces
+            )
             for _ in range(n_identities)
         )
         self.critic = (
@@ -209,6 +257,8 @@ class FaceNetwork(nn.Module):
         )
         if n_blocks:
             _start_alike(self)
+        if n_eigenfaces:
+            _start_from_nothing(self)
         # Convolutions on a CPU are a quarter faster so, and rows lie like this anyway.
         _lay_channels_last(self)
 
@@ -230,8 +280,10 @@ class FaceNetwork(nn.Module):
         return self.encoder(self.to_images(x.to(self.dtype)))  # (n, d) -> (n, k)
 
     def decode(self, z: Tensor, identity: int) -> Tensor:
-        shared = self.trunk(z.to(self.dtype))
-        return self.to_rows(self.decoders[identity](shared))  # (n, k) -> (n, d)
+        z = z.to(self.dtype)
+        return self.to_rows(
+            self.decoders[identity](self.trunk(z), z)
+        )  # (n, k) -> (n, d)
 
     def forward(self, x: Tensor, identity: int) -> Tensor:
         return self.decode(self.encode(x), identity)  # (n, d) -> (n, d)
@@ -255,12 +307,12 @@ class FaceNetwork(nn.Module):
         z = self.encoder(seen)  # (n, k)
         counts = [len(faces) for _, faces in parts]
         shared = self.trunk(z).split(counts)
+        latents = list(z.to(clean.dtype).split(counts))
         outputs = [
-            self.decoders[identity](maps)
-            for (identity, _), maps in zip(parts, shared, strict=True)
+            self.decoders[identity](maps, of_part)
+            for (identity, _), maps, of_part in zip(parts, shared, latents, strict=True)
         ]
         clean_parts = list(clean.split(counts))
-        latents = list(z.to(clean.dtype).split(counts))
         return Made(clean_parts, latents, list(shared), outputs)
 
     def losses(
@@ -283,10 +335,45 @@ class FaceNetwork(nn.Module):
         """Faces of each part made of those of the next, half as many as it has."""
         identities = [identity for identity, _ in parts]
         others = [*made.shared[1:], made.shared[0]]
+        latents = [*made.latents[1:], made.latents[0]]
+        halves = [slice(max(1, len(maps) // 2)) for maps in others]
         return [
-            self.decoders[identity](maps[: max(1, len(maps) // 2)])
-            for identity, maps in zip(identities, others, strict=True)
+            self.decoders[identity](maps[half], z[half])
+            for identity, maps, z, half in zip(
+                identities, others, latents, halves, strict=True
+            )
         ]
+
+    @torch.no_grad()
+    def start(
+        self, faces: dict[int, Tensor], generator: torch.Generator | None = None
+    ) -> None:
+        """Compute the eigenfaces that are not known yet, of training faces (n, d).
+
+        Faces are moved besides, as they are at the end of the training: of the few
+        directions in which a person's pictures differ more become known.
+        """
+        if not self.n_eigenfaces:
+            return
+        encoder = self.encoder.linear
+        new = {i: x for i, x in faces.items() if not self.decoders[i].linear.is_known}
+        if not new and encoder.is_known:
+            return
+        n_faces = sum(len(x) for x in faces.values())
+        n_copies = min(N_COPIES, max(0, LARGEST_START // n_faces - 1))
+        changes = copy.deepcopy(self.augmentation).train()
+        changes.warp_share = 0.0
+        many = {}
+        for identity, x in faces.items():
+            images = self.to_images(x.to(self.dtype)).contiguous()
+            copies = [changes(images, generator)[1] for _ in range(n_copies)]
+            many[identity] = torch.cat([images, *copies])
+        if not encoder.is_known:
+            weights = self.weights(images).expand_as(images[:1]).flatten()
+            encoder.start([x.flatten(1) for x in many.values()], weights)
+        for identity in new:
+            x = many[identity]
+            self.decoders[identity].linear.start(x.flatten(1), encoder(x))
 
     def image_loss(self, output: Tensor, clean: Tensor) -> Tensor:
         """Absolute error, with a share of structural dissimilarity where asked for.
@@ -375,6 +462,18 @@ def _start_alike(network: FaceNetwork) -> None:
             last.weight.mul_(0.1)
 
 
+def _start_from_nothing(network: FaceNetwork) -> None:
+    """Let convolutions add nothing yet to what eigenfaces show."""
+    # The last dense layer of the encoder's is that of the eigenfaces.
+    dense = [x for x in network.encoder.modules() if isinstance(x, nn.Linear)]
+    last: list[Any] = [dense[-2]]
+    for decoder in network.decoders:
+        last += [[x for x in decoder.modules() if isinstance(x, nn.Conv2d)][-1]]
+    for layer in last:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
 def _lay_channels_last(module: Any) -> None:
     module.to(memory_format=torch.channels_last)
 
@@ -385,9 +484,12 @@ def structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     As Wang et al. (2004) with a uniform window, which is what scikit-image's
     `structural_similarity` computes with ``use_sample_covariance=False``.
     """
-    moments = torch.stack([a, b, a * a, b * b, a * b]).contiguous()
-    for dim in (-2, -1):
-        moments = _moving_mean(moments, dim, min(window, a.shape[dim]))
+    height, width = a.shape[-2:]
+    moments = torch.stack([a, b, a * a, b * b, a * b])
+    down, across = _moving_mean(height, window, a), _moving_mean(width, window, a)
+    # Variances are small differences, which lower precision would lose.
+    with torch.autocast(a.device.type, enabled=False):
+        moments = down.T @ (moments @ across)
     mean_a, mean_b, square_a, square_b, product = moments
     var_a = square_a - mean_a * mean_a
     var_b = square_b - mean_b * mean_b
@@ -398,10 +500,13 @@ def structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     )
 
 
-def _moving_mean(x: Tensor, dim: int, window: int) -> Tensor:
-    """Mean over a window: sums of slices, five times as fast as pooling on a CPU."""
-    n_places = x.shape[dim] - window + 1
-    total = x.narrow(dim, 0, n_places)
-    for start in range(1, window):
-        total = total + x.narrow(dim, start, n_places)
-    return total / window
+def _moving_mean(size: int, window: int, like: Tensor) -> Tensor:
+    """The matrix (size, places) that takes means over a window at each of its places.
+
+    On a CPU products with it take half the time of sums of slices, which are five times
+    as fast as pooling.
+    """
+    window = min(window, size)
+    rows = torch.arange(size, device=like.device)[:, None]
+    offset = rows - torch.arange(size - window + 1, device=like.device)
+    return ((offset >= 0) & (offset < window)).to(like.dtype) / window

@@ -30,11 +30,14 @@ from ._crops import (
     import_cv2,
     invert,
     matrix_scale,
+    similarity,
 )
 from ._input import as_float
+from ._landmarks import detect_mtcnn, has_mtcnn
 from ._pictures import in_colors, to_uint8
 
 BLENDS = ("feather", "seamless")
+_LARGEST_MOVE = 0.2  # of a swapped face's eyes, in distances of the eyes
 
 Swap = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -58,6 +61,7 @@ class PhotoOptions:
     detector: Any = None
     on_no_face: str = "raise"
     which: Any = "largest"
+    keep_eyes: bool = False  # not in films: what is found anew in each frame trembles
 
     def check(self) -> None:
         if self.color not in COLORS:
@@ -194,12 +198,45 @@ def put_faces(
     for number, (crop, face, place) in enumerate(
         zip(crops, swapped, places, strict=True)
     ):
+        if options.keep_eyes and place.outline.points is not None:
+            face = _with_eyes_at(face, size * place.outline.points[:2] - 0.5)
         skin = place.outline.skin(size) & _in_photo(place.matrix, size, canvas.shape)
         face = sharpen_face(face, options.sharpen or 0.0)
         face = match_colors(face, crop, options.color, skin)
         seen = None if of_source is None else shown(crop, of_source[number])
         result = paste_face(result, face, place, options, seen)
     return _as_given(image, canvas, result)
+
+
+def _with_eyes_at(
+    face: NDArray[np.float32], eyes: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """The face shifted, turned and scaled so that its eyes are at these places (2, 2).
+
+    A network puts them nearly there: where most people have them, by five landmarks.
+    """
+    if not has_mtcnn():
+        return face
+    cv2 = import_cv2()
+    matrix, moved = np.eye(2, 3), face
+    for _ in range(2):  # where they are found is not quite exact
+        boxes, found = detect_mtcnn(to_uint8(moved))
+        if not len(boxes):
+            break
+        off = np.linalg.norm(found[:, :2] - eyes, axis=2).max(axis=1)
+        if off.min() > _LARGEST_MOVE * np.linalg.norm(eyes[1] - eyes[0]):
+            break  # that is something else
+        step = similarity(found[off.argmin(), :2], eyes)
+        matrix = step @ np.vstack([matrix, [0.0, 0.0, 1.0]])
+        moved = cv2.warpAffine(
+            np.ascontiguousarray(face),
+            matrix,
+            face.shape[1::-1],
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        moved = np.clip(moved, 0.0, 1.0)
+    return moved
 
 
 def _in_photo(

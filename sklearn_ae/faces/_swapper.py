@@ -1,6 +1,7 @@
 """Faces of several people: one encoder for everybody, one decoder per person."""
 
 import copy
+import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -55,6 +56,7 @@ from ._training import (
     by_identity,
     hold_out,
     make_optimizer,
+    to_unit_interval,
 )
 
 # Parameters that may be what they may be for the estimators of tables.
@@ -89,7 +91,8 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     Parameters
     ----------
     n_components : int or None, default=None
-        Number of latents; None takes 8 times ``width``.
+        Number of latents; None takes 8 times ``width``, or ``n_eigenfaces`` where that
+        is more.
 
     image_shape : tuple of int or None, default=None
         (height, width) or (height, width, channels) of the faces, where X holds them as
@@ -110,7 +113,8 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         keep traits of their own.
 
     rotation_range : float, default=10.0
-        Faces are turned by up to so many degrees in training.
+        Faces are turned by up to so many degrees in training; where ``warp`` has fallen
+        to zero, by a fifth of that, as they are resized and shifted.
 
     zoom_range : float, default=0.05
         And resized by up to so large a share.
@@ -123,7 +127,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
 
     warp : float, default=0.03125
         What the encoder sees is bent besides: standard deviation of the shifts of 5 x 5
-        knots, as a share of the side. It falls to zero between 40 % and 80 % of the
+        knots, as a share of the side. It falls to zero between 30 % and 60 % of the
         training, as `fit` and `add_identity` have it: reconstructions and swaps of
         faces as they are become better.
 
@@ -138,6 +142,12 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         Residual blocks after each doubling of the decoders; 0 takes the layers of the
         original program.
 
+    n_eigenfaces : int, default=400
+        Directions in which faces differ, that encoder and decoders have beside their
+        convolutions, and start with in closed form: principal components of the
+        training faces, and ridge regression. It is for faces that are cut out by
+        their landmarks; 0 does without.
+
     gradient_weight : float, default=0.5
         Weight of the errors of differences between neighbouring pixels, for edges.
 
@@ -149,7 +159,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         part of the training, and is to make them as sharp as photos. 0 does without it:
         a network that has not learned faces by then learns patterns instead.
 
-    learning_rate_init : float, default=0.001
+    learning_rate_init : float, default=0.0003
         Adam's learning rate, which rises to this value and falls to zero.
 
     batch_size : int, default=16
@@ -159,7 +169,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         How `swap_photo` and `swap_video` find faces: as those of X were found, so that
         they are cut out alike. As in `sklearn_ae.faces.FaceExtractor`.
 
-    max_iter : int, default=900
+    max_iter : int, default=100
         Number of epochs: passes over the identity with the most faces, of at least ten
         steps. With ``warm_start`` it counts those of earlier fits as well.
 
@@ -253,6 +263,9 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     The program "faceswap" of 2017, https://github.com/deepfakes/faceswap, from which
     the layers and the changes of the faces are.
 
+    M. Turk and A. Pentland, "Eigenfaces for recognition", Journal of Cognitive
+    Neuroscience 3 (1991).
+
     A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola, "A kernel
     two-sample test", Journal of Machine Learning Research 13 (2012); M. Long, Y. Cao,
     J. Wang and M. I. Jordan, "Learning transferable features with deep adaptation
@@ -307,6 +320,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         "deform": [Interval(Real, 0, 1, closed="left")],
         "color_jitter": [Interval(Real, 0, 1, closed="left")],
         "n_blocks": [Interval(Integral, 0, None, closed="left")],
+        "n_eigenfaces": [Interval(Integral, 0, None, closed="left")],
         "gradient_weight": [Interval(Real, 0, None, closed="left")],
         "focus": [Interval(Real, 0, 1, closed="both")],
         "adversarial_weight": [Interval(Real, 0, None, closed="left")],
@@ -351,13 +365,14 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         deform: float = 0.015,
         color_jitter: float = 0.1,
         n_blocks: int = 1,
+        n_eigenfaces: int = 400,
         gradient_weight: float = 0.5,
         focus: float = 0.7,
         adversarial_weight: float = 0.0,
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 3e-4,
         batch_size: int = 16,
         detector: DetectorName = None,
-        max_iter: int = 900,
+        max_iter: int = 100,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 50,
@@ -383,6 +398,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         self.deform = deform
         self.color_jitter = color_jitter
         self.n_blocks = n_blocks
+        self.n_eigenfaces = n_eigenfaces
         self.gradient_weight = gradient_weight
         self.focus = focus
         self.adversarial_weight = adversarial_weight
@@ -564,6 +580,10 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 faces, held_out = hold_out(
                     faces, self.validation_fraction, options.seed
                 )
+            network.start(
+                {i: to_unit_interval(x).to(device) for i, x in faces.items()},
+                seeded_generator(self._seed, device),
+            )
             # A decoder more is no new epoch of the estimator.
             callbacks = () if is_new_identity else self.callbacks or ()
 
@@ -675,6 +695,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 gradient_weight=float(self.gradient_weight),
                 focus=float(self.focus),
                 has_critic=self.adversarial_weight > 0,
+                n_eigenfaces=self._n_eigenfaces(),
             )
 
     def _augmentation(self) -> FaceAugmentation:
@@ -689,7 +710,13 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         )
 
     def _n_latents(self) -> int:
-        return 8 * self.width if self.n_components is None else int(self.n_components)
+        if self.n_components is not None:
+            return int(self.n_components)
+        return max(8 * self.width, self._n_eigenfaces())
+
+    def _n_eigenfaces(self) -> int:
+        """No more than a face has values."""
+        return min(int(self.n_eigenfaces), math.prod(self.image_shape_))
 
     def _precision(self, device: torch.device) -> torch.dtype | None:
         is_lower = self.precision == "bfloat16"
@@ -716,6 +743,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             "width": int(self.width),
             "n_components": self._n_latents(),
             "n_blocks": int(self.n_blocks),
+            "n_eigenfaces": int(self.n_eigenfaces),
             "adversarial_weight above 0": bool(self.adversarial_weight > 0),
         }
 
@@ -742,6 +770,9 @@ def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:
     errors = FaceObjective().judge(network, dict.fromkeys(range(len(decoders)), x))
     nearest = min(errors, key=lambda identity: errors[identity].mean().item())
     network.requires_grad_(False)
-    decoders.append(copy.deepcopy(decoders[nearest]).requires_grad_(True))
+    added = copy.deepcopy(decoders[nearest]).requires_grad_(True)
+    if network.n_eigenfaces:
+        added.linear.forget()
+    decoders.append(added)
     if network.critic is not None:
         network.critic.add_identity(nearest)

@@ -198,7 +198,14 @@ class FaceSwaps(FaceInput, TransformerMixin):
         self._codes(target, 1, "target")
         detector = self.detector if detector is None else detector
         options = PhotoOptions(
-            color, sharpen, blend, coverage, detector, on_no_face, which
+            color,
+            sharpen,
+            blend,
+            coverage,
+            detector,
+            on_no_face,
+            which,
+            keep_eyes=True,
         )
         return swap_photo(
             partial(self.swap, target=target),

@@ -29,7 +29,7 @@ BLOCK = 64  # faces that are computed on together, where nothing is learned
 BETAS = (0.5, 0.999)  # of Adam, as the original program has them
 # Shares of the training between which the warp falls to nothing. Warped faces teach the
 # encoder not to look who is seen; at last it must see faces as it will get them.
-WARP_FALLS = 0.4, 0.8
+WARP_FALLS = 0.3, 0.6
 # Share of the training after which a critic looks at the faces.
 WATCHED_FROM = 0.6
 

@@ -95,6 +95,23 @@ def test_measurements_are_written_and_others_stay(lfw, tmp_path, capsys):
     assert result["step_seconds"] > 0
     assert str(lfw) not in output.read_text()  # nothing that names a machine
     assert (tmp_path / "look" / "Ann,Bob.png").exists()
+    # The model that was written says the same again.
+    assert benchmark.main([*argv, "--again"]) == 0
+    again = json.loads(output.read_text())["Ann,Bob"]
+    assert again == result
+    assert "held-out error" in capsys.readouterr().out
+
+
+def test_summary_says_what_is_met_by_both_ways():
+    swaps = {"a": {"sharpness_over_photo": 0.9}, "b": {"sharpness_over_photo": 1.3}}
+    result = {"swaps": swaps, "held_out_error": {"all": 0.03}, "fit_cpu_seconds": 60}
+    photo, error, minutes = benchmark.summary(result)
+    assert photo.startswith("NOT ")
+    assert "0.900, 1.300 (0.8 to 1.2)" in photo
+    assert error.startswith("met ")
+    assert "0.0300" in error
+    assert minutes.startswith("met ")
+    assert "1.0" in minutes
 
 
 def test_a_folder_is_needed(capsys, monkeypatch):

@@ -53,6 +53,7 @@ def test_file_holds_the_whole_estimator(fitted, faces, tmp_path):
 def test_files_of_the_first_format_load_as_they_were(faces, tmp_path):
     # Those had neither the parameters nor the layers that came later.
     first = {"n_blocks": 0, "gradient_weight": 0, "focus": 0, "adversarial_weight": 0}
+    first |= {"n_eigenfaces": 0}
     swapper = quick(**first).fit(*faces)
     path = tmp_path / "first.pt"
     params = swapper.get_params()

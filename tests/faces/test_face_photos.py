@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut
 
+from sklearn_ae.faces import _photos
 from sklearn_ae.faces._blending import match_colors, sharpen_face
 from sklearn_ae.faces._crops import NoFaceError
 from sklearn_ae.faces._photos import PhotoOptions, swap_photo
@@ -274,3 +275,29 @@ def test_photos_that_are_blurred_get_a_blurred_face():
         matched = swap(photo, noisy, color=None, sharpen=None)
         assert detail(matched) == pytest.approx(detail(photo), rel=0.35)
     assert detail(swap(blurred, noisy, color=None)) > 3 * detail(blurred)
+
+
+def test_eyes_are_put_where_they_were(monkeypatch):
+    """A detector that finds two bright spots; the swap has them a little off."""
+
+    def find(image):
+        grey = image.mean(axis=2)
+        spots = []
+        for half in (slice(None, 48), slice(48, None)):
+            y, x = np.unravel_index(grey[:, half].argmax(), (96, 48))
+            spots.append([x + (half.start or 0), y])
+        rest = [[48, 60], [38, 70], [58, 70]]
+        return np.array([[0, 0, 96, 96]]), np.array([[*spots, *rest]], dtype=float)
+
+    face = np.full((96, 96, 3), 0.2, dtype=np.float32)
+    face[43, 35] = face[43, 67] = 1.0
+    face = gaussian_filter(face, (1.5, 1.5, 0))
+    monkeypatch.setattr(_photos, "has_mtcnn", lambda: True)
+    monkeypatch.setattr(_photos, "detect_mtcnn", find)
+    eyes = np.array([[33.0, 40.0], [63.0, 40.0]])
+    moved = _photos._with_eyes_at(face, eyes)
+    np.testing.assert_allclose(find(moved)[1][0, :2], eyes, atol=1)
+    # What is far from an eye's place is none, and is left alone.
+    assert _photos._with_eyes_at(face, eyes + 20.0) is face
+    monkeypatch.setattr(_photos, "has_mtcnn", lambda: False)
+    assert _photos._with_eyes_at(face, eyes) is face

@@ -20,7 +20,7 @@ from sklearn_ae.faces import Checkpoint, Preview
 
 SIDE = 16
 QUICK = {"width": 8, "max_iter": 30, "random_state": 0, "learning_rate_init": 3e-3}
-QUICK |= {"focus": 0.0}  # places are all over the pictures
+QUICK |= {"focus": 0.0, "n_eigenfaces": 0}  # places are all over the pictures
 BRIEF = {**QUICK, "width": 2, "max_iter": 2}  # where looks do not matter
 LOOKS = {"ann": 0.9, "bob": 0.2, "cyd": 0.55}  # brightness of the spot
 
