@@ -158,7 +158,6 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "a share of the variance is that of held-out rows": (
         r"pca::test_infer_dim_by_explained_variance\[X2",
-        r"pca::test_pca_n_components_mostly_explained_variance_ratio",
     ),
     "there are no kernels, and no inverse that has to be asked for": (
         r"kernel_pca::test_gridsearch_pipeline$",
