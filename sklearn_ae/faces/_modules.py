@@ -158,11 +158,11 @@ class FaceDecoder(nn.Sequential):
         if n_eigenfaces:
             self.linear = EigenfaceDecoder(shape, n_eigenfaces, n_components)
 
-    def forward(self, maps: Tensor, z: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, z: Tensor | None = None) -> Tensor:
         face = maps
         for layer in itertools.islice(self, self.n_layers):
             face = layer(face)
-        if len(self) == self.n_layers:
+        if z is None or len(self) == self.n_layers:
             return face
         face = face + self.linear(z)
         # In training, gradients lead back what is over the bounds.
@@ -344,6 +344,12 @@ class FaceNetwork(nn.Module):
             )
         ]
 
+    def eigenfaces(self, identity: int) -> EigenfaceDecoder:
+        """The linear part of an identity's decoder, where there is one."""
+        part = self.decoders[identity].linear
+        assert isinstance(part, EigenfaceDecoder)
+        return part
+
     @torch.no_grad()
     def start(
         self, faces: dict[int, Tensor], generator: torch.Generator | None = None
@@ -356,7 +362,7 @@ class FaceNetwork(nn.Module):
         if not self.n_eigenfaces:
             return
         encoder = self.encoder.linear
-        new = {i: x for i, x in faces.items() if not self.decoders[i].linear.is_known}
+        new = [i for i in faces if not self.eigenfaces(i).is_known]
         if not new and encoder.is_known:
             return
         n_faces = sum(len(x) for x in faces.values())
@@ -373,7 +379,7 @@ class FaceNetwork(nn.Module):
             encoder.start([x.flatten(1) for x in many.values()], weights)
         for identity in new:
             x = many[identity]
-            self.decoders[identity].linear.start(x.flatten(1), encoder(x))
+            self.eigenfaces(identity).start(x.flatten(1), encoder(x))
 
     def image_loss(self, output: Tensor, clean: Tensor) -> Tensor:
         """Absolute error, with a share of structural dissimilarity where asked for.

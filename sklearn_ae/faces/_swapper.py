@@ -770,9 +770,8 @@ def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:
     errors = FaceObjective().judge(network, dict.fromkeys(range(len(decoders)), x))
     nearest = min(errors, key=lambda identity: errors[identity].mean().item())
     network.requires_grad_(False)
-    added = copy.deepcopy(decoders[nearest]).requires_grad_(True)
+    decoders.append(copy.deepcopy(decoders[nearest]).requires_grad_(True))
     if network.n_eigenfaces:
-        added.linear.forget()
-    decoders.append(added)
+        network.eigenfaces(len(decoders) - 1).forget()
     if network.critic is not None:
         network.critic.add_identity(nearest)
