@@ -17,11 +17,13 @@ Layer = tuple[Tensor, Tensor]  # weight and bias
 
 
 def linear_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A layer of these very tensors, for which nothing is drawn on the way."""
+    """A layer of these tensors, for which nothing is drawn on the way."""
     layer = nn.Linear.__new__(nn.Linear)
     nn.Module.__init__(layer)
     layer.out_features, layer.in_features = weight.shape
-    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    # The order in memory decides of last digits: it must be that of a file's tensors.
+    layer.weight = nn.Parameter(weight.contiguous())
+    layer.bias = nn.Parameter(bias)
     return layer
 
 
