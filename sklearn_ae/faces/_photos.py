@@ -37,7 +37,8 @@ from ._landmarks import detect_mtcnn, has_mtcnn
 from ._pictures import in_colors, to_uint8
 
 BLENDS = ("feather", "seamless")
-_LARGEST_MOVE = 0.2  # of a swapped face's eyes, in distances of the eyes
+# Of a swapped face's eyes, in distances of the eyes.
+_LEAST_MOVE, _LARGEST_MOVE = 0.01, 0.2
 
 Swap = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -219,13 +220,14 @@ def _with_eyes_at(
         return face
     cv2 = import_cv2()
     matrix, moved = np.eye(2, 3), face
+    distance = np.linalg.norm(eyes[1] - eyes[0])
     for _ in range(2):  # where they are found is not quite exact
         boxes, found = detect_mtcnn(to_uint8(moved))
         if not len(boxes):
             break
         off = np.linalg.norm(found[:, :2] - eyes, axis=2).max(axis=1)
-        if off.min() > _LARGEST_MOVE * np.linalg.norm(eyes[1] - eyes[0]):
-            break  # that is something else
+        if not _LEAST_MOVE * distance < off.min() < _LARGEST_MOVE * distance:
+            break  # they are there, or that is something else
         step = similarity(found[off.argmin(), :2], eyes)
         matrix = step @ np.vstack([matrix, [0.0, 0.0, 1.0]])
         moved = cv2.warpAffine(
