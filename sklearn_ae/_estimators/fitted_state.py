@@ -77,13 +77,12 @@ class FittedState(BaseEstimator):
                 UserWarning,
             )
         try:
-            state = unpack(state)
+            self._set_state(unpack(state))
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise ValueError(
                 f"What the file says of its {type(self).__name__} makes no sense "
                 f"({type(error).__name__}): it was changed."
             ) from error
-        self._set_state(state)
 
     def _set_state(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -19,6 +19,11 @@ class Imputing(Explaining):
 
     _imputer: Imputer
 
+    def _set_state(self, state: dict[str, Any]) -> None:
+        if "_imputer" in state:
+            state = {**state, "_imputer": Imputer.of_file(state["_imputer"])}
+        super()._set_state(state)
+
     def _describe(
         self,
         module: Autoencoder,

@@ -8,11 +8,13 @@ Shapes: n rows, d columns, m numbers of conditions.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._networks.filling import Filling
 from .._networks.modules import Autoencoder, beside, over_blocks
 from .described import DescribedRows
 from .factors import Factors
@@ -49,6 +51,10 @@ class Imputer:
         How far cells of each column go from their mean to what is expected, and from
         there to either of the two.
 
+    seen : Tensor of shape (2, d)
+        Least and most of each column: networks do not lead beyond, as they may go
+        anywhere where a cell of the row is far from all others.
+
     n_rows : int
         Rows that tell all this.
     """
@@ -56,6 +62,7 @@ class Imputer:
     rows: Factors
     rests: Factors
     shares: Tensor
+    seen: Tensor
     n_rows: int
 
     @classmethod
@@ -72,11 +79,12 @@ class Imputer:
         host, order = torch.device("cpu"), described.order
         order = torch.arange(d) if order is None else order[:d].cpu()
         back = torch.argsort(order)
+        seen = _seen(x[:, :d]).cpu()
         if d > _MOST_COLUMNS:
             assert module.filling is not None
             rows = Factors.of_filling(module.filling).to(host).with_columns(back)
             shares = torch.tensor([[1.0], [1.0], [0.0]]).expand(3, d)
-            return cls(rows, Factors.none(d), shares, len(x))
+            return cls(rows, Factors.none(d), shares, seen[:, back], len(x))
         rows = Factors.of(x[:, :d], _N_FACTORS).to(x.device)
         n_tried = max(1, n_rows // 2)
         x, z = x[:n_tried], z[:n_tried]
@@ -89,15 +97,26 @@ class Imputer:
             return x[:, :d] - made
 
         rests = Factors.of(over_blocks(module, rest, x, z), _N_FACTORS).to(x.device)
-        untried = cls(rows, rests, x.new_zeros(3, d), len(x))
+        untried = cls(rows, rests, x.new_zeros(3, d), seen, len(x))
         cell_of = cell_of[order.numpy()]
         shares = untried._try_out(module, x, described.inference, cell_of).cpu()
         return cls(
             rows.to(host).with_columns(back),
             rests.to(host).with_columns(back),
             shares[:, back],
+            seen[:, back],
             len(x),
         )
+
+    @classmethod
+    def of_file(cls, kept: Any) -> "Imputer":
+        """What a file holds, which was of other parts before columns had noises."""
+        if not isinstance(kept.rows, Filling):
+            return kept
+        rows, rests = (Factors.of_filling(part) for part in (kept.rows, kept.rests))
+        shares = torch.cat([torch.ones_like(kept.shares[:1]), kept.shares])
+        seen = torch.tensor([[-torch.inf], [torch.inf]]).expand_as(kept.shares)
+        return cls(rows, rests, shares, seen, kept.n_rows)
 
     def without_networks(self) -> "Imputer":
         """What the model of rows says alone, where networks have changed."""
@@ -147,10 +166,13 @@ class Imputer:
         own = module.parts(x)[0]
         rows, rests = self.rows.to(x.device), self.rests.to(x.device)
         expected = rows.fill(own)
+        least, most = self.seen.to(expected)
+        least, most = least.minimum(expected), most.maximum(expected)
         further = []
-        for seen in (beside(expected, module.parts(x)[1]), x):
-            made = _reconstructed(module, inference, seen)
-            further.append(made + rests.expect(own - made) - expected)
+        for row in (beside(expected, module.parts(x)[1]), x):
+            made = _reconstructed(module, inference, row)
+            made = made + rests.expect(own - made)
+            further.append(made.clamp(least, most) - expected)
         return expected, torch.stack(further)
 
     @torch.no_grad()
@@ -175,3 +197,11 @@ def _reconstructed(
     z = inference.latents(module, x) if z is None else z
     output = inference.decoded(module, x, z)
     return module.loss_function.link(output)
+
+
+def _seen(x: Tensor) -> Tensor:
+    """Least and most of each column's cells that are there: (2, d)."""
+    missing = x.isnan()
+    least = x.masked_fill(missing, torch.inf).amin(dim=0)
+    most = x.masked_fill(missing, -torch.inf).amax(dim=0)
+    return torch.stack([least, most])

@@ -235,6 +235,17 @@ def test_file_of_a_conditional_model_of_format_1_can_be_read():
     assert_allclose(loaded.transform(X[:2], ["a", "b"]), expected, atol=1e-5)
 
 
+def test_imputation_of_files_of_format_1_is_what_it_was():
+    rows = X[:2].copy()
+    rows[0, 2] = rows[1, 0] = rows[1, 3] = np.nan
+    loaded = sklearn_ae.load(FILES / "autoencoder_format_1.safetensors")
+    made = loaded.impute(rows)[[0, 1, 1], [2, 0, 3]]
+    assert_allclose(made, [1.442615, 4.696402, 0.214345], atol=1e-5)
+    loaded = sklearn_ae.load(FILES / "conditional_vae_format_1.safetensors")
+    made = loaded.impute(rows, y=["a", "b"])[[0, 1, 1], [2, 0, 3]]
+    assert_allclose(made, [1.498641, 4.069546, 0.785903], atol=1e-5)
+
+
 def changed(path, change):
     arrays, text = read_tensor_file(path)
     content = json.loads(text)
