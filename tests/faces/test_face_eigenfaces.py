@@ -121,7 +121,7 @@ def test_a_person_who_comes_later_gets_eigenfaces_then(people):
 
 
 def test_more_faces_than_a_matrix_holds_are_thinned(monkeypatch):
-    monkeypatch.setattr(_eigenfaces, "_LARGEST_GRAM", 20)
+    monkeypatch.setattr(_eigenfaces, "LARGEST_GRAM", 20)
     x = rows(60, 4)
     axes, _ = principal_axes(x - x.mean(dim=0), 8)
     assert (axes[:, 4:] == 0).all()
