@@ -18,7 +18,7 @@ from .._networks.images import ImageShape
 
 # Rows that eigenfaces are computed of: their Gram matrix is decomposed.
 LARGEST_GRAM = 2560
-_TINY = 1e-6  # of the largest variance: what is less is rounding
+_TINY = 1e-6  # of the largest variance, or of one: what is less is rounding
 # Ridge of the regression of a person's faces on latents, as a share of the latents'
 # mean square: a person's pictures are few.
 _RIDGE = 0.03
@@ -95,6 +95,7 @@ class EigenfaceEncoder(_Eigenfaces):
             between = (means - means.mean(dim=0)) * scale
             who, _ = principal_axes(between, len(faces) - 1)
             axes = axes - who @ (who.T @ axes)
+            axes = torch.where(axes.square().sum(dim=0) > _TINY, axes, 0.0)
         # Half way to equal variances: what counts most stays in front.
         size = (stds * stds.mean()).sqrt()
         axes = torch.where(size > 0, axes / size.clamp(min=1e-12), 0.0)

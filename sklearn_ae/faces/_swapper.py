@@ -752,6 +752,13 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                     "warm_start=False, or clone the estimator, to start anew."
                 )
 
+    def _set_state(self, state: dict[str, Any]) -> None:
+        structure = state.get("_structure", {})
+        if structure and "n_eigenfaces" not in structure:  # of before there were any
+            none = {"n_eigenfaces": 0}
+            state = {**state, **none, "_structure": {**structure, **none}}
+        super()._set_state(state)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True

@@ -65,6 +65,13 @@ def test_latents_do_not_say_who_is_seen():
     torch.testing.assert_close(z[0], z[1], atol=1e-3, rtol=0)
 
 
+def test_where_faces_differ_only_by_who_is_seen_there_are_no_directions():
+    brightness = torch.linspace(-0.1, 0.1, 40)[:, None].expand(40, 64)
+    encoder = EigenfaceEncoder(SHAPE, 8, 8)
+    encoder.start([0.4 + brightness, 0.6 + brightness], torch.ones(64))
+    assert not encoder.is_known
+
+
 def test_decoder_starts_with_ridge_regression(monkeypatch):
     x, z = rows(40, 30), torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
     z = z / z.square().mean(dim=0).sqrt()  # equal ones have one ridge
