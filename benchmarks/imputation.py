@@ -26,6 +26,7 @@ from benchmarks._command import (
 )
 from benchmarks._measuring import timed, without_convergence_warnings
 from benchmarks._results import Row
+from benchmarks._sdmetrics import is_number
 from benchmarks._text import percent
 from benchmarks.datasets import load_tables
 from benchmarks.mixed import TABLES, read, scores
@@ -61,7 +62,7 @@ def hide(X: pd.DataFrame, hiding: str, rng: np.random.RandomState) -> pd.DataFra
         share[:, seen] = 0.0
         for column in hidden:
             of = X.iloc[:, rng.choice(seen)]
-            place = of.rank(pct=True) if _is_numeric(of) else _shuffled_levels(of, rng)
+            place = of.rank(pct=True) if is_number(of) else _shuffled_levels(of, rng)
             share[:, column] *= 2.0 * place.fillna(0.5)
     return pd.DataFrame(
         rng.uniform(size=X.shape) < share, index=X.index, columns=X.columns
@@ -72,10 +73,6 @@ def _shuffled_levels(column: pd.Series, rng: np.random.RandomState) -> pd.Series
     levels = pd.Series(rng.permutation(column.dropna().unique()))
     places = pd.Series(np.arange(len(levels)), index=levels.to_numpy())
     return column.map(places).rank(pct=True)
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column)
 
 
 # Imputing -----------------------------------------------------------------------------
@@ -119,31 +116,32 @@ IMPUTERS: dict[str, Impute] = {
 # Measuring ----------------------------------------------------------------------------
 
 
-def measure(X: pd.DataFrame, hiding: str, method: str, seed: int) -> Row:
-    """Error of the hidden cells of held-out rows, and CPU seconds."""
+def split(X: pd.DataFrame, hiding: str, seed: int) -> tuple[pd.DataFrame, ...]:
+    """Rows to learn from and held-out ones with cells hidden, the truth, and where."""
     hidden = hide(X, hiding, np.random.RandomState(seed))
     given = X.mask(hidden)
     train, test = train_test_split(np.arange(len(X)), random_state=seed)
-    A, B = given.iloc[train], given.iloc[test]
+    truth = X.iloc[test]
+    return given.iloc[train], given.iloc[test], truth, hidden.iloc[test] & truth.notna()
+
+
+def measure(X: pd.DataFrame, hiding: str, method: str, seed: int) -> Row:
+    """Error of the hidden cells of held-out rows, and CPU seconds."""
+    A, B, truth, gone = split(X, hiding, seed)
     filled: list[pd.DataFrame] = []
     seconds = timed(lambda: filled.append(IMPUTERS[method](A, B, seed)))
-    truth = X.iloc[test]
-    gone = hidden.iloc[test] & truth.notna()
     return {**scores(truth, filled[0], gone, X), "seconds": round(seconds.cpu, 3)}
 
 
 def measure_cover(X: pd.DataFrame, hiding: str, seed: int) -> Row:
     """Share of the hidden numbers that lie in the intervals of draws, where 90 % do."""
-    hidden = hide(X, hiding, np.random.RandomState(seed))
-    given = X.mask(hidden)
-    train, test = train_test_split(np.arange(len(X)), random_state=seed)
-    model = VAETransformer(K, random_state=seed).fit(given.iloc[train])
-    B, truth = given.iloc[test], X.iloc[test]
+    A, B, truth, gone = split(X, hiding, seed)
+    model = VAETransformer(K, random_state=seed).fit(A)
     draws = model.impute(B, n_draws=N_DRAWS, random_state=seed)
     covers: list[NDArray[np.bool_]] = []
     for name in X:
-        here = (hidden[name].iloc[test] & truth[name].notna()).to_numpy()
-        if _is_numeric(X[name]) and here.any():
+        here = gone[name].to_numpy()
+        if is_number(X[name]) and here.any():
             drawn = np.array([draw[name][here] for draw in draws], dtype=float)
             low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
             known = truth[name][here].astype(float)

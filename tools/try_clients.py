@@ -53,9 +53,8 @@ def skrub() -> None:
     _, X = fitted()
     frame = pd.DataFrame(X, columns=list("abcd")).assign(town=list("xyz") * 50)
     regressor = EncoderDecoderRegressor(2, max_iter=5, early_stopping=False)
-    assert tabular_pipeline(regressor).fit(frame, X[:, 0]).predict(frame).shape == (
-        150,
-    )
+    pipeline = tabular_pipeline(regressor).fit(frame, X[:, 0])
+    assert pipeline.predict(frame).shape == (150,)
 
 
 def shap() -> None:
@@ -114,7 +113,7 @@ def fastapi() -> None:
     assert client.post("/latents", json=row[:3]).status_code == 422
 
 
-# What to install, the module that shows that it is there, and what is tried.
+# By the name of the module that shows that it is there: what to install, and to try.
 CLIENTS: dict[str, tuple[list[str], Callable[[], None]]] = {
     "category_encoders": (["category_encoders"], category_encoders),
     "dask_ml": (["dask-ml"], dask_ml),

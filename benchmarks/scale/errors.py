@@ -1,6 +1,5 @@
 """Held-out errors of fits by one, two and four processes of the same rows."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from benchmarks._text import format_table
 from benchmarks.datasets import load_tables
 from benchmarks.scale.group import in_processes
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._estimators.checkpoints import digest_of_module
 
 N_PROCESSES = (1, 2, 4)
 
@@ -51,7 +51,7 @@ def _fit(rank: int, n: int, split: Split, k: int, max_iter: Any) -> dict[str, An
     return {
         "start": _error(start, split.X_test),
         "error": _error(trained, split.X_test),
-        "digest": _digest(trained),
+        "digest": digest_of_module(trained.module_),
     }
 
 
@@ -64,17 +64,9 @@ def _error(model: AutoencoderTransformer, X: NDArray[Any]) -> float:
     return squared_error(X, reconstruct(model, X))
 
 
-def _digest(model: AutoencoderTransformer) -> str:
-    digest = hashlib.sha256()
-    for value in model.module_.state_dict().values():
-        digest.update(value.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def report(rows: Sequence[dict[str, Any]]) -> str:
-    heading = [
-        *("table", "rows", "start", "of 2", "of 4", "error", "of 2", "of 4", "bits"),
-    ]
+    of_each = ("start", "of 2", "of 4", "error", "of 2", "of 4")
+    heading = ["table", "rows", *of_each, "bits"]
     lines = []
     for row in rows:
         line = [row["set"], f"{row['rows']:,}"]

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from .._networks.images import ImageShape
 
 # Rows that eigenfaces are computed of: their Gram matrix is decomposed.
-_LARGEST_GRAM = 2560
-_TINY = 1e-6  # of the largest variance: what is less is rounding
+LARGEST_GRAM = 2560
+_TINY = 1e-6  # of the largest variance, or of one: what is less is rounding
 # Ridge of the regression of a person's faces on latents, as a share of the latents'
 # mean square: a person's pictures are few.
 _RIDGE = 0.03
@@ -95,6 +95,7 @@ class EigenfaceEncoder(_Eigenfaces):
             between = (means - means.mean(dim=0)) * scale
             who, _ = principal_axes(between, len(faces) - 1)
             axes = axes - who @ (who.T @ axes)
+            axes = torch.where(axes.square().sum(dim=0) > _TINY, axes, 0.0)
         # Half way to equal variances: what counts most stays in front.
         size = (stds * stds.mean()).sqrt()
         axes = torch.where(size > 0, axes / size.clamp(min=1e-12), 0.0)
@@ -134,8 +135,8 @@ class EigenfaceDecoder(_Eigenfaces):
 
 def principal_axes(x: Tensor, n_axes: int) -> tuple[Tensor, Tensor]:
     """Unit vectors (d, m) along which centred rows vary most, and how much (m,)."""
-    if len(x) > _LARGEST_GRAM:
-        x = x[torch.linspace(0, len(x) - 1, _LARGEST_GRAM).long()]
+    if len(x) > LARGEST_GRAM:
+        x = x[torch.linspace(0, len(x) - 1, LARGEST_GRAM).long()]
     n, d = x.shape
     # Faces mostly have more values than there are faces.
     square = (x @ x.T if n < d else x.T @ x).double()

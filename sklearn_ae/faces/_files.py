@@ -137,10 +137,7 @@ def _load_first_format(path: str | os.PathLike, device: Any) -> FaceSwapper:
             f"{os.fspath(path)!r} holds no FaceSwapper that this release can read: "
             f"{content['format']!r}, version {content['version']}."
         )
-    params = content["params"]
-    if content["version"] == 1:
-        params = _BEFORE | params
-    swapper = FaceSwapper(**params, device=device)
+    swapper = FaceSwapper(**_BEFORE | content["params"], device=device)
     swapper._validate_params()
     swapper.classes_ = np.array(content["classes"])
     swapper.image_shape_ = tuple(content["image_shape"])

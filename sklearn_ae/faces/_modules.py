@@ -22,14 +22,13 @@ from torch.nn import functional as F
 from .._networks.images import ImageShape
 from ._augmentation import FaceAugmentation
 from ._critic import SMALLEST_SEEN, FaceCritic
-from ._eigenfaces import EigenfaceDecoder, EigenfaceEncoder
+from ._eigenfaces import LARGEST_GRAM, EigenfaceDecoder, EigenfaceEncoder
 
 SLOPE = 0.1  # of LeakyReLU below zero
 # Where halving stops, and the largest side that the dense layers should have to mix.
 SMALLEST_SIDE = 4
 LARGEST_LAST_SIDE = 8
-# How often each face is moved for the eigenfaces, and how many rows may become of it.
-N_COPIES, LARGEST_START = 7, 2560
+N_COPIES = 7  # how often each face is moved for the eigenfaces, where few are there
 
 
 def n_halvings(shape: ImageShape) -> int:
@@ -60,7 +59,21 @@ def _conv5(n_inputs: int, n_outputs: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(n_inputs, n_outputs, 5, stride, padding=2, dtype=torch.float32)
 
 
-class FaceEncoder(nn.Sequential):
+class _BesideEigenfaces(nn.Sequential):
+    """Layers one after the other, and beside them ``linear``, where it is there."""
+
+    @property
+    def has_linear(self) -> bool:
+        return hasattr(self, "linear")
+
+    def through_layers(self, x: Tensor) -> Tensor:
+        for layer in self:
+            if not isinstance(layer, EigenfaceEncoder | EigenfaceDecoder):
+                x = layer(x)
+        return x
+
+
+class FaceEncoder(_BesideEigenfaces):
     """Convolutions that halve the image, and a dense layer: (n, c, h, w) -> (n, k)."""
 
     def __init__(
@@ -68,7 +81,7 @@ class FaceEncoder(nn.Sequential):
         shape: ImageShape,
         channels: Sequence[int],
         n_components: int,
-        n_eigenfaces: int = 0,
+        n_eigenfaces: int,
     ):
         height, width, n_inputs = shape
         layers: list[nn.Module] = []
@@ -78,15 +91,12 @@ class FaceEncoder(nn.Sequential):
         layers += [nn.Flatten()]
         layers += [nn.Linear(n_inputs * height * width, n_components).float()]
         super().__init__(*layers)
-        self.n_layers = len(layers)
         if n_eigenfaces:
             self.linear = EigenfaceEncoder(shape, n_eigenfaces, n_components)
 
     def forward(self, x: Tensor) -> Tensor:
-        z = x
-        for layer in itertools.islice(self, self.n_layers):
-            z = layer(z)
-        return z + self.linear(x) if len(self) > self.n_layers else z
+        z = self.through_layers(x)
+        return z + self.linear(x) if self.has_linear else z
 
 
 class FaceTrunk(nn.Sequential):
@@ -124,7 +134,7 @@ class _Residual(nn.Module):
         return F.leaky_relu(x + self.second(inner), SLOPE)
 
 
-class FaceDecoder(nn.Sequential):
+class FaceDecoder(_BesideEigenfaces):
     """One identity's way from the shared maps to its face: (n, c, h, w) in (0, 1).
 
     Without residual blocks it is the original program's. With them, as many after each
@@ -136,8 +146,8 @@ class FaceDecoder(nn.Sequential):
         channels: Sequence[int],
         shape: ImageShape,
         n_blocks: int,
-        n_components: int = 0,
-        n_eigenfaces: int = 0,
+        n_components: int,
+        n_eigenfaces: int,
     ):
         n_outputs = shape[2]
         layers: list[nn.Module] = []
@@ -154,15 +164,12 @@ class FaceDecoder(nn.Sequential):
         if not n_eigenfaces:
             layers += [nn.Sigmoid()]
         super().__init__(*layers)
-        self.n_layers = len(layers)
         if n_eigenfaces:
             self.linear = EigenfaceDecoder(shape, n_eigenfaces, n_components)
 
-    def forward(self, maps: Tensor, z: Tensor | None = None) -> Tensor:
-        face = maps
-        for layer in itertools.islice(self, self.n_layers):
-            face = layer(face)
-        if z is None or len(self) == self.n_layers:
+    def forward(self, maps: Tensor, z: Tensor) -> Tensor:  # type: ignore[override]
+        face = self.through_layers(maps)
+        if not self.has_linear:
             return face
         face = face + self.linear(z)
         # In training, gradients lead back what is over the bounds.
@@ -229,12 +236,10 @@ class FaceNetwork(nn.Module):
         self.ssim_weight = ssim_weight
         self.gradient_weight = gradient_weight
         self.focus = focus
-        self.n_eigenfaces = n_eigenfaces
         self.augmentation = augmentation
         n = n_halvings(shape)
         # From the smallest maps to those as large as the face: 8w, 4w, 2w, w, w/2, and
-        # for a face of 128 pixels w/2 once more.
-        # and for a face of 128 pixels w/2 once more. With residual blocks it is w for
+        # for a face of 128 pixels w/2 once more. With residual blocks it is w for
         # half the face's side, and twice as many for half of that, up to 8w.
         channels = [max(4, width // 2, 8 * width // 2**i) for i in range(n + 1)]
         self.encoder = FaceEncoder(
@@ -281,9 +286,8 @@ class FaceNetwork(nn.Module):
 
     def decode(self, z: Tensor, identity: int) -> Tensor:
         z = z.to(self.dtype)
-        return self.to_rows(
-            self.decoders[identity](self.trunk(z), z)
-        )  # (n, k) -> (n, d)
+        face = self.decoders[identity](self.trunk(z), z)
+        return self.to_rows(face)  # (n, k) -> (n, d)
 
     def forward(self, x: Tensor, identity: int) -> Tensor:
         return self.decode(self.encode(x), identity)  # (n, d) -> (n, d)
@@ -344,6 +348,10 @@ class FaceNetwork(nn.Module):
             )
         ]
 
+    @property
+    def has_eigenfaces(self) -> bool:
+        return self.encoder.has_linear
+
     def eigenfaces(self, identity: int) -> EigenfaceDecoder:
         """The linear part of an identity's decoder, where there is one."""
         part = self.decoders[identity].linear
@@ -356,22 +364,25 @@ class FaceNetwork(nn.Module):
     ) -> None:
         """Compute the eigenfaces that are not known yet, of training faces (n, d).
 
+        Those may lie anywhere, and be whole numbers.
+
         Faces are moved besides, as they are at the end of the training: of the few
         directions in which a person's pictures differ more become known.
         """
-        if not self.n_eigenfaces:
+        if not self.has_eigenfaces:
             return
         encoder = self.encoder.linear
         new = [i for i in faces if not self.eigenfaces(i).is_known]
         if not new and encoder.is_known:
             return
         n_faces = sum(len(x) for x in faces.values())
-        n_copies = min(N_COPIES, max(0, LARGEST_START // n_faces - 1))
+        n_copies = min(N_COPIES, max(0, LARGEST_GRAM // n_faces - 1))
         changes = copy.deepcopy(self.augmentation).train()
         changes.warp_share = 0.0
         many = {}
         for identity, x in faces.items():
-            images = self.to_images(x.to(self.dtype)).contiguous()
+            rows = to_unit_interval(x).to(self.device, self.dtype)
+            images = self.to_images(rows).contiguous()
             copies = [changes(images, generator)[1] for _ in range(n_copies)]
             many[identity] = torch.cat([images, *copies])
         if not encoder.is_known:
@@ -418,6 +429,11 @@ class FaceNetwork(nn.Module):
         return (weights / weights.mean())[None, None].to(x.dtype)
 
 
+def to_unit_interval(x: Tensor) -> Tensor:
+    """Faces as the network takes them: whole numbers count to 255."""
+    return x.float() / 255.0 if x.dtype == torch.uint8 else x
+
+
 def mean_discrepancy(parts: Sequence[Tensor]) -> Tensor:
     """Squared maximum mean discrepancy of samples (n_i, k), averaged over pairs.
 
@@ -461,23 +477,21 @@ def _start_alike(network: FaceNetwork) -> None:
         if isinstance(layer, _Residual):
             nn.init.zeros_(layer.second.weight)
     for decoder in network.decoders:
-        last = [layer for layer in decoder.modules() if isinstance(layer, nn.Conv2d)][
-            -1
-        ]
         with torch.no_grad():
-            last.weight.mul_(0.1)
+            _last(decoder, nn.Conv2d).weight.mul_(0.1)
 
 
 def _start_from_nothing(network: FaceNetwork) -> None:
     """Let convolutions add nothing yet to what eigenfaces show."""
-    # The last dense layer of the encoder's is that of the eigenfaces.
-    dense = [x for x in network.encoder.modules() if isinstance(x, nn.Linear)]
-    last: list[Any] = [dense[-2]]
-    for decoder in network.decoders:
-        last += [[x for x in decoder.modules() if isinstance(x, nn.Conv2d)][-1]]
-    for layer in last:
+    last = [_last(decoder, nn.Conv2d) for decoder in network.decoders]
+    for layer in [_last(network.encoder, nn.Linear), *last]:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
+
+
+def _last(part: Any, kind: type[nn.Module]) -> Any:
+    """The last layer of its kind; what is within another is no layer of the part's."""
+    return [layer for layer in part if isinstance(layer, kind)][-1]
 
 
 def _lay_channels_last(module: Any) -> None:

@@ -56,7 +56,6 @@ from ._training import (
     by_identity,
     hold_out,
     make_optimizer,
-    to_unit_interval,
 )
 
 # Parameters that may be what they may be for the estimators of tables.
@@ -580,10 +579,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 faces, held_out = hold_out(
                     faces, self.validation_fraction, options.seed
                 )
-            network.start(
-                {i: to_unit_interval(x).to(device) for i, x in faces.items()},
-                seeded_generator(self._seed, device),
-            )
+            network.start(faces, seeded_generator(self._seed, device))
             # A decoder more is no new epoch of the estimator.
             callbacks = () if is_new_identity else self.callbacks or ()
 
@@ -756,6 +752,13 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                     "warm_start=False, or clone the estimator, to start anew."
                 )
 
+    def _set_state(self, state: dict[str, Any]) -> None:
+        structure = state.get("_structure", {})
+        if structure and "n_eigenfaces" not in structure:  # of before there were any
+            none = {"n_eigenfaces": 0}
+            state = {**state, **none, "_structure": {**structure, **none}}
+        super()._set_state(state)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
@@ -771,7 +774,7 @@ def _add_nearest_decoder(network: FaceNetwork, x: Tensor) -> None:
     nearest = min(errors, key=lambda identity: errors[identity].mean().item())
     network.requires_grad_(False)
     decoders.append(copy.deepcopy(decoders[nearest]).requires_grad_(True))
-    if network.n_eigenfaces:
+    if network.has_eigenfaces:
         network.eigenfaces(len(decoders) - 1).forget()
     if network.critic is not None:
         network.critic.add_identity(nearest)

@@ -18,9 +18,9 @@ from .._utils.random import make_random_state
 from .._utils.types import DetectorName, RandomState
 from ._crops import COVERAGE
 from ._input import FaceInput, as_float, with_shape
-from ._modules import FaceNetwork
+from ._modules import FaceNetwork, to_unit_interval
 from ._photos import PhotoOptions, swap_photo
-from ._training import BLOCK, to_unit_interval
+from ._training import BLOCK
 from ._videos import swap_video
 
 

@@ -20,7 +20,7 @@ from .._training.checkpoints import Checkpoints, Course, State
 from .._training.optimizer import Schedule
 from .._training.trainer import Patience, Trainer, check_loss, progress_bar
 from ._critic import critic_losses
-from ._modules import FaceNetwork
+from ._modules import FaceNetwork, to_unit_interval
 
 # Few faces are gone through several times in an epoch, or epochs would be too short to
 # tell apart.
@@ -378,11 +378,6 @@ def hold_out(faces: Faces, share: float, seed: int) -> tuple[Faces, Faces]:
         if n_held:
             held_out[identity] = x[order[:n_held]]
     return kept, held_out
-
-
-def to_unit_interval(x: Tensor) -> Tensor:
-    """Faces as the network takes them: whole numbers count to 255."""
-    return x.float() / 255.0 if x.dtype == torch.uint8 else x
 
 
 def blocks(x: Tensor, device: torch.device) -> Iterator[Tensor]:

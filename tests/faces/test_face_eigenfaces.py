@@ -65,6 +65,14 @@ def test_latents_do_not_say_who_is_seen():
     torch.testing.assert_close(z[0], z[1], atol=1e-3, rtol=0)
 
 
+def test_where_faces_differ_only_by_who_is_seen_there_are_no_directions():
+    x = rows(40, 1)
+    other = x + (x[0] - x[1])
+    encoder = EigenfaceEncoder(SHAPE, 8, 8)
+    encoder.start([x, other], torch.ones(64))
+    assert not encoder.is_known
+
+
 def test_decoder_starts_with_ridge_regression(monkeypatch):
     x, z = rows(40, 30), torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
     z = z / z.square().mean(dim=0).sqrt()  # equal ones have one ridge
@@ -121,7 +129,7 @@ def test_a_person_who_comes_later_gets_eigenfaces_then(people):
 
 
 def test_more_faces_than_a_matrix_holds_are_thinned(monkeypatch):
-    monkeypatch.setattr(_eigenfaces, "_LARGEST_GRAM", 20)
+    monkeypatch.setattr(_eigenfaces, "LARGEST_GRAM", 20)
     x = rows(60, 4)
     axes, _ = principal_axes(x - x.mean(dim=0), 8)
     assert (axes[:, 4:] == 0).all()

@@ -20,6 +20,9 @@ from sklearn_ae.faces import (
 # Of the file of version 0.1.0, by that version.
 FACE_ROW = [0.522975, 0.514162, 0.501605, 0.519957, 0.519461, 0.521318, 0.522341]
 FACE_ROW += [0.519789]
+# Of the file without eigenfaces, by the commit before there were any.
+ROW_WITHOUT = [0.496979, 0.497751, 0.498388, 0.498675, 0.499184, 0.497853, 0.497961]
+ROW_WITHOUT += [0.498057]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,8 @@ def test_file_holds_the_whole_estimator(fitted, faces, tmp_path):
     pickle.loads(pickle.dumps(loaded)).partial_fit(*faces)
 
 
-def test_files_of_the_first_format_load_as_they_were(faces, tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_files_of_the_first_format_load_as_they_were(faces, tmp_path, version):
     # Those had neither the parameters nor the layers that came later.
     first = {"n_blocks": 0, "gradient_weight": 0, "focus": 0, "adversarial_weight": 0}
     first |= {"n_eigenfaces": 0}
@@ -63,7 +67,7 @@ def test_files_of_the_first_format_load_as_they_were(faces, tmp_path):
     curves = ("loss_curve_", "identity_loss_curves_", "validation_loss_curve_")
     content = {
         "format": "sklearn_ae.FaceSwapper",
-        "version": 1,
+        "version": version,
         "params": params,
         "classes": swapper.classes_.tolist(),
         "image_shape": tuple(swapper.image_shape_),
@@ -229,3 +233,16 @@ def test_file_of_version_0_1_0_can_be_read():
     swapper = load_face_swapper(path)
     assert swapper.classes_.tolist() == ["a", "b"]
     np.testing.assert_allclose(swapper.swap(X[:1], "b")[0, 0], FACE_ROW, atol=1e-5)
+
+
+def test_file_of_before_there_were_eigenfaces_can_be_read_and_resumed(tmp_path):
+    path = Path(__file__).parents[1] / "files" / "face_swapper_format_1.safetensors"
+    X = np.linspace(0, 1, 8 * 8 * 8).reshape(8, 8, 8)
+    swapper = load_face_swapper(path)
+    np.testing.assert_allclose(swapper.swap(X[:1], "b")[0, 0], ROW_WITHOUT, atol=1e-5)
+    assert swapper.n_eigenfaces == 0
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    y = np.repeat(["a", "b"], 25)
+    X = np.random.default_rng(0).random((50, 8, 8))
+    assert resume_training(copy, X, y, max_iter=3).n_iter_ == 3

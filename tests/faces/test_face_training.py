@@ -8,7 +8,11 @@ import torch
 from sklearn_ae._training.trainer import DivergenceError
 from sklearn_ae._utils.device import _GENERATOR_LOCK
 from sklearn_ae.faces._augmentation import FaceAugmentation
-from sklearn_ae.faces._modules import FaceNetwork, mean_discrepancy
+from sklearn_ae.faces._modules import (
+    FaceNetwork,
+    mean_discrepancy,
+    to_unit_interval,
+)
 from sklearn_ae.faces._training import (
     LEAST_STEPS,
     WARP_FALLS,
@@ -18,7 +22,6 @@ from sklearn_ae.faces._training import (
     FaceTraining,
     FaceTrainingOptions,
     make_optimizer,
-    to_unit_interval,
 )
 
 
