@@ -70,8 +70,9 @@ def describe(
     """
     module.eval()
     generator = torch.Generator(x.device).manual_seed(0)
+    if weights is not None:
+        weights = inference.described(weights)
     x = module.drawn(inference.described(x), generator)
-    weights = None if weights is None else weights[: len(x)]
     with (
         steady_convolutions(x.device),
         enough_threads(module, block_rows(module.row_size)),

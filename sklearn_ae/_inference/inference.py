@@ -107,11 +107,14 @@ class Inference(ABC):
         return self
 
     def compared(self, x: Tensor, n_train: int) -> Tensor:
-        """Those of the rows x by which networks are compared after every epoch."""
+        """Those of the rows x, or of their weights, that networks are compared by.
+
+        That is after every epoch.
+        """
         return x
 
     def described(self, x: Tensor) -> Tensor:
-        """Those of the training rows x by which a fit is described."""
+        """Those of the training rows x, or of their weights, that describe a fit."""
         return x
 
     @abstractmethod

@@ -118,7 +118,8 @@ def train(
     n_before = module.epoch
     x_train = rows if isinstance(rows, Tensor) else rows.sample
     x_watch = x_train if x_valid is None else x_valid
-    x_compared = net.objective.inference.compared(x_watch, len(x_train))
+    compared = partial(net.objective.inference.compared, n_train=len(x_train))
+    x_compared = compared(x_watch)
     processes = current()
     order = torch.Generator().manual_seed(seed)
     batches = net.objective.batches(rows, options.batch_size, order)
@@ -129,13 +130,15 @@ def train(
         else Schedule(options.learning_rate, options.n_epochs * len(batches))
     )
 
-    def judge(x: Tensor) -> Tensor:
+    def judge(x: Tensor, weights: Tensor | None) -> Tensor:
         of_part = partial(row_losses, module, seed=seed, objective=net.objective)
         losses = processes.of_parts(of_part, x)  # (n,)
-        return losses if weights is None else weighted(losses, weights[: len(x)])
+        return losses if weights is None else weighted(losses, weights)
 
     processes.equalize(module.state_dict().values())  # networks of the user's differ
-    judge_some, judge_all = partial(judge, x_compared), partial(judge, x_watch)
+    judge_all = partial(judge, x_watch, weights)
+    weights_compared = None if weights is None else compared(weights)
+    judge_some = partial(judge, x_compared, weights_compared)
 
     first = _Candidate.of(module, judge_some(), epoch=0)
     nonsense = module.loss_of_nonsense

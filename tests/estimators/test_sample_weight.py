@@ -233,3 +233,30 @@ def test_long_tables_start_as_short_ones_do(X, weights, monkeypatch, max_iter):
         np.testing.assert_allclose(long.transform(X), short, atol=1e-4)
     else:
         assert np.isfinite(long.validation_loss_curve_).all()
+
+
+@pytest.fixture
+def far():
+    """Rows of which every other is far, and counts for nothing."""
+    is_far = np.arange(N) % 2 == 1
+    X = (
+        np.random.RandomState(3).standard_normal((N, D))
+        * np.where(is_far, 1e3, 1.0)[:, None]
+    )
+    return X, np.where(is_far, 1e-9, 1.99)
+
+
+def test_rows_that_describe_a_fit_keep_their_weights(far, monkeypatch):
+    monkeypatch.setattr("sklearn_ae._inference.inference._MOST_DESCRIBED", N // 2)
+    X, weights = far
+    estimator = AutoencoderTransformer(2, max_iter=0).fit(X, sample_weight=weights)
+    assert estimator.reconstruction_err_ < 2.0
+
+
+def test_rows_that_networks_are_compared_by_keep_their_weights(far, monkeypatch):
+    monkeypatch.setattr("sklearn_ae._inference.inference._LEAST_COMPARED", 10)
+    X, weights = far
+    estimator = AutoencoderTransformer(2, max_iter=1, warm_start=True)
+    estimator.set_params(validation_fraction=0.5).fit(X, sample_weight=weights)
+    estimator.set_params(max_iter=2).fit(X, sample_weight=weights)
+    assert max(estimator.validation_loss_curve_) < 10.0
