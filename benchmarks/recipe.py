@@ -24,7 +24,6 @@ from benchmarks._text import format_number, format_table, percent
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._estimators.base import BaseEncoderDecoder
 from sklearn_ae._training import engine as _training
-from sklearn_ae._training import projecting as _projecting
 from sklearn_ae._training import recipe as _recipe
 from sklearn_ae._training import selection as _selection
 from sklearn_ae._training.plans import Plan
@@ -78,9 +77,6 @@ VARIANTS = {
     ),
     "twice_the_length": Variant(
         "all rows twice as long", patches=[(_recipe, "LENGTHENING", 2.0)]
-    ),
-    "guessed": Variant(
-        "the decoder learns from guesses alone", patches=[(_projecting, "SHARE", 0.0)]
     ),
     "any_gain": Variant(
         "any gain replaces PCA",

@@ -153,9 +153,6 @@ LAYOUT = {
         "log_likelihood",
     ),
     "recipe": Page("The recipe", "One choice changed at a time.", by_variant),
-    "projected": Page(
-        "Training for projections", "With it and without it.", by_variant
-    ),
     "depth": Page("Depth", "Numbers of hidden layers.", by_variant),
     "depth_long": Page("Depth on a long table", "Numbers of layers.", by_variant),
     "images": Page(

@@ -114,9 +114,8 @@ class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         whole: weights that the data do not hold shrink by a factor of exp(-alpha) from
         start to end, however many steps that takes. 0 is plain Adam, otherwise it is
         AdamW. "auto" takes 0 from a random start; from a PCA start 1, and up to 3
-        where a table without ``image_shape`` has fewer than 200 rows for each column.
-        Where latents are refined it takes 0.5, and with more than four of them up to 3
-        where there are fewer than 50 rows for each column, below 1000 rows up to 200.
+        where a table without ``image_shape`` has fewer than 200 rows for each column;
+        0.5 with up to four latents that are refined.
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
@@ -206,13 +205,13 @@ class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
 
     loss_curve_ : list of float
         Mean loss of the training rows in each epoch, in standardised units: of weights
-        on their way, from the encoder's latents; where rows are projected on the
-        decoder, in the last part of the schedule from latents nearer to that.
+        on their way.
 
     validation_loss_curve_ : list of float or None
         Mean loss of the held-out rows after each epoch, with the latents that
-        ``inference`` gives them; None without such rows. After cross-validation this
-        and the other curves are means over the folds.
+        ``inference`` gives them, where the training loss has the encoder's; None
+        without such rows. After cross-validation this and the other curves are means
+        over the folds.
 
     reconstruction_err_ : float
         Mean ``loss`` between the training rows and what the kept weights reconstruct of

@@ -20,7 +20,6 @@ from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
 from .._tables.weighing import mean_score
 from .._training import recipe
-from .._training.projecting import ProjectingObjective
 from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import make_random_state
 from .._utils.types import RandomState
@@ -136,15 +135,12 @@ class BaseAutoencoder(BaseEncoderDecoder):
         rate = recipe.learning_rate(is_linear, architecture.widest_layer)
         inference = self._make_inference(architecture, refining_pays)
         # Projections on a curve or surface follow its bends less than an encoder does.
-        decay: dict[str, Any] = {}
-        if isinstance(inference, Refined):
-            least = recipe.LEAST_ALPHA_PROJECTED
-            decay = {"least_alpha": least, "is_projected": True}
-            if self.n_components <= FEW_LATENTS:
-                decay["n_columns"] = 0
-        if decay and refining_pays and architecture.is_dense:
-            objective = ProjectingObjective(self.n_components)
-            changes = {"objective": objective, **changes}
+        has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
+        decay: dict[str, Any] = (
+            {"n_columns": 0, "least_alpha": recipe.ALPHA_OF_FEW_LATENTS}
+            if has_few
+            else {}
+        )
         return Design(
             columns=self._columns(table) if columns is None else columns,
             architecture=architecture,

@@ -193,7 +193,7 @@ class Refined(Inference):
         Latents, k.
 
     n_steps : int
-        Most damped steps of a row, from each of its starts. One more follows.
+        Most steps of a row, from each of its starts.
 
     remembered : Tensor of shape (a, k) or None
         Latents of training rows. With few latents, the one whose row is nearest is a
@@ -244,10 +244,7 @@ class Refined(Inference):
         )
 
     def quick(self) -> Inference:
-        # With many latents the last step alone, which takes one Jacobian. On a surface
-        # that winds it is too short: folds of small tables would end too early.
-        n_steps = 1 if self.n_components <= FEW_LATENTS else 0
-        return replace(self, n_steps=n_steps, remembered=None)
+        return replace(self, n_steps=1, remembered=None)
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
         starts = self._starts(module, x)

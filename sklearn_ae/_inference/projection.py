@@ -300,35 +300,6 @@ def project(
 
 
 @torch.no_grad()
-def step_on(module: Autoencoder, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """One step from latents z (n, k) towards the projections of rows x (n, d).
-
-    Where it leads (n, k), and the gradient of the rows' mean error at z (n, k): a
-    training has both from the same Jacobian. A row with missing cells stays: those that
-    are there may not say where it belongs.
-    """
-    loss = module.loss_of(x)
-    expand = tangent_map(module.decoder, z.shape[1])
-    row_loss = RowLoss(module.decoder, expand, loss, *row_weights(module))
-    n_block = _rows_at_once(module, Outputs(module.decoder), z.shape[1])
-    nearer: list[Tensor] = []
-    gradients: list[Tensor] = []
-    for x_block, z_block in zip(x.split(n_block), z.split(n_block), strict=True):
-        output, jacobian = expand(z_block)
-        value = row_loss.value(z_block, output, x_block)
-        expansion = row_loss.expansion(z_block, output, jacobian, x_block)
-        here = _State(z_block, value, *expansion)
-        nearer.append(_polished(row_loss, here, x_block[:, :0], x_block)[0])
-        _, slope = loss.mean_error_and_gradient(output, x_block)
-        gradient = torch.matmul(jacobian, slope[..., None])[..., 0]
-        gradients.append(gradient * (len(x_block) / len(x)))
-    found = torch.cat(nearer)
-    if module.may_miss:
-        found = torch.where(x.isnan().any(dim=1, keepdim=True), z, found)
-    return found, torch.cat(gradients)
-
-
-@torch.no_grad()
 def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
     """Fisher's information of the latents z (n, k), and the prior's: (n, k, k).
 

@@ -211,7 +211,7 @@ def fast_step(
         encoder = FastNetwork(encoder, is_first=True, low=low)
     step: Callable[[Tensor], Tensor] = autograd_step
     if type(module) is Autoencoder and objective.is_of_rows:
-        step = partial(_manual_step, module, encoder, decoder, objective, generator)
+        step = partial(_manual_step, module, encoder, decoder, generator)
     else:
         networks = (module.encoder, encoder), (module.decoder, decoder)
         for network, fast in networks:
@@ -249,16 +249,14 @@ def _manual_step(
     module: Autoencoder,
     encoder: FastNetwork,
     decoder: FastNetwork,
-    objective: Objective,
     generator: torch.Generator | None,
     x: Tensor,
 ) -> Tensor:
-    """The objective's step_loss(x) and its backward pass, without autograd."""
+    """module.loss(x).mean() and its backward pass, without autograd."""
     seen = module.filled(module.corrupted(x, generator))
     z, encoder_saved = encoder.forward(seen)  # (n, k)
-    stepped = objective.step_on(module, x, z)
-    output, decoder_saved = decoder.forward(z if stepped is None else stepped[0])
-    loss, grad = module.loss_of(x).mean_error_and_gradient(output, x)  # of (n, d)
+    output, decoder_saved = decoder.forward(z)  # (n, d)
+    loss, grad = module.loss_of(x).mean_error_and_gradient(output, x)
     grad_z = decoder.backward(grad, decoder_saved)  # (n, k)
-    encoder.backward(grad_z if stepped is None else stepped[1], encoder_saved)
+    encoder.backward(grad_z, encoder_saved)
     return loss

@@ -32,8 +32,8 @@ class Objective:
     bound is eased), in evaluation mode the one to judge by.
     """
 
-    # Whether `step_loss` is the mean of a loss of each row, which has fast paths and
-    # can be taken part by part.
+    # Whether `step_loss` is the mean over rows of the module's own loss, which has fast
+    # paths and can be taken part by part.
     is_of_rows = True
 
     # Whether `step_loss` of another kind asks networks for no more than their output
@@ -64,22 +64,7 @@ class Objective:
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         """The number () that a step on the batch (n, d) goes down from."""
-        return self.step_losses(module, x, generator).mean()
-
-    def step_losses(
-        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
-        """The same of each row (n,), where it is the mean of these."""
-        return module.loss(x, generator)
-
-    def step_on(
-        self, module: Autoencoder, x: Tensor, z: Tensor
-    ) -> tuple[Tensor, Tensor] | None:
-        """Latents that the decoder learns from in place of the encoder's z (n, k).
-
-        Beside them the gradient of the rows' mean loss at z; None is z itself.
-        """
-        return None
+        return module.loss(x, generator).mean()
 
     def judge(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None

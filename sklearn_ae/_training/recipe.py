@@ -38,12 +38,11 @@ VARIATIONAL_PIXEL_LEARNING_RATE = 2e-3
 # Wider layers than this get a lower learning rate.
 WIDEST_LAYER = 256
 
-# With so many rows per column, weight decay is at its least. Where rows are projected,
-# fewer are enough, except on short tables, and with few latents any number is.
+# With so many rows per column, weight decay is at its least; and where rows are
+# projected on what a few latents can give, it is less on all tables.
 ENOUGH_ROWS = 200
-ENOUGH_PROJECTED_ROWS = 50
 LEAST_ALPHA = 1.0
-LEAST_ALPHA_PROJECTED = 0.5
+ALPHA_OF_FEW_LATENTS = 0.5
 
 # partial_fit sees chunks of a table of unknown length: as of one of 10,000 rows.
 N_STEPS_STREAMED = 6000
@@ -60,11 +59,7 @@ def learning_rate(is_anchored: bool, widest_layer: int) -> float:
 
 
 def alpha(
-    is_anchored: bool,
-    n_samples: int,
-    n_features: int,
-    least: float = LEAST_ALPHA,
-    is_projected: bool = False,
+    is_anchored: bool, n_samples: int, n_features: int, least: float = LEAST_ALPHA
 ) -> float:
     """Weight decay: more of it the fewer rows there are for each column.
 
@@ -72,11 +67,7 @@ def alpha(
     """
     if not is_anchored:
         return 0.0
-    enough: float = ENOUGH_ROWS
-    if is_projected:
-        shortness = max(1.0, SMALL_TABLE / n_samples)
-        enough = min(enough, ENOUGH_PROJECTED_ROWS * shortness)
-    return min(3.0, max(least, math.sqrt(enough * n_features / n_samples)))
+    return min(3.0, max(least, math.sqrt(ENOUGH_ROWS * n_features / n_samples)))
 
 
 def weight_decay(alpha: float, learning_rate: float, n_steps: int) -> float:
@@ -146,9 +137,6 @@ class Recipe:
     least_alpha : float
         What weight decay is at least, where it is automatic.
 
-    is_projected : bool
-        Whether rows are projected, so that networks need less decay.
-
     is_of_pixels : bool
         Whether every pixel is a sample, so that steps need fewer rows.
 
@@ -173,7 +161,6 @@ class Recipe:
     n_columns: int
     is_anchored: bool
     least_alpha: float = LEAST_ALPHA
-    is_projected: bool = False
     is_of_pixels: bool = False
     n_iter_eased: int = 0
     n_iter_no_change: float | str = "auto"
@@ -231,8 +218,7 @@ class Recipe:
         if isinstance(rate, str):
             rate = self.auto_learning_rate / self.slowdown
         if isinstance(decay, str):
-            least, is_projected = self.least_alpha, self.is_projected
-            decay = alpha(self.is_anchored, n_samples, n_columns, least, is_projected)
+            decay = alpha(self.is_anchored, n_samples, n_columns, self.least_alpha)
         if isinstance(n_no_change, str):
             n_no_change = n_iter_no_change(n_folds)
         device = module.center.device

@@ -39,7 +39,7 @@ class Net(NeuralNet):
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
         if self.objective.is_of_rows:  # which callbacks may look at one by one
-            return self.objective.step_losses(self.module_, x, self.generator)
+            return self.module_.loss(x, self.generator)
         return self.objective.step_loss(self.module_, x, self.generator)
 
     def get_loss(

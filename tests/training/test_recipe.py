@@ -26,22 +26,6 @@ def test_weight_decay_by_hand(n, d, expected):
     assert _recipe.alpha(True, n, d) == pytest.approx(expected, abs=0.005)
 
 
-@pytest.mark.parametrize(
-    ("n", "d", "expected"),
-    [
-        (10_000, 16, 0.5),
-        (4000, 50, 0.79),
-        (1000, 20, 1.0),
-        (500, 20, 2.0),
-        (90, 9, 3.0),
-    ],
-)
-def test_weight_decay_where_rows_are_projected_by_hand(n, d, expected):
-    alpha = _recipe.alpha(True, n, d, least=0.5, is_projected=True)
-    assert alpha == pytest.approx(expected, abs=0.005)
-    assert alpha <= _recipe.alpha(True, n, d)
-
-
 def test_a_random_start_has_no_weight_decay():
     assert _recipe.alpha(False, 10, 1000) == 0.0
 

@@ -348,12 +348,8 @@ def test_only_short_tables_are_trained_on_as_a_whole(
 
 
 def test_training_on_all_rows_needs_a_gain_on_held_out_rows():
-    # A surface that winds through noise is nearer to new rows too: an encoder's guess
-    # is not.
     X = np.random.default_rng(0).normal(size=(1200, 3))
-    model = AutoencoderTransformer(2, hidden_layer_sizes=(8,), inference="encoder").fit(
-        X
-    )
+    model = AutoencoderTransformer(2, hidden_layer_sizes=(8,)).fit(X)
     assert model.best_iter_ == 0
     pca = PCA(2).fit(X)
     assert_allclose(model.transform(X), pca.transform(X), atol=1e-5)
