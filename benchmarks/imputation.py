@@ -77,22 +77,27 @@ def _shuffled_levels(column: pd.Series, rng: np.random.RandomState) -> pd.Series
 
 # Imputing -----------------------------------------------------------------------------
 
-Impute = Callable[[pd.DataFrame, pd.DataFrame, int], pd.DataFrame]
+# The second table with its holes filled, and what was fitted to the first.
+Impute = Callable[[pd.DataFrame, pd.DataFrame, int], tuple[pd.DataFrame, Any]]
 
 
 def ours(make: Callable[[int], Any]) -> Impute:
-    return lambda A, B, seed: make(seed).fit(A).impute(B)
+    def impute(A: pd.DataFrame, B: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Any]:
+        model = make(seed).fit(A)
+        return model.impute(B), model
+
+    return impute
 
 
 def of_numbers(make: Callable[[int], Any]) -> Impute:
     """An imputer of numbers, on the numbers of all columns, standardised."""
 
-    def impute(A: pd.DataFrame, B: pd.DataFrame, seed: int) -> pd.DataFrame:
+    def impute(A: pd.DataFrame, B: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Any]:
         kinds, scaler = TableKinds(A), StandardScaler()
         train = scaler.fit_transform(kinds.encode(A))
         imputer = make(seed).set_params(keep_empty_features=True).fit(train)
         filled = imputer.transform(scaler.transform(kinds.encode(B)))
-        return kinds.fill(B, scaler.inverse_transform(filled))
+        return kinds.fill(B, scaler.inverse_transform(filled)), imputer
 
     return impute
 
@@ -125,18 +130,23 @@ def split(X: pd.DataFrame, hiding: str, seed: int) -> tuple[pd.DataFrame, ...]:
     return given.iloc[train], given.iloc[test], truth, hidden.iloc[test] & truth.notna()
 
 
-def measure(X: pd.DataFrame, hiding: str, method: str, seed: int) -> Row:
-    """Error of the hidden cells of held-out rows, and CPU seconds."""
+def measure(X: pd.DataFrame, hiding: str, method: str, seed: int) -> tuple[Row, Any]:
+    """Error of the hidden cells of held-out rows, CPU seconds, and what was fitted."""
     A, B, truth, gone = split(X, hiding, seed)
-    filled: list[pd.DataFrame] = []
-    seconds = timed(lambda: filled.append(IMPUTERS[method](A, B, seed)))
-    return {**scores(truth, filled[0], gone, X), "seconds": round(seconds.cpu, 3)}
+    made: list[tuple[pd.DataFrame, Any]] = []
+    seconds = timed(lambda: made.append(IMPUTERS[method](A, B, seed)))
+    filled, model = made[0]
+    row = {**scores(truth, filled, gone, X), "seconds": round(seconds.cpu, 3)}
+    return row, model
 
 
-def measure_cover(X: pd.DataFrame, hiding: str, seed: int) -> Row:
-    """Share of the hidden numbers that lie in the intervals of draws, where 90 % do."""
+def measure_cover(X: pd.DataFrame, hiding: str, seed: int, model: Any) -> Row:
+    """Share of the hidden numbers that lie in the intervals of draws, where 90 % do.
+
+    The model is the variational one of `measure`; None fits it here.
+    """
     A, B, truth, gone = split(X, hiding, seed)
-    model = VAETransformer(K, random_state=seed).fit(A)
+    model = VAETransformer(K, random_state=seed).fit(A) if model is None else model
     draws = model.impute(B, n_draws=N_DRAWS, random_state=seed)
     covers: list[NDArray[np.bool_]] = []
     for name in X:
@@ -171,12 +181,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 X = read_table(args.data_home, name, args.rows, seed)
                 for hiding in args.hidings:
                     cell = {"table": name, "hiding": hiding, "seed": seed}
-                    rows = [
-                        {**cell, "method": method, **measure(X, hiding, method, seed)}
-                        for method in args.methods
-                    ]
+                    rows, variational = [], None
+                    for method in args.methods:
+                        found, model = measure(X, hiding, method, seed)
+                        rows.append({**cell, "method": method, **found})
+                        variational = model if method == OURS[1] else variational
                     if not args.no_cover:
-                        cover = measure_cover(X, hiding, seed)
+                        cover = measure_cover(X, hiding, seed, variational)
                         rows.append({**cell, "method": "draws", **cover})
                     for row in rows:
                         print(row, flush=True)

@@ -4,22 +4,27 @@ Run it from the repository's root as ``python -m benchmarks.mixed --data-home FO
 README.md, beside this file, says what is measured and how.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from benchmarks._alternatives import LectureAutoencoder
 from benchmarks._cells import Split
 from benchmarks._command import describe_run, finish, make_parser, open_results
 from benchmarks._measuring import timed, without_convergence_warnings
 from benchmarks._results import Row
-from benchmarks._text import format_table
+from benchmarks._text import format_table, percent
 from benchmarks.datasets import read_mixed
 from benchmarks.reconstruction import accuracies
 from sklearn_ae import AutoencoderTransformer
+from sklearn_ae._tables.table_kinds import TableKinds
 
 # Columns that name rows, which no table of kinds takes.
 NAMES_OF_ROWS = {"titanic": ["cabin"]}
@@ -50,9 +55,24 @@ def read(data_home: Path, name: str, seed: int) -> tuple[pd.DataFrame, Any]:
 def scores(truth: pd.DataFrame, made: pd.DataFrame, cells: Any, spreads: Any) -> Row:
     """Share of categories that are right among these cells, and error of numbers.
 
-    The error is in standard deviations, the root mean square of each column.
+    Both are means over the columns.
     """
-    right, errors = [], []
+    right, errors = column_scores(truth, made, cells, spreads)
+    return {
+        "right": float(np.mean([*right.values()])) if right else None,
+        "rmse": float(np.mean([*errors.values()])) if errors else None,
+    }
+
+
+def column_scores(
+    truth: pd.DataFrame, made: pd.DataFrame, cells: Any, spreads: Any
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The same of each column of categories, and of each one of numbers.
+
+    Errors are in standard deviations, the root mean square of each column.
+    """
+    right: dict[str, float] = {}
+    errors: dict[str, float] = {}
     for name in truth:
         here = cells[name].to_numpy()
         if not here.any():
@@ -61,19 +81,18 @@ def scores(truth: pd.DataFrame, made: pd.DataFrame, cells: Any, spreads: Any) ->
         if pd.api.types.is_numeric_dtype(truth[name]):
             spread = float(spreads[name].std()) or 1.0
             error = np.sqrt(np.mean((known - found.astype(float)) ** 2)) / spread
-            errors.append(float(error))
+            errors[name] = float(error)
         else:
-            right.append(float(np.mean(known.astype(str) == found.astype(str))))
-    return {
-        "right": float(np.mean(right)) if right else None,
-        "rmse": float(np.mean(errors)) if errors else None,
-    }
+            right[name] = float(np.mean(known.astype(str) == found.astype(str)))
+    return right, errors
 
 
 # What the latents keep ----------------------------------------------------------------
 
 
-def measure_kept(X: pd.DataFrame, y: Any, k: int, seed: int) -> Row:
+def measure_kept(
+    X: pd.DataFrame, y: Any, k: int, seed: int, by_column: bool = False
+) -> Row:
     """Held-out error in the metric of FAMD, over that of FAMD."""
     train, test = train_test_split(np.arange(len(X)), random_state=seed)
     A, B = X.iloc[train], X.iloc[test]
@@ -89,13 +108,54 @@ def measure_kept(X: pd.DataFrame, y: Any, k: int, seed: int) -> Row:
         "fit_s": seconds.cpu,
     }
     row["ratio"] = row["ours"] / row["famd"]
+    made = {}
     for name, fitted in (("ours", model), ("famd", linear)):
-        restored = scores(B, fitted.reconstruct(B), B.notna(), B)
+        made[name] = fitted.reconstruct(B)
+        restored = scores(B, made[name], B.notna(), B)
         row |= {f"{what}_{name}": value for what, value in restored.items()}
         if has_classes:
             of_latents = accuracies(fitted, Split(A, B, *labels))
             row[f"accuracy_{name}"] = of_latents["logistic_accuracy"]
+    if by_column:
+        for name, make in OTHERS.items():
+            made[name] = reconstructed_as_numbers(make(k, seed), A, B)
+        row["errors"] = {name: column_errors(B, table) for name, table in made.items()}
     return row
+
+
+# Column by column ---------------------------------------------------------------------
+
+OTHERS: dict[str, Callable[[int, int], Any]] = {
+    "pipeline": lambda k, seed: AutoencoderTransformer(k, random_state=seed),
+    "lecture": lambda k, seed: LectureAutoencoder(k, random_state=seed),
+}
+
+
+def reconstructed_as_numbers(
+    model: Any, A: pd.DataFrame, B: pd.DataFrame
+) -> pd.DataFrame:
+    """Rows of B by a model of numbers: holes at the mean, indicators, all scaled."""
+    kinds, scaler = TableKinds(A), StandardScaler()
+    prepare = make_pipeline(SimpleImputer(keep_empty_features=True), scaler)
+    model.fit(prepare.fit_transform(kinds.encode(A)))
+    latents = model.transform(prepare.transform(kinds.encode(B)))
+    numbers = scaler.inverse_transform(model.inverse_transform(latents))
+    return kinds.decode(numbers, like=B)
+
+
+def column_errors(truth: pd.DataFrame, made: pd.DataFrame) -> dict[str, float]:
+    """Of each column: the share of categories that are wrong, or the error."""
+    right, errors = column_scores(truth, made, truth.notna(), truth)
+    return {name: 1.0 - share for name, share in right.items()} | errors
+
+
+def best_columns(frame: pd.DataFrame) -> Row:
+    """In which share of the columns ours is best or equal: of all, and beside each."""
+    columns = pd.concat(pd.DataFrame(errors) for errors in frame["errors"].dropna())
+    others = columns.drop(columns="ours")
+    beside = {m: float((columns["ours"] <= others[m]).mean()) for m in others}
+    best = float((columns["ours"] <= others.min(axis=1)).mean())
+    return {"n_columns": len(columns), "best": best, "beside": beside}
 
 
 # The run ------------------------------------------------------------------------------
@@ -108,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     add("--sizes", nargs="+", type=int, default=list(SIZES), metavar="K")
     add("--seeds", type=int, default=1)
+    add("--columns", action="store_true", help="other ways too, column by column")
     args = parser.parse_args(argv)
     results = open_results(parser, args, {"max_rows": MAX_ROWS})
     results.runs.append(describe_run("benchmarks.mixed", argv))
@@ -117,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 X, y = read(args.data_home, name, seed)
                 for k in args.sizes:
                     row = {"table": name, "k": k, "seed": seed}
-                    row |= measure_kept(X, y, k, seed)
+                    row |= measure_kept(X, y, k, seed, args.columns)
                     print(row, flush=True)
                     results.rows.append(row)
                     results.save()
@@ -125,11 +186,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def summarize(frame: pd.DataFrame) -> Row:
-    return {
+    summary: Row = {
         "median_ratio": float(frame["ratio"].median()),
         "worst_ratio": float(frame["ratio"].max()),
         "n_cells": len(frame),
     }
+    if "errors" in frame:
+        summary["columns"] = best_columns(frame)
+    return summary
 
 
 def report(frame: pd.DataFrame, summary: Row) -> str:
@@ -139,10 +203,18 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
         for r in frame.to_dict("records")
     ]
     table = format_table(["table", "k", "FAMD", "ours", "ratio"], cells)
-    return (
-        f"{table}\n\nmedian {summary['median_ratio']:.3f}, "
-        f"worst {summary['worst_ratio']:.3f}"
-    )
+    parts = [
+        table,
+        f"median {summary['median_ratio']:.3f}, worst {summary['worst_ratio']:.3f}",
+    ]
+    if "columns" in summary:
+        of = summary["columns"]
+        beside = ", ".join(f"{m} {percent(share)}" for m, share in of["beside"].items())
+        parts.append(
+            f"best or equal in {percent(of['best'])} of {of['n_columns']} columns "
+            f"({beside})"
+        )
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

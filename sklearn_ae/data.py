@@ -7,7 +7,7 @@ An estimator reads any object with ``shape``, ``dtype`` and slices block by bloc
 import math
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ _LARGE_GROUP_BYTES = 2**28
 
 
 class ParquetTable:
-    """Numeric columns of Parquet files, read row group by row group.
+    """Columns of Parquet files, read row group by row group.
 
     Training reads row groups in random order and shuffles the rows of as many as fit
     into a buffer of 32 MB. Small row groups, of some thousand rows, serve that best;
-    for files with large ones, and for many epochs, `to_npy` makes a faster copy.
+    for files with large ones, and for many epochs, `to_npy` makes a faster copy of
+    numbers.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class ParquetTable:
 
     columns : list of str or None, default=None
         Columns to take, in this order. None takes all but those that pandas wrote as
-        its index, which name the rows; they all must hold numbers or truth values.
+        its index, which name the rows.
 
     Attributes
     ----------
@@ -47,7 +48,9 @@ class ParquetTable:
         Numbers of rows and columns.
 
     dtype : numpy.dtype
-        float32 where all columns fit into it, else float64.
+        Of a table of numbers and truth values float32 where all columns fit into it,
+        else float64; its rows are arrays. With text, categories, dates or times among
+        the columns it is object, and rows are tables of pyarrow.
 
     columns : list of str
         Names of the columns: an estimator's ``feature_names_in_``.
@@ -100,10 +103,7 @@ class ParquetTable:
             raise ValueError(
                 f"There are no columns to take; the file has {first.names}."
             )
-        kinds = [kind for file in self._files for kind in self._kinds(file)]
-        # Integers of 16 bits fit into the digits of float32; so do booleans.
-        is_small = np.result_type("f4", *kinds) == "f4"
-        self.dtype = np.dtype("f4" if is_small else "f8")
+        self._schema, self.dtype = self._read_types()
         # Every row group: its file, its number there, and its first row.
         self._groups = [
             (file, i) for file in self._files for i in range(file.num_row_groups)
@@ -112,42 +112,72 @@ class ParquetTable:
         self._starts = np.cumsum([0, *sizes])
         self.shape = (int(self._starts[-1]), len(self.columns))
         self.chunk_rows = max(sizes, default=1)
-        self._last: tuple[int, np.ndarray] | None = None
+        self._last: tuple[Any, Any] | None = None
         group_bytes = self.chunk_rows * self.shape[1] * self.dtype.itemsize
         if group_bytes > _LARGE_GROUP_BYTES:
+            copy = (
+                ""
+                if self._has_kinds
+                else (
+                    ", or copy the table with sklearn_ae.data.to_npy and fit on "
+                    'numpy.load(path, mmap_mode="r")'
+                )
+            )
             warnings.warn(
                 f"A row group of these files takes {group_bytes / 2**20:.0f} MB in "
-                "memory. Write them with a smaller row_group_size, or copy the table "
-                "with sklearn_ae.data.to_npy and fit on "
-                'numpy.load(path, mmap_mode="r").',
+                f"memory. Write them with a smaller row_group_size{copy}.",
                 UserWarning,
                 stacklevel=2,
             )
 
-    def _kinds(self, file: Any) -> list[np.dtype]:
-        """Return the types of the columns in one file, which all must be numbers."""
-        schema = file.schema_arrow
-        missing = [name for name in self.columns if name not in schema.names]
+    @property
+    def _has_kinds(self) -> bool:
+        """Whether columns are more than numbers."""
+        return self.dtype == object
+
+    def _read_types(self) -> tuple[Any, np.dtype]:
+        """Return the schema that all files fit into, and the rows' dtype."""
+        arrow = import_extra("pyarrow", "parquet", "ParquetTable")
+        types: dict[str, list] = {name: [] for name in self.columns}
+        for file in self._files:
+            schema = file.schema_arrow
+            self._check_columns(schema.names)
+            for name in self.columns:
+                types[name].append(schema.field(name).type)
+        taken = {name: _common_type(name, types[name]) for name in self.columns}
+        others = [
+            f"{name} ({taken[name]})" for name in taken if not _is_taken(taken[name])
+        ]
+        if others:
+            raise ValueError(
+                "Columns must hold numbers, text, categories, truth values, dates or "
+                f"times; not so {', '.join(others)}. Name those to take in columns=."
+            )
+        # pandas' own types of the columns.
+        known = self._files[0].schema_arrow.metadata
+        schema = arrow.schema(list(taken.items()), metadata=known)
+        if any(_number_type(kind) is None for kind in taken.values()):
+            return schema, np.dtype(object)
+        numbers = [_number_type(kind) for of in types.values() for kind in of]
+        kinds = [kind for kind in numbers if kind is not None]
+        # Integers of 16 bits fit into the digits of float32; so do booleans.
+        is_small = np.result_type("f4", *kinds) == "f4"
+        return schema, np.dtype("f4" if is_small else "f8")
+
+    def _check_columns(self, names: list[str]) -> None:
+        """Raise where a file with columns of these names lacks some, or has twins."""
+        missing = [name for name in self.columns if name not in names]
         if missing:
             raise ValueError(
                 f"There are no columns {missing} in a file of {self.path}; it has "
-                f"{schema.names}."
+                f"{names}."
             )
-        names = self.columns
-        twice = {n for n in names if max(names.count(n), schema.names.count(n)) > 1}
+        own = self.columns
+        twice = {n for n in own if max(own.count(n), names.count(n)) > 1}
         if twice:
             raise ValueError(
                 f"Columns must differ in their names; twice there are {sorted(twice)}."
             )
-        types = {name: schema.field(name).type for name in self.columns}
-        kinds = {name: _number_type(kind) for name, kind in types.items()}
-        others = [f"{name} ({types[name]})" for name in kinds if kinds[name] is None]
-        if others:
-            raise ValueError(
-                f"Columns must be numeric; not so {', '.join(others)}. Name those to "
-                "take in columns=."
-            )
-        return [kind for kind in kinds.values() if kind is not None]
 
     def __getstate__(self) -> dict[str, Any]:
         # Open files do not pickle; they are opened anew.
@@ -164,15 +194,26 @@ class ParquetTable:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("The rows of files are always a copy; copy=False.")
-        return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
+        if not self._has_kinds:
+            return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
+        cells = np.empty(self.shape, dtype=object)
+        for j, column in enumerate(self.to_arrow().columns):
+            cells[:, j] = column.to_pylist()
+        return cells if dtype is None else cells.astype(dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Rows (n, n_columns) of a slice, a mask or numbers; one row (n_columns,)."""
+    def __getitem__(self, rows: Any) -> Any:
+        """Rows of a slice, a mask or numbers; or one row.
+
+        Arrays (n, n_columns) and (n_columns,), or tables of pyarrow.
+        """
         if isinstance(rows, slice):
-            return self._slice(*rows.indices(len(self)))
+            start, stop, step = rows.indices(len(self))
+            if step != 1:
+                return self._take(np.arange(start, stop, step))
+            return self._slice(start, stop)
         if isinstance(rows, tuple):
             raise TypeError(
                 "A ParquetTable is indexed by rows alone; name the columns to take in "
@@ -184,22 +225,45 @@ class ParquetTable:
                 f"Rows must be a slice, row numbers or a mask; got {rows!r}."
             )
         if numbers.ndim == 0:
-            return self._take(numbers[None].astype(np.intp))[0]
+            row = self._take(numbers[None].astype(np.intp))
+            return row if self._has_kinds else row[0]
         return self._take(numbers)
 
-    def _slice(self, start: int, stop: int, step: int) -> np.ndarray:
-        if step != 1:
-            return self._take(np.arange(start, stop, step))
-        parts = [np.empty((0, self.shape[1]), dtype=self.dtype)]
+    def to_arrow(self, rows: slice = slice(None)) -> Any:
+        """Rows as a table of pyarrow, with the types of the files.
+
+        Parameters
+        ----------
+        rows : slice, default=slice(None)
+            Which ones, side by side; by default all.
+
+        Returns
+        -------
+        table : pyarrow.Table
+            The rows.
+        """
+        start, stop, _ = rows.indices(len(self))
+        parts = self._parts(start, stop, self._read_frame)
+        return _concatenate(self._schema, parts)
+
+    def _slice(self, start: int, stop: int) -> Any:
+        if self._has_kinds:
+            return self.to_arrow(slice(start, stop))
+        none = np.empty((0, self.shape[1]), dtype=self.dtype)
+        return np.concatenate([none, *self._parts(start, stop, self._read)])
+
+    def _parts(
+        self, start: int, stop: int, read: Callable[[int], Any]
+    ) -> Iterator[Any]:
+        """Rows from one number to another, row group by row group."""
         group = int(np.searchsorted(self._starts, start, side="right")) - 1
         while start < stop:
             first, end = self._starts[group], self._starts[group + 1]
-            parts.append(self._read(group)[start - first : stop - first])
+            yield read(group)[start - first : stop - first]
             start = end
             group += 1
-        return np.concatenate(parts)
 
-    def _take(self, numbers: np.ndarray) -> np.ndarray:
+    def _take(self, numbers: np.ndarray) -> Any:
         if numbers.dtype == bool:
             if len(numbers) != len(self):
                 raise IndexError(
@@ -211,24 +275,55 @@ class ParquetTable:
         if len(wrong):
             raise IndexError(f"There is no row {wrong[0]}; there are {len(self)} rows.")
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
-        rows = np.empty((len(numbers), self.shape[1]), dtype=self.dtype)
         groups = np.searchsorted(self._starts, numbers, side="right") - 1
+        if self._has_kinds:
+            order = np.argsort(groups, kind="stable")
+            parts = [
+                self._read_frame(group).take(
+                    numbers[groups == group] - self._starts[group]
+                )
+                for group in np.unique(groups).tolist()
+            ]
+            return _concatenate(self._schema, parts).take(np.argsort(order))
+        rows = np.empty((len(numbers), self.shape[1]), dtype=self.dtype)
         for group in np.unique(groups):
             here = groups == group
             rows[here] = self._read(group)[numbers[here] - self._starts[group]]
         return rows
 
     def _read(self, group: int) -> np.ndarray:
-        """The rows of a row group; the last one is kept for the next slice."""
-        if self._last is None or self._last[0] != group:
-            file, i = self._groups[group]
-            table = file.read_row_group(i, columns=self.columns)
-            values = np.empty((table.num_rows, self.shape[1]), dtype=self.dtype)
-            for j, name in enumerate(self.columns):
-                # Null becomes NaN, which an estimator refuses.
-                values[:, j] = _as_floats(table.column(name))
-            self._last = group, values
+        """The rows of a row group as numbers."""
+        return self._kept("numbers", group, self._read_numbers)
+
+    def _read_numbers(self, group: int) -> np.ndarray:
+        table = self._read_columns(group)
+        values = np.empty((table.num_rows, self.shape[1]), dtype=self.dtype)
+        for j, name in enumerate(self.columns):
+            # Null becomes NaN, which an estimator takes for a missing cell.
+            values[:, j] = _as_floats(table.column(name))
+        return values
+
+    def _read_frame(self, group: int) -> Any:
+        """The rows of a row group as a table of pyarrow."""
+        return self._kept(
+            "frame", group, lambda i: self._read_columns(i).cast(self._schema)
+        )
+
+    def _read_columns(self, group: int) -> Any:
+        file, i = self._groups[group]
+        table = file.read_row_group(i, columns=self.columns)
+        return table.select(self.columns)
+
+    def _kept(self, kind: str, group: int, read: Callable[[int], Any]) -> Any:
+        """A row group; the last one is kept for the next slice."""
+        if self._last is None or self._last[0] != (kind, group):
+            self._last = (kind, group), read(group)
         return self._last[1]
+
+
+def _concatenate(schema: Any, parts: Iterable[Any]) -> Any:
+    arrow = import_extra("pyarrow", "parquet", "ParquetTable")
+    return arrow.concat_tables([schema.empty_table(), *parts])
 
 
 def _open_parquet(parquet: Any, file: Path) -> Any:
@@ -238,6 +333,39 @@ def _open_parquet(parquet: Any, file: Path) -> Any:
         raise
     except ValueError as error:  # what pyarrow's own errors are
         raise ValueError(f"{file} is no Parquet file: {error}") from error
+
+
+def _common_type(name: str, types: list[Any]) -> Any:
+    """The Arrow type that a column has in all files, or that these have in common."""
+    arrow = import_extra("pyarrow", "parquet", "ParquetTable")
+    if all(kind == types[0] for kind in types):
+        return types[0]
+    plain = [
+        kind.value_type if arrow.types.is_dictionary(kind) else kind for kind in types
+    ]
+    fields = [arrow.schema([(name, kind)]) for kind in plain]
+    try:
+        common = arrow.unify_schemas(fields, promote_options="permissive")
+    except (TypeError, ValueError) as error:  # what pyarrow's own errors are
+        found = " and ".join(sorted({str(kind) for kind in types}))
+        raise ValueError(
+            f"Column {name!r} is of types that do not go together in these files: "
+            f"{found}. Write it with one type in all."
+        ) from error
+    return common.field(0).type
+
+
+def _is_taken(kind: Any) -> bool:
+    """Whether estimators take columns of an Arrow type."""
+    types = import_extra("pyarrow.types", "parquet", "ParquetTable")
+    if types.is_dictionary(kind):
+        return _is_taken(kind.value_type)
+    is_text = any(
+        is_one(kind)
+        for is_one in (types.is_string, types.is_large_string, types.is_string_view)
+    )
+    is_time = types.is_temporal(kind) and not types.is_interval(kind)
+    return is_text or is_time or types.is_null(kind) or _number_type(kind) is not None
 
 
 def _number_type(kind: Any) -> np.dtype | None:
@@ -257,8 +385,10 @@ def _as_floats(column: Any) -> np.ndarray:
     types = import_extra("pyarrow.types", "parquet", "ParquetTable")
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if types.is_decimal(column.type) or types.is_boolean(column.type):
-        column = column.cast("uint8" if types.is_boolean(column.type) else "float64")
+    if types.is_boolean(column.type):
+        column = column.cast("uint8")
+    elif types.is_decimal(column.type) or types.is_null(column.type):
+        column = column.cast("float64")
     return column.to_numpy()
 
 
@@ -305,6 +435,11 @@ def to_npy(table: Any, path: str | os.PathLike) -> Path:
     ...     np.load(path, mmap_mode="r").shape
     (3, 3)
     """
+    if table.dtype == object:
+        raise TypeError(
+            "to_npy copies numbers, and the table holds objects: text, categories or "
+            "dates. Fit on the ParquetTable itself, or name columns of numbers."
+        )
     path = Path(path)
     unfinished = path.with_name(path.name + ".part")
     shape = tuple(table.shape)

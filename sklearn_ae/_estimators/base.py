@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from sklearn import config_context
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -41,7 +41,6 @@ from .._tables.checks import check_rows_differ, validate_rows
 from .._tables.columns import Columns
 from .._tables.loading import Rows
 from .._tables.rows import Table, block_rows
-from .._tables.table_kinds import ColumnKinds, TableKinds
 from .._training.checkpoints import Checkpoints
 from .._training.options import TrainingResult
 from .._training.plans import Plan, TrainingState, find_weights, pass_over
@@ -61,8 +60,8 @@ from .._utils.random import SEED_LIMIT
 from .advice import warn_if_cut_short, warn_of_idle_latents
 from .checkpoints import at_lower_rates, checkpoints_of
 from .choosing import number_as_asked, number_of_latents
+from .column_display import ShowingColumns
 from .design import Design, FitTable
-from .fitted_state import FittedState
 from .several import fit_together
 
 # What happens in a fit, for programs that keep logs; `verbose` is for people.
@@ -70,7 +69,7 @@ _LOGGER = logging.getLogger("sklearn_ae")
 
 
 class BaseEncoderDecoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedState
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ShowingColumns
 ):
     """Common part of all estimators: an encoder, latents, a decoder and their fit."""
 
@@ -84,6 +83,11 @@ class BaseEncoderDecoder(
         "decoder": [None, nn.Module, callable],
         "image_shape": [None, "array-like"],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "min_frequency": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
         "learning_rate_init": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
@@ -119,8 +123,6 @@ class BaseEncoderDecoder(
     loss_curve_: list[float]
     validation_loss_curve_: list[float] | None
     _inference: Inference
-    # Of the columns, where they hold more than numbers.
-    _kinds: TableKinds | None = None
     # Whether several processes can fit it together.
     _can_be_shared = True
     _spec: NetworkSpec  # that the networks were made for
@@ -410,19 +412,6 @@ class BaseEncoderDecoder(
         *args: Any,
     ) -> np.ndarray:
         return compute(self.module_, function, X, *args)
-
-    @property
-    def columns_(self) -> ColumnKinds:
-        """What each column was taken for."""
-        check_is_fitted(self)
-        return self._kinds_of_columns()
-
-    def _kinds_of_columns(self) -> ColumnKinds:
-        if self._kinds is not None:
-            return self._kinds.columns
-        n = self.n_features_in_
-        names = getattr(self, "feature_names_in_", [f"column {i}" for i in range(n)])
-        return ColumnKinds((str(name), "numbers") for name in names)
 
     def _as_given(
         self,

@@ -117,6 +117,12 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         categorical types of a frame as they are; names, indices or a mask name further
         columns; None takes numbers alone.
 
+    min_frequency : int, float or "auto", default="auto"
+        Levels of a category that are rare share one indicator: those in fewer rows than
+        an int, or than a float's share of the rows in which the column is known. "auto"
+        is a share of 0.002, and of more levels than 50 keeps the most frequent; with a
+        number there is no other bound, and 1 keeps all.
+
     inference : {"auto", "refined", "encoder"}, default="auto"
         Which latents a row is given. "encoder", and "auto", takes one pass of the
         encoder, which has learned to see through the corruption. "refined" goes on from
@@ -312,6 +318,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         corruption: CorruptionName = "gaussian",
         corruption_level: float = 0.3,
         categorical_features: ArrayLike | None = "from_dtype",
+        min_frequency: float | Auto = "auto",
         inference: InferenceName = "auto",
         nested: bool = False,
         learning_rate_init: float | Auto = "auto",
@@ -341,6 +348,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         self.corruption = corruption
         self.corruption_level = corruption_level
         self.categorical_features = categorical_features
+        self.min_frequency = min_frequency
         self.inference = inference
         self.nested = nested
         self.learning_rate_init = learning_rate_init

@@ -26,6 +26,7 @@ from .._tables.checks import (
 )
 from .._tables.columns import Columns
 from .._tables.rows import Table, beside, is_lazy, is_long
+from .._tables.wrong_cells import naming_cells
 from .._training import recipe
 from .._utils.arrays import answers_in_kind
 from .._utils.types import (
@@ -114,6 +115,12 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         Which columns of X are categories: "from_dtype" takes text, truth values and
         categorical types of a frame as they are; names, indices or a mask name further
         columns; None takes numbers alone.
+
+    min_frequency : int, float or "auto", default="auto"
+        Levels of a category that are rare share one indicator: those in fewer rows than
+        an int, or than a float's share of the rows in which the column is known. "auto"
+        is a share of 0.002, and of more levels than 50 keeps the most frequent; with a
+        number there is no other bound, and 1 keeps all.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 3e-3 with skip connections, else 6e-3
@@ -307,6 +314,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         target_shape: Auto | Shape = "auto",
         skip_connections: bool | Auto = "auto",
         categorical_features: ArrayLike | None = "from_dtype",
+        min_frequency: float | Auto = "auto",
         learning_rate_init: float | Auto = "auto",
         alpha: float | Auto = "auto",
         batch_size: int | Auto = "auto",
@@ -334,6 +342,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
         self.target_shape = target_shape
         self.skip_connections = skip_connections
         self.categorical_features = categorical_features
+        self.min_frequency = min_frequency
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size
@@ -414,14 +423,15 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
             X = encode_rows(self, X, kinds, reset)
             y = self._check_lone_targets(X, y)
         else:
-            X, y = validate_data(
-                *(self, X, y),
-                dtype=[np.float64, np.float32],
-                multi_output=True,
-                y_numeric=True,
-                ensure_all_finite="allow-nan",
-                reset=reset,
-            )
+            with naming_cells(X):
+                X, y = validate_data(
+                    *(self, X, y),
+                    dtype=[np.float64, np.float32],
+                    multi_output=True,
+                    y_numeric=True,
+                    ensure_all_finite="allow-nan",
+                    reset=reset,
+                )
             if reset:
                 check_not_empty(X)
         is_flat = y.ndim == 1

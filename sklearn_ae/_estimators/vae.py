@@ -190,6 +190,12 @@ class VAETransformer(FittedVAE):
         categorical types of a frame as they are; names, indices or a mask name further
         columns; None takes numbers alone.
 
+    min_frequency : int, float or "auto", default="auto"
+        Levels of a category that are rare share one indicator: those in fewer rows than
+        an int, or than a float's share of the rows in which the column is known. "auto"
+        is a share of 0.002, and of more levels than 50 keeps the most frequent; with a
+        number there is no other bound, and 1 keeps all.
+
     inference : {"auto", "refined", "encoder"}, default="auto"
         Which latents a row is given. "encoder" takes one pass of the encoder: a guess.
         "refined" goes on from there to the mode of p(z | x), with the curvature there
@@ -441,6 +447,7 @@ class VAETransformer(FittedVAE):
         conditional: bool = False,
         condition_columns: ArrayLike | None = None,
         categorical_features: ArrayLike | None = "from_dtype",
+        min_frequency: float | Auto = "auto",
         inference: InferenceName = "auto",
         learning_rate_init: float | Auto = "auto",
         alpha: float | Auto = "auto",
@@ -478,6 +485,7 @@ class VAETransformer(FittedVAE):
         self.conditional = conditional
         self.condition_columns = condition_columns
         self.categorical_features = categorical_features
+        self.min_frequency = min_frequency
         self.inference = inference
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha

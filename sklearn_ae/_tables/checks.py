@@ -1,21 +1,21 @@
 """Checks of X on its way in: an array, or a table whose blocks are checked as read."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite
+from sklearn.utils import assert_all_finite, gen_batches
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from .._utils.arrays import read_stream
 from .._utils.processes import current
-from .containers import is_frame, with_none
-from .rows import SparseTable, Table, is_lazy, is_long
+from .containers import is_frame, names_of, with_none
+from .rows import Check, SparseTable, Table, block_rows, is_lazy, is_long
 from .shards import own_blocks
-from .table_kinds import NOTHING_KNOWN, TableKinds, needs_kinds
+from .table_kinds import NOTHING_KNOWN, TableKinds, gives_frames, needs_kinds
+from .wrong_cells import check_hold_no_times, naming_cells
 
 
 def validate_rows(
@@ -27,15 +27,17 @@ def validate_rows(
     estimator says how its cells are numbers; in fit it is made.
     """
     X = without_wrapping(X)
+    has_maps = getattr(estimator, "column_maps", None) is not None
+    if reset and has_maps and gives_frames(X) and X.dtype == object:
+        _check_in_memory(is_long(X))
+        X = X.to_arrow()
     if _are_mapped_numbers(estimator, X, reset):
         rows = _validate_numbers(estimator, X, reset, needs_unit_interval)
         return _mapped(estimator, rows, reset)
     kinds = read_kinds(estimator, X, reset)
     if kinds is not None:
-        numbers = encode_rows(estimator, X, kinds, reset)
-        if needs_unit_interval:
-            check_unit_interval(numbers)
-        return numbers
+        check = _check_shares if needs_unit_interval else None
+        return encode_rows(estimator, X, kinds, reset, check)
     return _validate_numbers(estimator, X, reset, needs_unit_interval)
 
 
@@ -55,14 +57,18 @@ def _mapped(
     estimator: BaseEstimator, rows: np.ndarray | Table, reset: bool
 ) -> np.ndarray:
     """Checked rows of numbers as scores; in fit their maps are made."""
-    if isinstance(rows, Table):
+    _check_in_memory(isinstance(rows, Table))
+    if reset:
+        estimator._kinds = TableKinds(rows, column_maps=estimator.column_maps)
+    return estimator._kinds.encode(rows).astype(rows.dtype)
+
+
+def _check_in_memory(is_read_in_blocks: bool) -> None:
+    if is_read_in_blocks:
         raise ValueError(
             "column_maps takes rows in memory; X is read in blocks. Give some of its "
             "rows, or column_maps=None."
         )
-    if reset:
-        estimator._kinds = TableKinds(rows, column_maps=estimator.column_maps)
-    return estimator._kinds.encode(rows).astype(rows.dtype)
 
 
 def _validate_numbers(
@@ -70,13 +76,14 @@ def _validate_numbers(
 ) -> np.ndarray | Table:
     """X, which is numbers and no more, as an array or a table in blocks."""
 
-    def check(rows: np.ndarray) -> None:
-        assert_all_finite(
-            rows,
-            allow_nan=True,
-            input_name="X",
-            estimator_name=type(estimator).__name__,
-        )
+    def check(rows: np.ndarray, first_row: int = 0) -> None:
+        with naming_cells(rows, first_row):
+            assert_all_finite(
+                rows,
+                allow_nan=True,
+                input_name="X",
+                estimator_name=type(estimator).__name__,
+            )
         if needs_unit_interval:
             check_unit_interval(rows)
 
@@ -86,13 +93,16 @@ def _validate_numbers(
         table = Table(X, check)
         _check_columns(estimator, X, table[:1], reset)
         return table if is_long(X) else table[:]
-    X = validate_data(
-        estimator,
-        X,
-        dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan",
-        reset=reset,
-    )
+    if not reset:
+        check_hold_no_times(X)
+    with naming_cells(X):
+        X = validate_data(
+            estimator,
+            X,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            reset=reset,
+        )
     if reset:
         check_not_empty(X)
     if needs_unit_interval:
@@ -101,21 +111,22 @@ def _validate_numbers(
 
 
 def _validate_sparse(
-    estimator: BaseEstimator, X: Any, reset: bool, check: Callable[[np.ndarray], None]
+    estimator: BaseEstimator, X: Any, reset: bool, check: Check
 ) -> np.ndarray | Table:
     """Sparse rows as an array where it is short, else dense in blocks alone."""
-    X = validate_data(
-        estimator,
-        X,
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan",
-        reset=reset,
-    )
+    with naming_cells(X):
+        X = validate_data(
+            estimator,
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            reset=reset,
+        )
     if is_long(X):
         return SparseTable(X, check)
     rows = X.toarray()
-    check(rows)
+    check(rows, 0)
     return rows
 
 
@@ -126,14 +137,17 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
         by_type = asked is None or isinstance(asked, str)
         maps = getattr(estimator, "column_maps", None)
         is_asked_for = maps is not None or not by_type
-        is_matrix = is_lazy(X) or issparse(X)
+        is_matrix = (is_lazy(X) and not gives_frames(X)) or issparse(X)
         if is_matrix and not by_type:
             raise ValueError(
-                f"categorical_features={asked} is for frames and arrays in memory; got "
-                f"{type(X).__name__}, whose columns are taken for numbers."
+                f"categorical_features={asked} is for frames, arrays in memory and "
+                f"ParquetTable; got {type(X).__name__}, whose columns are taken for "
+                "numbers."
             )
         has_kinds = not is_matrix and (is_asked_for or needs_kinds(X))
-        estimator._kinds = TableKinds(X, asked, maps) if has_kinds else None
+        least = getattr(estimator, "min_frequency", "auto")
+        estimator._kinds = TableKinds(X, asked, maps, least) if has_kinds else None
+        estimator._column_names = _names_that_are_no_text(X)
     elif estimator._kinds is not None:
         # A frame is no array, and to make one of it takes long.
         n_dimensions = len(X.shape) if hasattr(X, "shape") else np.ndim(X)
@@ -145,12 +159,69 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
     return estimator._kinds
 
 
+def _names_that_are_no_text(X: Any) -> list[str] | None:
+    """Names of a frame's columns that scikit-learn's `feature_names_in_` leaves out."""
+    names = getattr(X, "columns", ()) if is_frame(X) else ()
+    if all(isinstance(name, str) for name in names):
+        return None
+    return names_of(X)
+
+
 def encode_rows(
-    estimator: BaseEstimator, X: Any, kinds: TableKinds, reset: bool
-) -> np.ndarray:
+    estimator: BaseEstimator,
+    X: Any,
+    kinds: TableKinds,
+    reset: bool,
+    check: Check | None = None,
+) -> np.ndarray | Table:
     """Rows of several kinds as numbers, their number and names of columns checked."""
+    if gives_frames(X):
+        first = X.to_arrow(slice(0, 1))
+        validate_data(estimator, first, skip_check_array=True, reset=reset)
+        table = KindsTable(X, kinds, check or _pass)
+        return table if is_long(table) else table.whole()
     validate_data(estimator, X, skip_check_array=True, reset=reset)
-    return kinds.encode(X)
+    numbers = kinds.encode(X)
+    if check is not None:
+        check(numbers, 0)
+    return numbers
+
+
+def _pass(rows: np.ndarray, first_row: int) -> None:
+    """Find nothing wrong with rows."""
+
+
+class KindsTable(Table):
+    """A table in files whose cells are of several kinds: numbers, where they are read.
+
+    Parameters
+    ----------
+    X : object
+        Gives rows as frames.
+
+    kinds : TableKinds
+        Those of the table of `fit`.
+
+    check : callable
+        ``check(block, first_row)`` raises where numbers are what they must not be.
+    """
+
+    def __init__(self, X: Any, kinds: TableKinds, check: Check):
+        super().__init__(X, check)
+        self.kinds = kinds
+        self.shape = len(X), kinds.n_numbers
+        self.dtype = np.dtype("f8")
+
+    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
+        assert isinstance(rows, slice)  # as of all tables whose rows are not near
+        return self.kinds.encode(self.X.to_arrow(rows), rows.start or 0)
+
+    def whole(self) -> np.ndarray:
+        """All rows, read in blocks."""
+        if not len(self):
+            return self[:]  # raises
+        blocks = gen_batches(len(self), block_rows(self.shape[1]))
+        return np.concatenate([self[rows] for rows in blocks])
 
 
 def check_rows_differ(X: np.ndarray | Table, n_own: int) -> None:
@@ -192,6 +263,10 @@ def check_not_empty(X: np.ndarray) -> None:
     """Raise where all cells are missing."""
     if np.isnan(X[0]).all() and np.isnan(X).all():
         raise ValueError(NOTHING_KNOWN)
+
+
+def _check_shares(rows: np.ndarray, first_row: int) -> None:
+    check_unit_interval(rows)
 
 
 def check_unit_interval(X: np.ndarray, name: str = "X") -> None:

@@ -43,6 +43,9 @@ class RawColumn:
 
     unit : float
         What values are multiples of, where they are whole.
+
+    first_row : int
+        Where in its table it begins, of which it may be a block.
     """
 
     name: str
@@ -50,6 +53,7 @@ class RawColumn:
     values: np.ndarray
     levels: tuple[Any, ...] | None = None
     unit: float = 1.0
+    first_row: int = 0
 
     @property
     def is_numeric(self) -> bool:
@@ -82,6 +86,11 @@ def has_only_floats(X: Any) -> bool:
     return all(dtype.is_float() for dtype in _opened(X).schema.values())
 
 
+def has_times(X: Any) -> bool:
+    """Whether columns of a frame are dates or durations."""
+    return any(dtype.is_temporal() for dtype in _opened(X).schema.values())
+
+
 def _opened(X: Any) -> Any:
     """X as narwhals has it: a frame, if it is of a library that it knows."""
     import narwhals as nw
@@ -106,18 +115,19 @@ def read_columns(X: Any) -> list[RawColumn]:
     frame = _opened(X)
     return [
         _of_series(name, frame[column], nw)
-        for name, column in zip(_names(X), frame.columns, strict=True)
+        for name, column in zip(names_of(X), frame.columns, strict=True)
     ]
 
 
-def _names(X: Any) -> list[str]:
+def names_of(X: Any) -> list[str]:
+    """The names of a frame's columns, as text."""
     names = X.column_names if hasattr(X, "column_names") else X.columns
     return [str(name) for name in names]
 
 
 def check_names(X: Any) -> None:
     """Raise where columns of a frame have the same name."""
-    names = _names(X)
+    names = names_of(X)
     twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise ValueError(
@@ -157,12 +167,28 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
             f"Column {name!r} holds {dtype}, and every cell must be one value. Give "
             "the parts columns of their own."
         )
+    if series.implementation.is_pyarrow() and dtype in (nw.String, nw.Categorical):
+        values = _of_arrow(series.to_native())
+        if dtype == nw.Categorical or not all(value is None for value in values):
+            kind = "category" if dtype == nw.Categorical else "text"
+            return RawColumn(name, kind, values)
     cells = series.to_list()
     column = _of_objects(name, cells)  # whose cells must be of one kind, too
     if dtype not in (nw.Categorical, nw.Enum):
         return column
     levels = tuple(dtype.categories) if dtype == nw.Enum else None
     return RawColumn(name, "category", _as_objects(cells), levels)
+
+
+def _of_arrow(column: Any) -> np.ndarray:
+    """The cells of a column of text or categories, each level an object once."""
+    parts = [np.empty(0, dtype=object)]
+    for chunk in getattr(column, "chunks", [column]):
+        coded = chunk if hasattr(chunk, "dictionary") else chunk.dictionary_encode()
+        levels = _as_objects([*coded.dictionary.to_pylist(), None])
+        codes = coded.indices.fill_null(len(levels) - 1)
+        parts.append(levels[codes.to_numpy(zero_copy_only=False)])
+    return np.concatenate(parts)
 
 
 def _decimal_places(native: Any) -> int:
@@ -361,7 +387,8 @@ class Frame:
 
     def __init__(self, X: Any):
         self.backend: str = _opened(X).implementation.value
-        self.empty = X[:0]  # names and types
+        # Names and types. A slice would keep the rows that it is of.
+        self.empty = X.schema.empty_table() if self.backend == "pyarrow" else X[:0]
 
     def restore(self, columns: Sequence[RawColumn], index: Any = None) -> Any:
         """The frame, with the rows' names of another where it has any."""

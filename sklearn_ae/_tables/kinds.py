@@ -6,17 +6,21 @@ missing is NaN in all its numbers.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from .._utils.processes import current
+from .._utils.types import Auto
 from .column_maps import ColumnMap
 from .containers import RawColumn
 
 # Levels of a category that are held by a smaller share of the rows are one together,
-# and so are those beyond this number: their indicators would be nothing but rare.
+# and so are those beyond this number: their indicators would be nothing but rare. Where
+# `min_frequency` says what is rare, its word counts alone.
 LEAST_SHARE = 0.002
 MOST_LEVELS = 50
 # Text with more levels than half its rows, and than this, names rows.
@@ -90,8 +94,8 @@ class Kind(ABC):
             return  # nothing is known of it
         if not self.takes(column):
             raise ValueError(
-                f"{_quoted(self.name)} holds {_PLURALS[column.type]}; in fit it held "
-                f"{_PLURALS[self.type]}."
+                f"{quoted(self.name)} holds {PLURALS[column.type]}; in fit it held "
+                f"{PLURALS[self.type]}."
             )
 
     def takes(self, column: RawColumn) -> bool:
@@ -104,11 +108,11 @@ class Kind(ABC):
         )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return name.capitalize() if name.startswith("column ") else f"Column {name!r}"
 
 
-_PLURALS = {
+PLURALS = {
     "float": "numbers",
     "decimal": "decimal numbers",
     "integer": "whole numbers",
@@ -132,15 +136,15 @@ class Numbers(Kind):
 
     @property
     def description(self) -> str:
-        return _PLURALS[self.type]
+        return PLURALS[self.type]
 
     def encode(self, column: RawColumn) -> np.ndarray:
         self.check_type(column)
         is_infinite = np.isinf(column.values)
         if is_infinite.any():
-            row = int(np.argmax(is_infinite))
+            row = column.first_row + int(np.argmax(is_infinite))
             raise ValueError(
-                f"{_quoted(self.name)} has an infinite value in row {row} (of "
+                f"{quoted(self.name)} has an infinite value in row {row} (of "
                 f"{int(is_infinite.sum())} in all), and it must be finite or missing."
             )
         return column.values[:, None]
@@ -194,6 +198,18 @@ class Truths(Numbers):
     def is_share(self) -> bool:
         return True
 
+    def encode(self, column: RawColumn) -> np.ndarray:
+        numbers = super().encode(column)
+        is_none = ~np.isin(numbers, [0.0, 1.0]) & ~np.isnan(numbers)
+        if is_none.any():
+            row = int(np.argmax(is_none))
+            raise ValueError(
+                f"{quoted(self.name)} holds {numbers[row, 0]:g} in row "
+                f"{column.first_row + row}; in fit it held truth values, which are 0 "
+                "or 1."
+            )
+        return numbers
+
     def decode(
         self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
     ) -> RawColumn:
@@ -220,7 +236,9 @@ class Categories(Kind):
     rare: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, column: "ColumnSummary") -> "Categories":
+    def of(
+        cls, column: "ColumnSummary", min_frequency: float | Auto = "auto"
+    ) -> "Categories":
         counts = column.counts
         n_known = sum(counts.values())
         if (
@@ -229,16 +247,20 @@ class Categories(Kind):
             and _names_rows(len(counts), n_known)
         ):
             raise ValueError(
-                f"{_quoted(column.name)} holds {len(counts)} different texts in "
+                f"{quoted(column.name)} holds {len(counts)} different texts in "
                 f"{n_known} rows, so that it names rows rather than describes them. "
                 "Drop it, make its parts columns of their own, or pass it in "
                 "categorical_features where its levels are what you want."
             )
         order = column.levels or _sorted(counts)
         levels = [level for level in order if level in counts]
-        least = LEAST_SHARE * n_known
+        if min_frequency == "auto":
+            most, least = MOST_LEVELS, LEAST_SHARE * n_known
+        else:
+            is_count = isinstance(min_frequency, Integral)
+            most, least = len(levels), min_frequency * (1 if is_count else n_known)
         by_count = sorted(levels, key=lambda level: -counts[level])
-        n_kept = min(MOST_LEVELS, sum(n >= least for n in counts.values()))
+        n_kept = min(most, sum(n >= least for n in counts.values()))
         if n_kept == len(levels) - 1:  # alone it takes no more than together
             n_kept += 1
         kept, rare = set(by_count[:n_kept]), tuple(by_count[n_kept:])
@@ -304,7 +326,10 @@ class Categories(Kind):
         return RawColumn(self.name, self.type, values, unit=self.unit)
 
     def takes(self, column: RawColumn) -> bool:
-        return column.type in ("text", "category") or super().takes(column)
+        is_of_levels = column.type == "category" or (
+            {column.type, self.type} <= {"text", "category"}
+        )
+        return is_of_levels or super().takes(column)
 
 
 def _names_rows(n_levels: int, n_rows: int) -> bool:
@@ -392,22 +417,20 @@ class ColumnSummary:
         is_category = is_asked_for or not column.is_numeric
         counts: dict[Any, int] = {}
         if is_category:
-            for value in column.values[~is_missing].tolist():
-                counts[value] = counts.get(value, 0) + 1
+            counts = dict(Counter(column.values[~is_missing].tolist()))
         return cls(
             *(column.name, column.type, column.unit, column.levels),
             *(not is_missing.all(), is_category, is_asked_for, counts),
         )
 
-    def with_rows_of(self, other: "ColumnSummary", rank: int) -> "ColumnSummary":
-        """The same of these rows and of those of another process."""
+    def with_rows_of(self, other: "ColumnSummary", place: str) -> "ColumnSummary":
+        """The same of these rows and of those at another place."""
         if not (self.is_known and other.is_known):
             return self if self.is_known else other
         if self.type != other.type:
             raise ValueError(
-                f"{_quoted(self.name)} holds {_PLURALS[other.type]} in process {rank}, "
-                f"and {_PLURALS[self.type]} in those before: give it the same type in "
-                "all."
+                f"{quoted(self.name)} holds {PLURALS[other.type]} in {place}, and "
+                f"{PLURALS[self.type]} in those before: give it the same type in all."
             )
         counts = dict(self.counts)
         for level, n in other.counts.items():
@@ -419,12 +442,16 @@ class ColumnSummary:
         return replace(self, counts=counts, levels=levels, unit=unit)
 
 
-def kind_of(column: ColumnSummary, mapped: RawColumn | None = None) -> Kind:
+def kind_of(
+    column: ColumnSummary,
+    mapped: RawColumn | None = None,
+    min_frequency: float | Auto = "auto",
+) -> Kind:
     """What a column of `fit` is taken for; its numbers are mapped where it is given."""
     if not column.is_known:
         return Nothing(column.name, column.type, column.unit)
     if column.is_category:
-        return Categories.of(column)
+        return Categories.of(column, min_frequency)
     if mapped is not None and column.type != "boolean":
         return MappedNumbers.of(mapped)
     of = Truths if column.type == "boolean" else Numbers
@@ -441,7 +468,7 @@ def summaries_of_all(columns: list[ColumnSummary]) -> list[ColumnSummary]:
     (_, all_columns), *others = parts
     for rank, part in others:
         all_columns = [
-            column.with_rows_of(other, rank)
+            column.with_rows_of(other, f"process {rank}")
             for column, other in zip(all_columns, part, strict=True)
         ]
     return all_columns

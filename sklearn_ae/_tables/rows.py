@@ -28,6 +28,8 @@ _SAMPLE_SIZE = 2**23
 _CHUNK_BYTES = 2**17
 
 Standardize = Callable[[np.ndarray], Tensor]  # rows of the table -> (n, d), float32
+# A block of rows, and where in its table it begins.
+Check = Callable[[np.ndarray, int], None]
 
 
 def block_rows(n_features: int) -> int:
@@ -66,10 +68,10 @@ class Table:
         An array, or anything with shape, dtype and slices.
 
     check : callable
-        Raises where a block holds what it must not.
+        ``check(block, first_row)`` raises where a block holds what it must not.
     """
 
-    def __init__(self, X: Any, check: Callable[[np.ndarray], None]):
+    def __init__(self, X: Any, check: Check):
         if X.dtype.kind not in "fiubO":
             raise ValueError(
                 f"X must hold real numbers; its dtype is {X.dtype}, which is not "
@@ -88,7 +90,7 @@ class Table:
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         block = self._read(rows)
-        self.check(block)
+        self.check(block, (rows.start or 0) if isinstance(rows, slice) else 0)
         self.has_missing |= bool(np.isnan(block).any())
         return block
 

@@ -1,11 +1,15 @@
 """A table whose columns are of several kinds: its cells as numbers, and back."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from html import escape
 from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
+from .._utils.types import Auto
 from .containers import (
     Array,
     Frame,
@@ -18,6 +22,7 @@ from .containers import (
 )
 from .kinds import ColumnSummary, Kind, kind_of, summaries_of_all
 from .patterns import MissingPatterns
+from .rows import block_rows, is_lazy
 
 # Of arrays, what is more than numbers.
 _MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64)
@@ -27,12 +32,20 @@ NOTHING_KNOWN = "X has no cell that is not missing; there is nothing to learn fr
 class ColumnKinds(list):
     """What each column of a table was taken for: a list of pairs of name and kind.
 
-    Printed, it is a small table.
+    Printed, or shown in a notebook, it is a small table.
     """
 
     def __repr__(self) -> str:
         width = max((len(str(name)) for name, _ in self), default=0)
         return "\n".join(f"{name!s:<{width}}  {kind}" for name, kind in self)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(str(name))}</td><td>{escape(kind)}</td></tr>"
+            for name, kind in self
+        )
+        head = "<tr><th>column</th><th>taken for</th></tr>"
+        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
 class TableKinds:
@@ -41,7 +54,7 @@ class TableKinds:
     Parameters
     ----------
     X : DataFrame, Table or ndarray of object
-        The rows of `fit`.
+        The rows of `fit`, or what gives them in blocks.
 
     categorical_features : "from_dtype", array-like or None
         Which columns are categories, besides those whose type says so.
@@ -49,6 +62,10 @@ class TableKinds:
     column_maps : "quantile" or None
         Whether numbers are scores by a map of each column. Which cells of a row are
         missing is then a part of the row, with numbers behind those of the columns.
+        Of rows in memory alone.
+
+    min_frequency : int, float or "auto"
+        How many cells, or which share of them, hold a level that is not rare.
     """
 
     def __init__(
@@ -56,22 +73,30 @@ class TableKinds:
         X: Any,
         categorical_features: Any = "from_dtype",
         column_maps: str | None = None,
+        min_frequency: float | Auto = "auto",
     ):
-        columns = columns_of(X)
-        self.container = _container_of(X)
-        chosen = _chosen(categorical_features, [column.name for column in columns])
-        if categorical_features is None:
-            _check_no_text(columns)
         self.has_maps = column_maps is not None
-        summaries = [
-            ColumnSummary.of(column, is_category)
-            for column, is_category in zip(columns, chosen, strict=True)
-        ]
-        self.kinds: list[Kind] = [
-            kind_of(summary, column if self.has_maps else None)
-            for summary, column in zip(
-                summaries_of_all(summaries), columns, strict=True
+        summaries: list[ColumnSummary] | None = None
+        for start, block in _blocks(X):
+            columns = columns_of(block)
+            chosen = _chosen(categorical_features, [column.name for column in columns])
+            if categorical_features is None:
+                _check_no_text(columns)
+            here = list(map(ColumnSummary.of, columns, chosen))
+            summaries = (
+                here
+                if summaries is None
+                else [
+                    column.with_rows_of(other, f"the rows from {start} on")
+                    for column, other in zip(summaries, here, strict=True)
+                ]
             )
+        assert summaries is not None  # one block there is
+        self.container = _container_of(block)
+        mapped = columns if self.has_maps else [None] * len(columns)
+        self.kinds: list[Kind] = [
+            kind_of(summary, column, min_frequency)
+            for summary, column in zip(summaries_of_all(summaries), mapped, strict=True)
         ]
         self.patterns = MissingPatterns.of(columns) if self.has_maps else None
         if not self.n_numbers:
@@ -156,9 +181,12 @@ class TableKinds:
         """Whether all columns are numbers, whose units may be compared."""
         return all(kind.has_unit for kind in self.kinds)
 
-    def encode(self, X: Any) -> np.ndarray:
-        """The cells of rows as numbers (n, n_numbers), NaN where they are missing."""
-        columns = columns_of(X)
+    def encode(self, X: Any, first_row: int = 0) -> np.ndarray:
+        """The cells of rows as numbers (n, n_numbers), NaN where they are missing.
+
+        Of a block of rows an error says which row it is of the whole.
+        """
+        columns = [replace(column, first_row=first_row) for column in columns_of(X)]
         parts = [
             kind.encode(column)
             for kind, column in zip(self.kinds, columns, strict=True)
@@ -187,6 +215,8 @@ class TableKinds:
 
     def fill(self, X: Any, numbers: np.ndarray, random_state: Any = None) -> Any:
         """The table X with missing cells, and no others, as these numbers have them."""
+        if gives_frames(X):
+            X = X.to_arrow()
         container = _container_of(X)
         rows = X if isinstance(container, Frame) else _objects_of(X)
         return container.fill(rows, self._decode(numbers, random_state))
@@ -200,6 +230,20 @@ class TableKinds:
         ]
 
 
+def gives_frames(X: Any) -> bool:
+    """Whether X is a table in files that gives its rows, in blocks, as frames."""
+    return is_lazy(X) and hasattr(X, "to_arrow")
+
+
+def _blocks(X: Any) -> Iterator[tuple[int, Any]]:
+    """The rows of a table and where they begin: in blocks where it is in files."""
+    if not gives_frames(X) or not len(X):
+        yield 0, X.to_arrow() if gives_frames(X) else X
+        return
+    for rows in gen_batches(len(X), block_rows(X.shape[1])):
+        yield rows.start, X.to_arrow(rows)
+
+
 def fill_numbers(X: Any, numbers: np.ndarray) -> Any:
     """A frame of numbers whose missing cells, and no others, are as in (n, d)."""
     columns = [
@@ -211,6 +255,8 @@ def fill_numbers(X: Any, numbers: np.ndarray) -> Any:
 
 def needs_kinds(X: Any) -> bool:
     """Whether X holds more than numbers: text, categories, dates, types of integers."""
+    if gives_frames(X):
+        return X.dtype == object
     if is_frame(X):
         check_names(X)
         return not has_only_floats(X)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.processes import ALONE, Processes
 from .rows import is_lazy, is_long
+from .table_kinds import gives_frames
 
 # Whole weights of a higher mean are no counts of copies, but of what rows stand for.
 _MOST_COPIES = 10
@@ -102,7 +103,8 @@ def _rows(X: Any, index: np.ndarray) -> Any:
     if X is None:
         return None
     if is_lazy(X) or (isinstance(X, np.ndarray) and X.ndim == 2 and is_long(X)):
-        return _ChosenRows(X, index)
+        of_kind = _ChosenFrames if gives_frames(X) else _ChosenRows
+        return of_kind(X, index)
     if not hasattr(X, "__getitem__"):
         X = np.asarray(X)
     return _safe_indexing(X.tocsr() if issparse(X) else X, index)
@@ -128,6 +130,17 @@ class _ChosenRows:
             return np.asarray(self.X[:0])
         block = np.asarray(self.X[int(index[0]) : int(index[-1]) + 1])
         return block[index - index[0]]
+
+
+class _ChosenFrames(_ChosenRows):
+    """The same of a table that gives its rows as frames."""
+
+    def to_arrow(self, rows: slice = slice(None)) -> Any:
+        index = self.index[rows]
+        if not len(index):
+            return self.X.to_arrow(slice(0, 0))
+        block = self.X.to_arrow(slice(int(index[0]), int(index[-1]) + 1))
+        return block.take(index - index[0])
 
 
 def order_of_content(X: np.ndarray) -> np.ndarray | None:

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .extras import import_extra
+
 KIND = "__sklearn_ae__"
 
 _PACKAGE = __name__.partition(".")[0]
@@ -180,6 +182,8 @@ class Unpacker:
             return None
         if kind == "frame":
             return _unpack_frame(self.unpack(value["columns"]))
+        if kind == "arrow":
+            return _unpack_arrow(value["library"], self.unpack(value["schema"]))
         if kind == "object":
             made: Any = object.__new__(_class_of(value["class"]))
             # Not by their setters: frozen dataclasses have none.
@@ -282,11 +286,39 @@ def _dtype(name: str) -> torch.dtype:
 
 
 def _pack_frame(value: Any) -> dict[str, Any] | None:
-    """A frame of pandas without rows, or None where it is anything else."""
+    """A frame without rows, or None where it is anything else."""
     cls = type(value)
-    is_frame = cls.__name__ == "DataFrame" and cls.__module__.startswith("pandas")
-    if not is_frame or len(value):
+    library = cls.__module__.partition(".")[0]
+    if cls.__name__ not in ("DataFrame", "Table") or len(value):
         return None
+    if library == "pandas":
+        return _pack_pandas(value)
+    return _pack_arrow(value, library) if library in ("polars", "pyarrow") else None
+
+
+def _pack_arrow(value: Any, library: str) -> dict[str, Any] | None:
+    """Columns of pyarrow, or of polars as pyarrow has them."""
+    try:
+        schema = (value if library == "pyarrow" else value.to_arrow()).schema
+    except ImportError:
+        return None
+    array = np.frombuffer(schema.serialize(), dtype=np.uint8).copy()
+    if _unpack_arrow(library, array).schema != value.schema:
+        return None
+    return {KIND: "arrow", "library": library, "schema": array}
+
+
+def _unpack_arrow(library: str, schema: np.ndarray) -> Any:
+    arrow = import_extra("pyarrow", "parquet", "A model of a table of Arrow")
+    buffer = arrow.py_buffer(np.ascontiguousarray(schema, dtype=np.uint8))
+    table = arrow.ipc.read_schema(buffer).empty_table()
+    if library != "polars":
+        return table
+    return importlib.import_module("polars").from_arrow(table)
+
+
+def _pack_pandas(value: Any) -> dict[str, Any] | None:
+    """Columns of pandas, or None where a type is not known by its name."""
     pandas = importlib.import_module("pandas")
     columns: list[tuple[Any, str, Any]] = []
     for name, dtype in zip(value.columns.tolist(), value.dtypes, strict=True):

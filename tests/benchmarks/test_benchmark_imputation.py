@@ -45,6 +45,16 @@ def test_cells_are_hidden_by_the_rank_in_another_column(X):
         assert max(gaps) > 0.1 * len(X)
 
 
+def test_draws_are_of_the_model_that_was_measured(X):
+    class Knowing:
+        """Draws what is true."""
+
+        def impute(self, B, n_draws, random_state):
+            return [X.loc[B.index]] * n_draws
+
+    assert imputation.measure_cover(X, "10 %", 0, Knowing()) == {"cover": 1.0}
+
+
 def test_summary_says_who_is_best_and_who_is_below_the_mean():
     ours, mean = imputation.OURS[0], imputation.MEAN
     rows = [

@@ -58,16 +58,34 @@ def test_scores_are_of_the_cells_that_are_asked_for():
     assert found == {"right": 0.5, "rmse": 1.0 / truth["n"].std()}
 
 
+def test_columns_are_compared_one_by_one():
+    errors = {
+        "ours": {"a": 0.1, "b": 0.5},
+        "famd": {"a": 0.1, "b": 0.6},
+        "lecture": {"a": 0.2, "b": 0.4},
+    }
+    found = mixed.best_columns(pd.DataFrame({"errors": [errors]}))
+    assert found == {
+        "n_columns": 2,
+        "best": 0.5,
+        "beside": {"famd": 1.0, "lecture": 0.5},
+    }
+
+
 @pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
 def test_command_measures_prints_and_writes(folder, tmp_path, capsys):
     path = tmp_path / "mixed.json"
     mixed.main(
         ["--data-home", str(folder), "--tables", "titanic", "--sizes", "2"]
-        + ["--output", str(path)]
+        + ["--columns", "--output", str(path)]
     )
     content = json.loads(path.read_text())
     (kept,) = content["results"]
     assert content["summary"]["n_cells"] == 1
     assert kept["ratio"] == kept["ours"] / kept["famd"] < 1
     assert 0.5 < kept["accuracy_ours"] <= 1
-    assert "median" in capsys.readouterr().out
+    assert set(kept["errors"]) == {"ours", "famd", "pipeline", "lecture"}
+    assert set(kept["errors"]["lecture"]) == {"age", "class", "port"}
+    printed = capsys.readouterr().out
+    assert "median" in printed
+    assert "best or equal in" in printed

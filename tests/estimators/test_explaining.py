@@ -171,6 +171,20 @@ def test_scores_of_a_frame_have_its_names(frame, mixed):
     np.testing.assert_allclose(scores.sum(axis=1)[complete], sums[complete])
 
 
+@pytest.mark.parametrize(
+    "names", [range(2020, 2025), pd.MultiIndex.from_product([[1], "abcde"])]
+)
+def test_columns_have_their_names_though_these_are_no_text(X, names):
+    frame = pd.DataFrame(X, columns=names)
+    model = AutoencoderTransformer(2, max_iter=0).fit(frame)
+    labels = [str(name) for name in frame.columns]
+    for fitted in (model, pickle.loads(pickle.dumps(model))):
+        assert [name for name, _ in fitted.columns_] == labels
+        assert fitted.score_columns(frame).columns.tolist() == labels
+        assert fitted.column_effects().effects.columns.tolist() == labels
+    assert model.fit(X).columns_[0][0] == "column 0"
+
+
 def test_scores_of_the_start_are_what_pca_leaves(X, linear):
     pca = PCA(3).fit(X)
     left = (pca.inverse_transform(pca.transform(X)) - X) ** 2

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.pandas import column, data_frames, range_indexes
+from sklearn.preprocessing import OneHotEncoder
 
 from sklearn_ae._tables.table_kinds import TableKinds, needs_kinds
 
@@ -86,6 +87,51 @@ def test_rare_levels_share_an_indicator_and_come_back_as_the_most_frequent():
     assert encoded[-3:].tolist() == [[0, 0, 1]] * 3
     assert kinds.decode(encoded)["color"].iloc[-1] == "mauve"
     assert "2 of them rare" in repr(kinds.columns)
+
+
+def counts_of_levels(**counts):
+    return pd.DataFrame({"c": [c for c, n in counts.items() for _ in range(n)]})
+
+
+@pytest.mark.parametrize("min_frequency", [1, 3, 5, 0.02, 0.2, 2000])
+def test_rare_levels_are_those_of_one_hot_encoding(min_frequency):
+    X = counts_of_levels(a=60, b=30, c=5, d=3, e=1, f=1)
+    encoder = OneHotEncoder(min_frequency=min_frequency).fit(X)
+    (kind,) = TableKinds(X, min_frequency=min_frequency).kinds
+    infrequent = encoder.infrequent_categories_[0]
+    assert {*kind.rare} == ({*infrequent} if infrequent is not None else set())
+
+
+def test_a_lone_rare_level_keeps_its_indicator():
+    (kind,) = TableKinds(counts_of_levels(a=9, b=9, c=1), min_frequency=2).kinds
+    assert kind.levels == ("a", "b", "c")
+
+
+def test_all_levels_are_kept_where_none_is_rare():
+    X = pd.DataFrame({"c": [f"level {i % 80}" for i in range(800)]})
+    assert "30 of them rare" in repr(TableKinds(X).columns)
+    assert TableKinds(X, min_frequency=1).n_numbers == 80
+
+
+def test_notebooks_show_columns_as_a_table():
+    X = pd.DataFrame({"<size>": [1.0, 2.0], "sold": [True, False]})
+    html = TableKinds(X).columns._repr_html_()
+    assert "<td>&lt;size&gt;</td><td>numbers</td>" in html
+    assert "<td>sold</td><td>truth values</td>" in html
+
+
+@pytest.mark.parametrize("value", [5, 0.5, -1])
+def test_truth_values_are_no_other_numbers(value):
+    kinds = TableKinds(pd.DataFrame({"sold": [True, False]}))
+    new = pd.DataFrame({"sold": [1, 0, value]})
+    with pytest.raises(ValueError, match=f"'sold' holds {value} in row 2; .* truth"):
+        kinds.encode(new)
+
+
+def test_levels_that_are_numbers_are_no_text():
+    kinds = TableKinds(pd.DataFrame({"n": [1, 2, 1]}), categorical_features=["n"])
+    with pytest.raises(ValueError, match="'n' holds text; in fit it held whole"):
+        kinds.encode(pd.DataFrame({"n": ["1", "2"]}))
 
 
 def test_ordered_levels_keep_their_order():

@@ -1,6 +1,7 @@
 """Fitted state as arrays and plain values, and back."""
 
 import copy
+import datetime as dt
 import pickle
 
 import joblib
@@ -131,6 +132,23 @@ def test_plain_values_stay(value):
     made = unpack(pack(value))
     assert type(made) is type(value)
     np.testing.assert_equal(made, value)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_types_of_arrow_come_back(library):
+    moment = dt.datetime(2020, 1, 1)
+    cells = {"a": [1], "b": ["x"], "c": [moment], "d": [moment.date()], "e": [True]}
+    if library == "polars":
+        pl = pytest.importorskip("polars")
+        enum = pl.Series("f", ["y"], dtype=pl.Enum(["y", "x"]))
+        frame = pl.DataFrame(cells).with_columns(enum)[:0]
+    else:
+        pa = pytest.importorskip("pyarrow")
+        levels = pa.array(["y"]).dictionary_encode()
+        frame = pa.table({**cells, "f": levels}).schema.empty_table()
+    packed = pack(frame)
+    assert isinstance(packed, dict)
+    assert unpack(packed).schema == frame.schema
 
 
 def test_frames_without_rows_come_back():

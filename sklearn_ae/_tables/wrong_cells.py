@@ -1,0 +1,85 @@
+"""Which cell is wrong, where scikit-learn says that one is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from .containers import RawColumn, has_times, is_frame, read_columns
+from .kinds import PLURALS, quoted
+
+_NUMBERS = ("float", "decimal", "integer", "boolean")
+
+
+@contextmanager
+def naming_cells(X: Any, first_row: int = 0) -> Iterator[None]:
+    """Add to an error about rows of numbers which column it is about, and which row.
+
+    Parameters
+    ----------
+    X : array-like
+        The rows that are checked.
+
+    first_row : int, default=0
+        Where they begin in their table.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        found = _wrong_cell(X, first_row)
+        if found is None:
+            raise
+        raise ValueError(f"{str(error).rstrip('.')}. {found}") from error
+
+
+def check_hold_no_times(X: Any) -> None:
+    """Raise where columns of a frame are dates or durations, which pass for numbers."""
+    if is_frame(X) and has_times(X) and (found := _wrong_cell(X, 0)):
+        raise ValueError(found)
+
+
+def _wrong_cell(X: Any, first_row: int) -> str | None:
+    if issparse(X):
+        cells = X.tocoo()
+        places = np.flatnonzero(np.isinf(cells.data))
+        if not len(places):
+            return None
+        return _infinite(f"column {cells.col[places[0]]}", cells.row[places[0]])
+    array = X if is_frame(X) else _two_dimensional(X)
+    if array is None:
+        return None
+    if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+        places = np.argwhere(np.isinf(array))
+        if not len(places):
+            return None
+        row, column = places[0]
+        return _infinite(f"column {column}", first_row + row)
+    for column in read_columns(array):  # raises where a cell is no value
+        if column.type not in _NUMBERS and not column.is_missing.all():
+            return _other_type(column)
+        if column.is_numeric and np.isinf(column.values).any():
+            return _infinite(column.name, int(np.argmax(np.isinf(column.values))))
+    return None
+
+
+def _two_dimensional(X: Any) -> np.ndarray | None:
+    """X as an array of numbers, or of objects, if it has two dimensions."""
+    try:
+        array = np.asarray(X)
+    except (TypeError, ValueError):
+        return None
+    if array.ndim != 2 or array.dtype.kind not in "fOU":
+        return None
+    return array if array.dtype.kind == "f" else array.astype(object)
+
+
+def _infinite(name: str, row: int) -> str:
+    return f"{quoted(name)} has an infinite value in row {row}."
+
+
+def _other_type(column: RawColumn) -> str:
+    return (
+        f"{quoted(column.name)} holds {PLURALS[column.type]}; in fit it held numbers."
+    )
