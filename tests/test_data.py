@@ -1,6 +1,7 @@
 """Parquet files as tables, and copies that can be mapped into memory."""
 
 import pickle
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ae import AutoencoderTransformer, VAETransformer
 from sklearn_ae._tables import rows as _rows
@@ -279,6 +281,10 @@ def test_nulls_are_missing_cells(tmp_path, frame, estimator):
 
 # Text, categories, truth values, dates and missing cells -----------------------------
 
+unfinished = pytest.mark.filterwarnings(
+    "ignore:Training ended:sklearn.exceptions.ConvergenceWarning"
+)
+
 
 @pytest.fixture(scope="module")
 def mixed():
@@ -320,7 +326,8 @@ def stream(monkeypatch):
 
 @pytest.fixture(scope="module")
 def of_frame(mixed):
-    return make_quick().fit(mixed)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        return make_quick().fit(mixed)
 
 
 @pytest.mark.parametrize(
@@ -329,11 +336,11 @@ def of_frame(mixed):
 def test_rows_of_several_kinds_are_frames(mixed_folder, mixed, rows):
     table = ParquetTable(mixed_folder)
     assert table.dtype == object
-    pd.testing.assert_frame_equal(
-        table[rows].to_pandas(), mixed.iloc[rows].reset_index(drop=True)
-    )
+    expected = pa.Table.from_pandas(mixed.iloc[rows], preserve_index=False)
+    assert table[rows].to_pylist() == expected.to_pylist()
 
 
+@unfinished
 def test_a_fit_in_memory_has_the_bits_of_that_of_the_frame(
     mixed_folder, mixed, of_frame
 ):
@@ -344,6 +351,7 @@ def test_a_fit_in_memory_has_the_bits_of_that_of_the_frame(
     assert_array_equal(model.score_samples(table), of_frame.score_samples(mixed))
 
 
+@unfinished
 def test_a_streamed_fit_knows_the_levels_of_all_row_groups(
     mixed_folder, mixed, of_frame, monkeypatch
 ):
@@ -375,6 +383,7 @@ def test_chunks_of_kinds_go_on(mixed_folder, mixed, monkeypatch):
     assert np.isfinite(model.transform(mixed)).all()
 
 
+@unfinished
 @pytest.mark.parametrize("method", ["reconstruct", "impute"])
 def test_what_comes_back_is_a_table_of_arrow(mixed_folder, mixed, method):
     table = ParquetTable(mixed_folder)
@@ -382,11 +391,14 @@ def test_what_comes_back_is_a_table_of_arrow(mixed_folder, mixed, method):
     back = getattr(model, method)(table)
     assert back.schema == table.to_arrow().schema
     if method == "impute":
-        frame = back.to_pandas()
-        assert not frame.isna().any(axis=None)
-        pd.testing.assert_frame_equal(frame.where(mixed.notna()), mixed)
+        filled, known = back.to_pydict(), table.to_arrow().to_pydict()
+        for name, cells in known.items():
+            assert None not in filled[name]
+            pairs = zip(filled[name], cells, strict=True)
+            assert all(cell in (made, None) for made, cell in pairs)
 
 
+@unfinished
 @pytest.mark.parametrize("weights", ["copies", "fractions"])
 def test_rows_of_several_kinds_have_weights(mixed_folder, mixed, weights):
     rng = np.random.RandomState(0)
@@ -395,6 +407,7 @@ def test_rows_of_several_kinds_have_weights(mixed_folder, mixed, weights):
     assert_array_equal(Z, make_quick().fit(mixed, sample_weight=w).transform(mixed))
 
 
+@unfinished
 def test_numbers_of_a_file_can_be_categories(frame, tmp_path):
     levels = frame.assign(d=np.arange(N_ROWS) % 3)
     levels.to_parquet(tmp_path / "3.parquet")

@@ -1,5 +1,6 @@
 """Checks of X on its way in: an array, or a table whose blocks are checked as read."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from .._utils.arrays import read_stream
 from .._utils.processes import current
 from .containers import is_frame, names_of, with_none
-from .rows import Check, SparseTable, Table, block_rows, is_lazy, is_long
+from .rows import SparseTable, Table, block_rows, is_lazy, is_long
 from .shards import own_blocks
 from .table_kinds import NOTHING_KNOWN, TableKinds, gives_frames, needs_kinds
 from .wrong_cells import check_hold_no_times, naming_cells
@@ -36,7 +37,7 @@ def validate_rows(
         return _mapped(estimator, rows, reset)
     kinds = read_kinds(estimator, X, reset)
     if kinds is not None:
-        check = _check_shares if needs_unit_interval else None
+        check = check_unit_interval if needs_unit_interval else None
         return encode_rows(estimator, X, kinds, reset, check)
     return _validate_numbers(estimator, X, reset, needs_unit_interval)
 
@@ -76,14 +77,13 @@ def _validate_numbers(
 ) -> np.ndarray | Table:
     """X, which is numbers and no more, as an array or a table in blocks."""
 
-    def check(rows: np.ndarray, first_row: int = 0) -> None:
-        with naming_cells(rows, first_row):
-            assert_all_finite(
-                rows,
-                allow_nan=True,
-                input_name="X",
-                estimator_name=type(estimator).__name__,
-            )
+    def check(rows: np.ndarray) -> None:
+        assert_all_finite(
+            rows,
+            allow_nan=True,
+            input_name="X",
+            estimator_name=type(estimator).__name__,
+        )
         if needs_unit_interval:
             check_unit_interval(rows)
 
@@ -111,7 +111,7 @@ def _validate_numbers(
 
 
 def _validate_sparse(
-    estimator: BaseEstimator, X: Any, reset: bool, check: Check
+    estimator: BaseEstimator, X: Any, reset: bool, check: Callable[[np.ndarray], None]
 ) -> np.ndarray | Table:
     """Sparse rows as an array where it is short, else dense in blocks alone."""
     with naming_cells(X):
@@ -126,7 +126,7 @@ def _validate_sparse(
     if is_long(X):
         return SparseTable(X, check)
     rows = X.toarray()
-    check(rows, 0)
+    check(rows)
     return rows
 
 
@@ -172,7 +172,7 @@ def encode_rows(
     X: Any,
     kinds: TableKinds,
     reset: bool,
-    check: Check | None = None,
+    check: Callable[[np.ndarray], None] | None = None,
 ) -> np.ndarray | Table:
     """Rows of several kinds as numbers, their number and names of columns checked."""
     if gives_frames(X):
@@ -183,11 +183,11 @@ def encode_rows(
     validate_data(estimator, X, skip_check_array=True, reset=reset)
     numbers = kinds.encode(X)
     if check is not None:
-        check(numbers, 0)
+        check(numbers)
     return numbers
 
 
-def _pass(rows: np.ndarray, first_row: int) -> None:
+def _pass(rows: np.ndarray) -> None:
     """Find nothing wrong with rows."""
 
 
@@ -203,10 +203,10 @@ class KindsTable(Table):
         Those of the table of `fit`.
 
     check : callable
-        ``check(block, first_row)`` raises where numbers are what they must not be.
+        Raises where a block of numbers holds what it must not.
     """
 
-    def __init__(self, X: Any, kinds: TableKinds, check: Check):
+    def __init__(self, X: Any, kinds: TableKinds, check: Callable[[np.ndarray], None]):
         super().__init__(X, check)
         self.kinds = kinds
         self.shape = len(X), kinds.n_numbers
@@ -247,6 +247,10 @@ def without_wrapping(X: Any) -> Any:
     Masks, missing values of pandas among objects, gradients, streams.
     """
     X = read_stream(X)
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError(
+            "X is a LazyFrame, whose rows are not there yet; give X.collect()."
+        )
     if isinstance(X, np.ndarray) and X.dtype.kind in "OU":
         is_masked = isinstance(X, np.ma.MaskedArray)
         return with_none(X.astype(object)) if is_masked or X.dtype == object else X
@@ -263,10 +267,6 @@ def check_not_empty(X: np.ndarray) -> None:
     """Raise where all cells are missing."""
     if np.isnan(X[0]).all() and np.isnan(X).all():
         raise ValueError(NOTHING_KNOWN)
-
-
-def _check_shares(rows: np.ndarray, first_row: int) -> None:
-    check_unit_interval(rows)
 
 
 def check_unit_interval(X: np.ndarray, name: str = "X") -> None:

@@ -136,6 +136,11 @@ def check_names(X: Any) -> None:
         )
 
 
+def quoted(name: str) -> str:
+    """A column at the beginning of a sentence."""
+    return name.capitalize() if name.startswith("column ") else f"Column {name!r}"
+
+
 def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
     dtype = series.dtype
 
@@ -164,7 +169,7 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
         return RawColumn(name, "duration", values, unit=_UNITS[dtype.time_unit])
     if isinstance(dtype, nw.List | nw.Array | nw.Struct):
         raise ValueError(
-            f"Column {name!r} holds {dtype}, and every cell must be one value. Give "
+            f"{quoted(name)} holds {dtype}, and every cell must be one value. Give "
             "the parts columns of their own."
         )
     if series.implementation.is_pyarrow() and dtype in (nw.String, nw.Categorical):
@@ -208,7 +213,7 @@ def _of_objects(name: str, values: list[Any]) -> RawColumn:
     for kind in ("cells", "other"):
         if kind in kinds:
             raise ValueError(
-                f"Column {name!r} holds {kinds[kind]!r}, of type "
+                f"{quoted(name)} holds {kinds[kind]!r}, of type "
                 f"{type(kinds[kind]).__name__}. A cell must be a number, text, a truth "
                 "value, a date or a time, or missing."
             )
@@ -222,7 +227,7 @@ def _of_objects(name: str, values: list[Any]) -> RawColumn:
     if len(kinds) > 1:
         examples = " and ".join(f"{value!r} ({kind})" for kind, value in kinds.items())
         raise ValueError(
-            f"Column {name!r} mixes types: it holds {examples}. Make all its cells one "
+            f"{quoted(name)} mixes types: it holds {examples}. Make all its cells one "
             "type: text, numbers or dates."
         )
     kind = next(iter(kinds), "float")

@@ -16,7 +16,7 @@ import numpy as np
 from .._utils.processes import current
 from .._utils.types import Auto
 from .column_maps import ColumnMap
-from .containers import RawColumn
+from .containers import RawColumn, quoted
 
 # Levels of a category that are held by a smaller share of the rows are one together,
 # and so are those beyond this number: their indicators would be nothing but rare. Where
@@ -106,10 +106,6 @@ class Kind(ABC):
             or {column.type, self.type} <= {"float", "decimal", "integer", "boolean"}
             or {column.type, self.type} <= of_time
         )
-
-
-def quoted(name: str) -> str:
-    return name.capitalize() if name.startswith("column ") else f"Column {name!r}"
 
 
 PLURALS = {

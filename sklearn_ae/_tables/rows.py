@@ -17,6 +17,7 @@ from scipy.sparse import issparse
 from torch import Tensor
 
 from .weights import draw_counts
+from .wrong_cells import naming_cells
 
 # Tables with more numbers than this are streamed: 64 MB in single precision.
 RESIDENT_SIZE = 2**24
@@ -28,8 +29,6 @@ _SAMPLE_SIZE = 2**23
 _CHUNK_BYTES = 2**17
 
 Standardize = Callable[[np.ndarray], Tensor]  # rows of the table -> (n, d), float32
-# A block of rows, and where in its table it begins.
-Check = Callable[[np.ndarray, int], None]
 
 
 def block_rows(n_features: int) -> int:
@@ -68,10 +67,10 @@ class Table:
         An array, or anything with shape, dtype and slices.
 
     check : callable
-        ``check(block, first_row)`` raises where a block holds what it must not.
+        Raises where a block holds what it must not.
     """
 
-    def __init__(self, X: Any, check: Check):
+    def __init__(self, X: Any, check: Callable[[np.ndarray], None]):
         if X.dtype.kind not in "fiubO":
             raise ValueError(
                 f"X must hold real numbers; its dtype is {X.dtype}, which is not "
@@ -90,7 +89,8 @@ class Table:
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         block = self._read(rows)
-        self.check(block, (rows.start or 0) if isinstance(rows, slice) else 0)
+        with naming_cells(block, getattr(rows, "start", None) or 0):
+            self.check(block)
         self.has_missing |= bool(np.isnan(block).any())
         return block
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .containers import RawColumn, has_times, is_frame, read_columns
-from .kinds import PLURALS, quoted
+from .containers import RawColumn, has_times, is_frame, quoted, read_columns
+from .kinds import PLURALS
 
 _NUMBERS = ("float", "decimal", "integer", "boolean")
 
@@ -47,16 +47,28 @@ def _wrong_cell(X: Any, first_row: int) -> str | None:
         if not len(places):
             return None
         return _infinite(f"column {cells.col[places[0]]}", cells.row[places[0]])
-    array = X if is_frame(X) else _two_dimensional(X)
-    if array is None:
-        return None
-    if isinstance(array, np.ndarray) and array.dtype.kind == "f":
-        places = np.argwhere(np.isinf(array))
-        if not len(places):
+    table = X
+    if not is_frame(X):
+        table = _as_array(X)
+        if table is None or table.ndim > 2:
             return None
-        row, column = places[0]
-        return _infinite(f"column {column}", first_row + row)
-    for column in read_columns(array):  # raises where a cell is no value
+        if table.ndim < 2:
+            if table.dtype.kind in "fiub":
+                return None  # which the error has said
+            return (
+                "X must be a table of rows and columns; got "
+                f"{type(X).__name__} of {table.ndim} dimensions."
+            )
+        if table.dtype.kind == "f":
+            places = np.argwhere(np.isinf(table))
+            if not len(places):
+                return None
+            row, column = places[0]
+            return _infinite(f"column {column}", first_row + row)
+        if table.dtype.kind not in "OU":
+            return None
+        table = table.astype(object)
+    for column in read_columns(table):  # raises where a cell is no value
         if column.type not in _NUMBERS and not column.is_missing.all():
             return _other_type(column)
         if column.is_numeric and np.isinf(column.values).any():
@@ -64,15 +76,11 @@ def _wrong_cell(X: Any, first_row: int) -> str | None:
     return None
 
 
-def _two_dimensional(X: Any) -> np.ndarray | None:
-    """X as an array of numbers, or of objects, if it has two dimensions."""
+def _as_array(X: Any) -> np.ndarray | None:
     try:
-        array = np.asarray(X)
+        return np.asarray(X)
     except (TypeError, ValueError):
         return None
-    if array.ndim != 2 or array.dtype.kind not in "fOU":
-        return None
-    return array if array.dtype.kind == "f" else array.astype(object)
 
 
 def _infinite(name: str, row: int) -> str:

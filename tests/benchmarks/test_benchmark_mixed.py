@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 
 from benchmarks import mixed
 from benchmarks.datasets import read_mixed
@@ -73,7 +74,8 @@ def test_columns_are_compared_one_by_one():
 
 
 @pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
-def test_command_measures_prints_and_writes(folder, tmp_path, capsys):
+def test_command_measures_prints_and_writes(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(mixed, "OTHERS", {"pca": lambda k, seed: PCA(k)})
     path = tmp_path / "mixed.json"
     mixed.main(
         ["--data-home", str(folder), "--tables", "titanic", "--sizes", "2"]
@@ -84,8 +86,8 @@ def test_command_measures_prints_and_writes(folder, tmp_path, capsys):
     assert content["summary"]["n_cells"] == 1
     assert kept["ratio"] == kept["ours"] / kept["famd"] < 1
     assert 0.5 < kept["accuracy_ours"] <= 1
-    assert set(kept["errors"]) == {"ours", "famd", "pipeline", "lecture"}
-    assert set(kept["errors"]["lecture"]) == {"age", "class", "port"}
+    assert set(kept["errors"]) == {"ours", "famd", "pca"}
+    assert set(kept["errors"]["pca"]) == {"age", "class", "port"}
     printed = capsys.readouterr().out
     assert "median" in printed
     assert "best or equal in" in printed

@@ -172,7 +172,7 @@ def test_scores_of_a_frame_have_its_names(frame, mixed):
 
 
 @pytest.mark.parametrize(
-    "names", [range(2020, 2025), pd.MultiIndex.from_product([[1], "abcde"])]
+    "names", [range(2020, 2025), pd.MultiIndex.from_product([[1], list("abcde")])]
 )
 def test_columns_have_their_names_though_these_are_no_text(X, names):
     frame = pd.DataFrame(X, columns=names)

@@ -87,13 +87,27 @@ def test_dates_alone_are_no_numbers(fitted):
         fitted.transform(X)
 
 
-def test_objects_that_are_no_numbers_have_a_place(fitted):
+def test_objects_that_are_no_numbers_have_a_place():
+    fitted = AutoencoderTransformer(1, **LINEAR).fit(as_array(numbers()))
     X = as_array(numbers()).astype(object)
     X[:, 1] = "x"
     with pytest.raises(ValueError, match=r"could not convert.* Column 1 holds text"):
         fitted.transform(X)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
 def test_other_errors_are_as_they_were(fitted):
     with pytest.raises(ValueError, match=r"expecting 2 features as input\.$"):
         fitted.transform(np.ones((3, 3)))
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+@pytest.mark.parametrize("X", [pd.Series(["a"] * 8), [{"a": 1.0}] * 8], ids=type)
+def test_what_is_no_table_is_told_so(fitted, X):
+    with pytest.raises(ValueError, match="X must be a table of rows and columns; got"):
+        fitted.transform(X)
+
+
+def test_rows_that_are_not_there_yet_are_asked_for(fitted):
+    with pytest.raises(TypeError, match=r"X is a LazyFrame.*X\.collect"):
+        fitted.transform(pl.LazyFrame(numbers()))
