@@ -406,12 +406,15 @@ class Frame:
         ]
         if self.backend == "pandas":
             return self._of_pandas([s.to_native() for s in series], index)
+        if self.backend == "pyarrow":
+            arrays = {s.name: s.to_native() for s in series}
+            return type(self.empty).from_pydict(arrays).cast(self.empty.schema)
         backend: Any = self.backend
         frame = nw.from_dict({s.name: s for s in series}, backend=backend)
         native = frame.to_native()
         if self.backend == "polars":
             return native.cast(dict(self.empty.schema))
-        return native.cast(self.empty.schema) if self.backend == "pyarrow" else native
+        return native
 
     def fill(self, X: Any, columns: Sequence[RawColumn]) -> Any:
         """A copy of X in whose missing cells are those of the columns."""
@@ -455,7 +458,9 @@ class Frame:
         is_plain = column.type == "float" and self.backend == "pandas"
         if not is_plain:  # elsewhere a missing number is not NaN
             cells = to_objects(column)
-        known = None
+        # The widest integers are not what a library would take cells for.
+        is_wide = dtype.is_integer() and self.backend != "pandas"
+        known = dtype if is_wide else None
         if dtype == nw.Datetime:
             naive = nw.new_series(name, cells, nw.Datetime("us"), backend=self.backend)
             if dtype.time_zone is None:

@@ -1,6 +1,7 @@
 """A table whose columns are of several kinds: its cells as numbers, and back."""
 
 import copy
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html import escape
@@ -25,7 +26,7 @@ from .patterns import MissingPatterns
 from .rows import block_rows, is_lazy
 
 # Of arrays, what is more than numbers.
-_MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64)
+_MORE_THAN_NUMBERS = (str, np.datetime64, np.timedelta64, dt.timedelta)
 NOTHING_KNOWN = "X has no cell that is not missing; there is nothing to learn from."
 
 
