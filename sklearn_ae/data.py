@@ -82,6 +82,22 @@ class ParquetTable:
     (178, 3)
     >>> list(autoencoder.feature_names_in_)
     ['alcohol', 'hue', 'ash']
+
+    Text and missing cells are what they are in a frame:
+
+    >>> X["strength"] = X["alcohol"].map(lambda share: "high" if share > 13 else "low")
+    >>> X.loc[::10, "hue"] = None
+    >>> with TemporaryDirectory() as folder:
+    ...     X.to_parquet(Path(folder, "wine.parquet"))
+    ...     table = ParquetTable(folder, columns=["hue", "ash", "strength"])
+    ...     autoencoder = AutoencoderTransformer(2, max_iter=0).fit(table)
+    ...     first = table.to_arrow(slice(0, 2)).to_pylist()
+    >>> autoencoder.columns_
+    hue       numbers
+    ash       numbers
+    strength  2 levels
+    >>> first[0]
+    {'hue': None, 'ash': 2.43, 'strength': 'high'}
     """
 
     def __init__(
@@ -230,7 +246,7 @@ class ParquetTable:
         return self._take(numbers)
 
     def to_arrow(self, rows: slice = slice(None)) -> Any:
-        """Rows as a table of pyarrow, with the types of the files.
+        """Read rows as a table of pyarrow, with the types of the files.
 
         Parameters
         ----------

@@ -145,7 +145,7 @@ def read_kinds(estimator: BaseEstimator, X: Any, reset: bool) -> TableKinds | No
                 "numbers."
             )
         has_kinds = not is_matrix and (is_asked_for or needs_kinds(X))
-        least = getattr(estimator, "min_frequency", "auto")
+        least: Any = getattr(estimator, "min_frequency", "auto")
         estimator._kinds = TableKinds(X, asked, maps, least) if has_kinds else None
         estimator._column_names = _names_that_are_no_text(X)
     elif estimator._kinds is not None:

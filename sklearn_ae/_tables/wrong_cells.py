@@ -60,11 +60,10 @@ def _wrong_cell(X: Any, first_row: int) -> str | None:
                 f"{type(X).__name__} of {table.ndim} dimensions."
             )
         if table.dtype.kind == "f":
-            places = np.argwhere(np.isinf(table))
-            if not len(places):
+            rows, columns = np.nonzero(np.isinf(table))
+            if not len(rows):
                 return None
-            row, column = places[0]
-            return _infinite(f"column {column}", first_row + row)
+            return _infinite(f"column {columns[0]}", first_row + rows[0])
         if table.dtype.kind not in "OU":
             return None
         table = table.astype(object)

@@ -234,6 +234,7 @@ BAD_VALUES = {
     "init": [None, True],
     "encoder": [1, "linear"],
     "decoder": [1, "linear"],
+    "min_frequency": [0, 1.5, 0.0, None, "rare"],
     "learning_rate_init": [0, -1e-3, np.inf, np.nan, None],
     "alpha": [-1e-3, np.inf, None],
     "batch_size": [0, 1.5, None],

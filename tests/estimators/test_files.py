@@ -166,6 +166,18 @@ def test_tables_of_several_kinds_come_back(tmp_path):
     pd.testing.assert_frame_equal(given, fitted.inverse_transform(Z))
 
 
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_tables_of_other_libraries_come_back_from_a_file(tmp_path, library):
+    cells = {"length": X[:, 0], "label": LABELS, "is_wide": X[:, 1] > 3}
+    module = pytest.importorskip(library)
+    table = module.table(cells) if library == "pyarrow" else module.DataFrame(cells)
+    fitted = AutoencoderTransformer(2, **QUICK).fit(table)
+    sklearn_ae.save(fitted, tmp_path / "file")
+    loaded = sklearn_ae.load(tmp_path / "file")
+    Z = fitted.transform(table)
+    assert loaded.inverse_transform(Z).equals(fitted.inverse_transform(Z))
+
+
 # The user's own ----------------------------------------------------------------------
 
 

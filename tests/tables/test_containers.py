@@ -99,6 +99,27 @@ def test_arrow_table_comes_back_with_its_types():
     assert back.to_pylist() == X.to_pylist()
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_the_largest_integers_come_back_as_their_type(make):
+    X = make({"n": np.array([2**63 + 2**40, 1], dtype="uint64")})
+    back = Frame(X).restore(read_columns(X))
+    assert [int(n) for n in back["n"].to_numpy()] == [2**63 + 2**40, 1]
+    assert str(back["n"].to_numpy().dtype) == "uint64"
+
+
+@pytest.mark.parametrize("cells", [["a", None, "b"], ["a", "b"], [None]])
+@pytest.mark.parametrize("is_coded", [False, True])
+def test_text_of_arrow_is_read_as_that_of_python(cells, is_coded):
+    array = pa.array(cells, pa.string())
+    chunks = [array, array.slice(1)] if len(cells) > 1 else [array]
+    column = pa.chunked_array(chunks)
+    X = pa.table({"c": column.dictionary_encode() if is_coded else column})
+    (found,) = read_columns(X)
+    known = np.array([cell is None for cell in column.to_pylist()])
+    np.testing.assert_array_equal(found.is_missing, known)
+    assert list(found.values[~known]) == [c for c in column.to_pylist() if c]
+
+
 def test_array_of_objects_comes_back():
     X = np.array([[1, "a", 0.5], [None, None, 2.5]], dtype=object)
     back = Array(object).restore(read_columns(X))

@@ -268,6 +268,7 @@ def test_what_needs_kinds():
     assert needs_kinds([[1.0, "a"]])
     assert needs_kinds(np.array([["0", "1"]]))
     assert needs_kinds(np.array([[dt.date(2020, 1, 1)]], dtype=object))
+    assert needs_kinds(np.array([[dt.timedelta(days=1)]], dtype=object))
     assert not needs_kinds(np.array([[1.0, None]], dtype=object))
     assert not needs_kinds([[1.0, 2.0]])
     assert not needs_kinds(pd.DataFrame({"a": [1.0]}))
