@@ -19,9 +19,10 @@ from .._inference.posterior import (
 )
 from .._inference.priors import AggregatedPosterior, Exemplars, Prior, StandardNormal
 from .._inference.sampling import Sampler
-from .._networks.losses import NoiseScale
+from .._networks.losses import LOSSES, NoiseScale, SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
+from .._tables.checks import validate_rows
 from .._tables.condition_columns import ConditionColumns
 from .._tables.conditions import Conditions
 from .._tables.given import read_given
@@ -579,7 +580,8 @@ class FittedVAE(Imputing):
         if reset and self.condition_columns is not None:
             names = [name for name, _ in self._kinds_of_columns()]
             self._conditions = ConditionColumns(
-                self.condition_columns, names, X, self._kinds
+                *(self.condition_columns, names, X, self._kinds),
+                in_unit_interval=LOSSES[self.loss]().needs_unit_interval,
             )
         elif reset or not isinstance(self._conditions, ConditionColumns):
             return self._beside_conditions(X, y, reset)
@@ -594,6 +596,19 @@ class FittedVAE(Imputing):
         if of is None:
             return known.whole(numbers, known.numbers(y, len(numbers)))
         return known.whole(numbers, known.of_rows(super()._validate_new_rows(of)))
+
+    def _validate_rows(
+        self, X: Any, reset: bool, loss: SquaredError | None = None
+    ) -> np.ndarray | Table:
+        has_columns = (
+            self.condition_columns is not None
+            if reset
+            else isinstance(self._conditions, ConditionColumns)
+        )
+        if not has_columns:
+            return super()._validate_rows(X, reset, loss)
+        # The loss is of the other columns, which are checked without these.
+        return validate_rows(self, X, reset, needs_unit_interval=False)
 
     def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         return self._with_conditions(super()._validate_new_rows(X), y)

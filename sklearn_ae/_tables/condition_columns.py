@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from .._utils.processes import current
+from .checks import check_unit_interval
 from .columns import column_moments
 from .containers import is_frame, read_columns
 from .rows import ChangedTable, Table, block_rows
@@ -36,7 +37,12 @@ class ConditionColumns:
 
     kinds : TableKinds or None
         What its columns are, where these are more than numbers.
+
+    in_unit_interval : bool, default=False
+        Whether the others are to be between 0 and 1, as conditions need not be.
     """
+
+    in_unit_interval = False
 
     def __init__(
         self,
@@ -44,7 +50,9 @@ class ConditionColumns:
         names: Sequence[str],
         X: np.ndarray | Table,
         kinds: TableKinds | None,
+        in_unit_interval: bool = False,
     ):
+        self.in_unit_interval = in_unit_interval
         is_chosen = np.array(which_columns(chosen, names, PARAMETER), dtype=bool)
         self.places = np.flatnonzero(is_chosen).tolist()
         self.names = [names[place] for place in self.places]
@@ -100,6 +108,8 @@ class ConditionColumns:
         if isinstance(X, Table):
             return _SplitTable(X, self)
         own, conditions = self.split(X)
+        if self.in_unit_interval:
+            check_unit_interval(own)
         return np.hstack([own, self._standardized(conditions, X.dtype)])
 
     def of_rows(self, X: np.ndarray | Table) -> np.ndarray:

@@ -197,6 +197,23 @@ def test_wrong_conditions_of_rows_to_be_are_refused(mixed, y, message):
         mixed.sample(2, y=y)
 
 
+@pytest.mark.parametrize("kind", ["numbers", "mixed"])
+def test_conditions_may_be_any_numbers_where_rows_are_shares(kind):
+    rng = np.random.RandomState(0)
+    shares = pd.DataFrame(rng.uniform(size=(30, 3)), columns=list("abc"))
+    X = shares.assign(age=rng.normal(40, 10, 30))
+    if kind == "mixed":
+        X["sex"] = rng.choice(["f", "m"], 30)
+    vae = VAETransformer(1, loss="log_loss", condition_columns=["age"], max_iter=0)
+    assert np.isfinite(vae.fit(X).transform(X)).all()
+    with pytest.raises(
+        ValueError, match=r"expects values in \[0, 1\]; X has .* to 2\."
+    ):
+        vae.transform(X.assign(b=2.0))
+    with pytest.raises(ValueError, match=r"expects values in \[0, 1\]"):
+        vae.fit(X.assign(b=2.0))
+
+
 def test_conditions_come_from_one_place(X):
     vae = VAETransformer(2, condition_columns=[0], conditional=True)
     with pytest.raises(
