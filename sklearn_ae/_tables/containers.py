@@ -445,7 +445,9 @@ class Frame:
         for i, (column, dtype) in enumerate(
             zip(series, self.empty.dtypes, strict=True)
         ):
-            result.isetitem(i, column.astype(dtype))
+            # Not from every type there is a way to that of a column without cells.
+            if not (result.dtypes.iloc[i] == dtype and column.isna().all()):
+                result.isetitem(i, column.astype(dtype))
         if index is not None:
             result.index = index
         return result

@@ -1,8 +1,14 @@
 """Tables as they are: text, categories, dates, truth values and missing cells."""
 
+import datetime as dt
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -128,6 +134,65 @@ def test_all_columns_come_back_where_latents_are_enough():
         back.drop(columns="price"), X.drop(columns="price"), check_freq=False
     )
     np.testing.assert_allclose(back["price"], X["price"], rtol=1e-5)
+
+
+MOMENT = dt.datetime(2020, 2, 29, 13, 5, 7)
+CELLS = {
+    "float": [1.5, -2.25, 1e6],
+    "integer": [3, -1, 2**40],
+    "boolean": [True, False, True],
+    "text": ["a", "", "b c"],
+    "one level": ["a", "a", "a"],
+    "one number": [7.5, 7.5, 7.5],
+    "datetime": [MOMENT, MOMENT + dt.timedelta(days=1), dt.datetime(1969, 1, 1)],
+    "date": [MOMENT.date(), dt.date(1969, 1, 1), dt.date(2100, 1, 1)],
+    "duration": [dt.timedelta(seconds=90), dt.timedelta(0), dt.timedelta(days=-1)],
+    "time": [MOMENT.time(), dt.time(0), dt.time(23, 59)],
+    "decimal": [Decimal("1.25"), Decimal("-3.50"), Decimal("0.75")],
+}
+LIBRARIES = {
+    "pandas": lambda table: table.to_pandas(),
+    "pandas of Arrow": lambda table: table.to_pandas(types_mapper=pd.ArrowDtype),
+    "polars": pl.from_arrow,
+    "pyarrow": lambda table: table,
+}
+
+
+def types_of(frame):
+    if isinstance(frame, pd.DataFrame):
+        return [*frame.dtypes.astype(str).items()]
+    return [
+        *zip(
+            getattr(frame, "column_names", None) or frame.columns,
+            getattr(frame.schema, "types", None) or frame.dtypes,
+            strict=True,
+        )
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:n_components=:UserWarning")
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from([*LIBRARIES]),
+    st.lists(st.sampled_from([*CELLS]), min_size=1, max_size=5),
+    st.integers(1, 6),
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.integers(0, 9),
+)
+def test_any_mix_of_columns_goes_there_and_back(library, kinds, n, share, seed):
+    rng = np.random.RandomState(seed)
+    columns = {"known": pa.array((["x", "y"] * n)[:n])}
+    for i, kind in enumerate(kinds):
+        cells = [CELLS[kind][j] for j in rng.randint(3, size=n)]
+        missing = rng.uniform(size=n) < share
+        type_of_all = pa.array(CELLS[kind]).type
+        columns[f"{kind} {i}"] = pa.array(cells, type_of_all, mask=missing)
+    X = LIBRARIES[library](pa.table(columns))
+    model = AutoencoderTransformer(2, max_iter=0, early_stopping=False).fit(X)
+    Z = model.transform(X)
+    assert np.isfinite(Z).all()
+    for made in (model.inverse_transform(Z), model.impute(X), model.sample(2)):
+        assert types_of(made) == types_of(X)
 
 
 def test_columns_tell_what_they_were_taken_for(fitted):
