@@ -430,6 +430,12 @@ def test_an_infinite_cell_is_named_with_its_row_in_the_table(
         make_quick().fit(ParquetTable(tmp_path))
 
 
+def test_a_model_of_numbers_takes_no_other_columns(mixed_folder, mixed):
+    model = AutoencoderTransformer(1, max_iter=0).fit(mixed[["price"]].dropna())
+    with pytest.raises(ValueError, match="'color' holds text; in fit it held numbers"):
+        model.transform(ParquetTable(mixed_folder, columns=["color"]))
+
+
 def test_column_maps_are_of_rows_in_memory(mixed_folder, monkeypatch):
     monkeypatch.setattr(_rows, "RESIDENT_SIZE", 100)
     with pytest.raises(ValueError, match="column_maps takes rows in memory"):

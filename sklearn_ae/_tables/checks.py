@@ -16,7 +16,7 @@ from .containers import is_frame, names_of, with_none
 from .rows import SparseTable, Table, block_rows, is_lazy, is_long
 from .shards import own_blocks
 from .table_kinds import NOTHING_KNOWN, TableKinds, gives_frames, needs_kinds
-from .wrong_cells import check_hold_no_times, naming_cells
+from .wrong_cells import check_hold_no_times, naming_cells, wrong_cell
 
 
 def validate_rows(
@@ -90,6 +90,11 @@ def _validate_numbers(
     if issparse(X):
         return _validate_sparse(estimator, X, reset, check)
     if is_lazy(X) or (isinstance(X, np.ndarray) and is_long(X)):
+        if gives_frames(X) and X.dtype == object:
+            raise ValueError(
+                wrong_cell(X.to_arrow(slice(0, 1000)))
+                or "X has columns that are no numbers; in fit all were numbers."
+            )
         table = Table(X, check)
         _check_columns(estimator, X, table[:1], reset)
         return table if is_long(X) else table[:]

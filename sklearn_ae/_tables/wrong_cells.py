@@ -28,7 +28,7 @@ def naming_cells(X: Any, first_row: int = 0) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        found = _wrong_cell(X, first_row)
+        found = wrong_cell(X, first_row)
         if found is None:
             raise
         raise ValueError(f"{str(error).rstrip('.')}. {found}") from error
@@ -36,11 +36,12 @@ def naming_cells(X: Any, first_row: int = 0) -> Iterator[None]:
 
 def check_hold_no_times(X: Any) -> None:
     """Raise where columns of a frame are dates or durations, which pass for numbers."""
-    if is_frame(X) and has_times(X) and (found := _wrong_cell(X, 0)):
+    if is_frame(X) and has_times(X) and (found := wrong_cell(X)):
         raise ValueError(found)
 
 
-def _wrong_cell(X: Any, first_row: int) -> str | None:
+def wrong_cell(X: Any, first_row: int = 0) -> str | None:
+    """Say what is no finite number among rows that are to be numbers, if that is so."""
     if issparse(X):
         cells = X.tocoo()
         places = np.flatnonzero(np.isinf(cells.data))
