@@ -219,7 +219,8 @@ class KindsTable(Table):
 
     def _read(self, rows: slice | np.ndarray) -> np.ndarray:
         assert isinstance(rows, slice)  # as of all tables whose rows are not near
-        return self.kinds.encode(self.X.to_arrow(rows), rows.start or 0)
+        numbers = self.kinds.encode(self.X.to_arrow(rows), rows.start or 0)
+        return numbers.astype(self.dtype, copy=False)
 
     def whole(self) -> np.ndarray:
         """All rows, read in blocks."""
