@@ -29,15 +29,17 @@ Rows = NDArray[np.float32]
 # Latents up to which all rows push.
 MOST_GRIDDED = 2
 # Steps of each row, and how far it goes in one at first, in units of the map.
-_N_STEPS, _RATE = 300, 1.0
+_N_STEPS, _RATE = 500, 3.0
+# How often neighbours' pulls count, for a share of the steps: rows pass each other.
+_EXAGGERATION, _EXAGGERATED = 2.0, 0.2
 _DECAYS = 0.9, 0.99
 # Pairs of rows that settle together where a sample pushes: twice as many rows.
-_PAIRS_TOGETHER = 2048
+_PAIRS_TOGETHER, _N_SWEEPS = 2048, 300
 # Rows up to which their distances take less time than a grid.
 _FEW_ROWS = 1000
 # Nodes of the grid: how far apart, and how many along an axis at most. On a wider map
 # they lie farther apart.
-_SPACING, _MOST_NODES = 0.5, 1000
+_SPACING, _MOST_NODES = 0.7, 1000
 # Sizes that a map grows through, so that a grid serves many steps.
 _SIZE_STEP = 16
 
@@ -47,9 +49,11 @@ def settle(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
     if z.shape[1] > MOST_GRIDDED:
         return _settle_by_pairs(z, graph, seed)
     settled = z.cpu().float().clone()
-    divergence, descent = Divergence(graph), _Descent(settled, _N_STEPS)
-    for _ in range(_N_STEPS):
-        descent.step(torch.from_numpy(divergence.gradient(settled.numpy())))
+    divergence, descent = Divergence(graph), _Descent(settled, _N_STEPS, _RATE)
+    for i in range(_N_STEPS):
+        exaggeration = _EXAGGERATION if i < _EXAGGERATED * _N_STEPS else 1.0
+        gradient = divergence.gradient(settled.numpy(), exaggeration)
+        descent.step(torch.from_numpy(gradient))
     return settled.to(z)
 
 
@@ -58,8 +62,8 @@ def _settle_by_pairs(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
     edges = Edges(graph)
     settled = z.cpu().float().clone()
     n_batches = math.ceil(len(z) / _PAIRS_TOGETHER)
-    descent = _Descent(settled, _N_STEPS * n_batches)
-    for _ in range(_N_STEPS):
+    descent = _Descent(settled, _N_SWEEPS * n_batches, rate=1.0)
+    for _ in range(_N_SWEEPS):
         order = torch.randperm(len(z), generator=generator)
         for rows in torch.tensor_split(order, n_batches):
             both = torch.cat([rows, edges.draw(rows, generator)])
@@ -74,15 +78,15 @@ class _Descent:
     Its rate falls to zero with a cosine.
     """
 
-    def __init__(self, z: Tensor, n_steps: int):
-        self.z, self.n_steps, self.n_done = z, n_steps, 0
+    def __init__(self, z: Tensor, n_steps: int, rate: float):
+        self.z, self.n_steps, self.rate, self.n_done = z, n_steps, rate, 0
         self.direction, self.square = torch.zeros_like(z), torch.zeros_like(z[:, :1])
 
     def step(self, gradient: Tensor) -> None:
         slow, slower = _DECAYS
         self.direction.lerp_(gradient, 1.0 - slow)
         self.square.lerp_(gradient.square().sum(dim=1, keepdim=True), 1.0 - slower)
-        rate = _RATE * 0.5 * (1.0 + math.cos(math.pi * self.n_done / self.n_steps))
+        rate = self.rate * 0.5 * (1.0 + math.cos(math.pi * self.n_done / self.n_steps))
         self.n_done += 1
         size = (self.square / (1.0 - slower**self.n_done)).sqrt_().add_(1e-12)
         rate /= 1.0 - slow**self.n_done
@@ -107,13 +111,16 @@ class Divergence:
         self.probabilities = both.data * (len(counts) / max(1, 2 * graph.nnz))
         self.pushes = Pushes()
 
-    def gradient(self, Z: Rows) -> Rows:
-        """How the divergence grows with each latent (n, k), times the rows."""
+    def gradient(self, Z: Rows, exaggeration: float = 1.0) -> Rows:
+        """How the divergence grows with each latent (n, k), times the rows.
+
+        The pulls between neighbours count ``exaggeration`` times.
+        """
         step = Z[self.origins]
         step -= Z[self.ends]
         pulls = np.einsum("ij,ij->i", step, step)
         pulls += 1.0
-        np.divide(self.probabilities, pulls, out=pulls)
+        np.divide(exaggeration * self.probabilities, pulls, out=pulls)
         pull = csr_matrix((pulls, self.ends, self.starts), shape=(len(Z), len(Z)))
         sums = pull @ _with_ones(Z)  # (n, 1 + k)
         total, pushes = self.pushes(Z)

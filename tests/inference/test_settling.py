@@ -36,15 +36,14 @@ def divergence(z, graph):
 def test_gradient_is_that_of_the_divergence(n_latents, by, rows, graph, monkeypatch):
     if by == "a grid":
         monkeypatch.setattr(settling, "_FEW_ROWS", 0)
+        monkeypatch.setattr(settling, "_SPACING", 0.25)
     Z = 4.0 * rows[:, :n_latents]
     z = torch.from_numpy(Z).double().requires_grad_()
     (expected,) = torch.autograd.grad(len(Z) * divergence(z, graph), z)
     found = Divergence(graph).gradient(Z)
-    size = float(expected.abs().mean())
-    # Between nodes half a unit apart q is known to some per cent.
-    atol = 1e-5 if by == "distances" else 0.2 * size
-    assert_allclose(found, expected, atol=atol)
-    assert np.abs(found - expected.numpy()).mean() < 0.06 * size
+    # Between nodes of the grid q is interpolated.
+    share = 1e-5 if by == "distances" else 0.03
+    assert_allclose(found, expected, atol=share * float(expected.abs().mean()))
 
 
 def test_a_wide_map_has_a_coarse_grid(rows, monkeypatch):
@@ -66,7 +65,7 @@ def test_rows_settle_downhill_and_the_same_each_time(n_latents, rows, graph):
 
 
 def test_with_many_latents_a_sample_pushes(rows, graph, monkeypatch):
-    monkeypatch.setattr(settling, "_N_STEPS", 50)
+    monkeypatch.setattr(settling, "_N_SWEEPS", 50)
     start = torch.from_numpy(rows[:, :3])
     settled = settle(start, graph, seed=0)
     assert torch.equal(settled, settle(start, graph, seed=0))
