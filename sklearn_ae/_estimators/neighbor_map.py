@@ -94,10 +94,9 @@ class NeighborMapTransformer(BaseAutoencoder):
     and so do their sizes.
 
     An encoder that starts as PCA learns to tell each row's neighbours from other rows
-    (InfoNC-t-SNE [1]_). Up to 20,000 rows the training rows then settle: each moves on
-    under the same objective, and new rows are put between their nearest training
-    rows. On longer tables the encoder alone is the map. At last a decoder learns the
-    way back.
+    (InfoNC-t-SNE [1]_). The training rows then settle: each moves on by itself, down
+    t-SNE's objective, and new rows are put between their nearest training rows. At last
+    a decoder learns the way back.
 
     Parameters
     ----------
@@ -153,7 +152,10 @@ class NeighborMapTransformer(BaseAutoencoder):
         Where rows lie. "encoder" takes one pass of the encoder. "refined" lets the
         training rows settle, and puts new rows between the nearest of them, as the
         transforms of t-SNE and UMAP do: the map is much better, and the estimator
-        keeps the training rows. "auto" is "refined" up to 20,000 rows.
+        keeps the training rows. Of more than 20,000 rows with a Euclidean metric it
+        keeps at most 50 principal components, and looks only at those that lie near
+        a new row. "auto" is "refined" but for longer tables with another metric or
+        more than two latents.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 2e-3 for the encoder, for the decoder

@@ -2,11 +2,11 @@
 
 With q = 1 / (1 + |z - z'|^2) of two rows' latents, Q the sum of q over all pairs, and
 the edges of the graph, both ways, as t-SNE's probabilities p, the objective is the
-Kullback-Leibler divergence of q / Q from p. A row is pulled by its neighbours, with p q,
-and pushed by every other row, with q^2 / Q. On a line or a plane the sums over all rows
-are made on a grid, by Fourier transforms (Linderman et al., Nature Methods 2019), so
-that a step takes time in proportion to the rows. With more latents a row is pushed by a
-sample of the others, as the encoder was.
+Kullback-Leibler divergence of q / Q from p. A row is pulled by its neighbours, with
+p q, and pushed by every other row, with q^2 / Q. On a line or a plane the sums over all
+rows are made on a grid, by Fourier transforms (Linderman et al., Nature Methods 2019),
+so that a step takes time in proportion to the rows. With more latents a row is pushed
+by a sample of the others, as the encoder was.
 
 Shapes: n rows, k latents, m charges, g nodes of the grid.
 """
@@ -153,7 +153,7 @@ class Pushes:
         return max(float(total) - len(Z), least), sums[:, :1] * Z - sums[:, 1:]
 
     def _interpolation(self, Z: Rows) -> csr_matrix:
-        """What each latent gives to each node of the grid, and takes from it: (n, g)."""
+        """What each latent gives to nodes of the grid, and takes from them: (n, g)."""
         low = Z.min(axis=0)
         spacing = max(_SPACING, float((Z.max(axis=0) - low).max()) / _MOST_NODES)
         cells, f = np.divmod((Z - low) / np.float32(spacing), np.float32(1.0))
@@ -190,8 +190,8 @@ class Pushes:
             np.square(np.minimum(np.arange(size), size - np.arange(size)))
             for size in padded
         ]
-        q = 1.0 / (1.0 + self.spacing**2 * sum(np.ix_(*squares)))
-        q = q.astype(np.float32)
+        distances = self.spacing**2 * np.asarray(sum(np.ix_(*squares)))
+        q = (1.0 / (1.0 + distances)).astype(np.float32)
         self.padded, self.kernels = padded, (fft.rfftn(q), fft.rfftn(q * q))
 
     def _convolved(self, charges: Rows) -> Rows:

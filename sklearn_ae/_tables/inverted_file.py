@@ -10,6 +10,7 @@ Shapes: n rows of the table, d columns, p of their principal components or colum
 cells, m new rows, K neighbours.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -72,16 +73,21 @@ class InvertedFile:
         probed = probed.topk(n_probes, dim=1, largest=False).indices.ravel()
         # What asks the same cell is answered together.
         order = probed.argsort(stable=True)
-        asking = order.split(torch.bincount(probed, minlength=len(self.centers)).tolist())
+        n_asking = torch.bincount(probed, minlength=len(self.centers))
+        asking = order.split(n_asking.tolist())
         found = torch.full((len(order), K), torch.inf)
         places = torch.zeros((len(order), K), dtype=torch.long)
-        for cell, (start, end) in enumerate(zip(self.starts, self.starts[1:])):
+        for cell, (start, end) in enumerate(itertools.pairwise(self.starts.tolist())):
             rows = self.rows[start:end]
             for asked in asking[cell].split(max(1, _BLOCK_SIZE // len(rows))):
-                squared = _squared_distances(x[asked // n_probes], rows)
-                nearest = squared.topk(min(K, len(rows)), dim=1, largest=False)
-                found[asked, : len(rows)] = nearest.values
-                places[asked, : len(rows)] = nearest.indices + start
+                squared = _squared_distances(x[asked // n_probes], rows).numpy()
+                lines = np.arange(len(squared))
+                # For a few neighbours, sorting would take four times as long.
+                for i in range(min(K, len(rows))):
+                    nearest = squared.argmin(axis=1)
+                    found[asked, i] = torch.from_numpy(squared[lines, nearest])
+                    places[asked, i] = torch.from_numpy(nearest) + start
+                    squared[lines, nearest] = np.inf
         best = found.view(len(x), -1).topk(K, dim=1, largest=False).indices
         places = places.view(len(x), -1).gather(1, best)
         # Products leave rounding noise where differences leave none.

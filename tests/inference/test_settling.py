@@ -52,7 +52,8 @@ def test_a_wide_map_has_a_coarse_grid(rows, monkeypatch):
     pushes = Pushes()
     total, of_rows = pushes(1000.0 * rows[:, :2])
     assert max(pushes.sizes) <= 64
-    assert np.isfinite(of_rows).all() and total > 0
+    assert np.isfinite(of_rows).all()
+    assert total > 0
 
 
 @pytest.mark.parametrize("n_latents", [1, 2])
@@ -70,9 +71,7 @@ def test_with_many_latents_a_sample_pushes(rows, graph, monkeypatch):
     settled = settle(start, graph, seed=0)
     assert torch.equal(settled, settle(start, graph, seed=0))
     neighbors = torch.from_numpy(graph.indices[graph.indptr[:-1]].copy()).long()
-    before, after = (
-        pair_loss(torch.cat([z, z[neighbors]])) for z in (start, settled)
-    )
+    before, after = (pair_loss(torch.cat([z, z[neighbors]])) for z in (start, settled))
     assert after < before - 0.1
 
 

@@ -170,7 +170,8 @@ def test_many_rows_are_shaded_and_classes_named_where_they_lie(crowd):
     assert display.scatter_ is None
     left, right, bottom, top = display.image_.get_extent()
     assert (left, bottom) == pytest.approx(Z.min(axis=0))
-    assert (right >= Z[:, 0].max()) and (top >= Z[:, 1].max())
+    assert right >= Z[:, 0].max()
+    assert top >= Z[:, 1].max()
     assert [text.get_text() for text in display.texts_] == ["a", "b"]
     for text, center in zip(display.texts_, (0.0, 20.0), strict=True):
         np.testing.assert_allclose(text.get_position(), center, atol=1.5)

@@ -34,7 +34,8 @@ def test_a_row_of_the_table_is_found_at_no_distance(index):
 
 def test_every_row_is_in_a_cell(index):
     assert_array_equal(np.sort(index.numbers), np.arange(2000))
-    assert index.starts[-1] == 2000 and (index.starts.diff() > 0).all()
+    assert index.starts[-1] == 2000
+    assert (index.starts.diff() > 0).all()
 
 
 def test_neighbours_are_the_same_whatever_is_asked_with_them(index):
