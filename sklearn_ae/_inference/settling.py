@@ -35,11 +35,14 @@ _EXAGGERATION, _EXAGGERATED = 2.0, 0.2
 _DECAYS = 0.9, 0.99
 # Pairs of rows that settle together where a sample pushes: twice as many rows.
 _PAIRS_TOGETHER, _N_SWEEPS = 2048, 300
+# Share of the rows, on either side, that may lie far from the others.
+_FAR = 0.005
 # Rows up to which their distances take less time than a grid.
 _FEW_ROWS = 1000
 # Nodes of the grid: how far apart, and how many along an axis at most. On a wider map
-# they lie farther apart.
+# they lie farther apart; maps grow with the root of the rows.
 _SPACING, _MOST_NODES = 0.7, 1000
+_FEW_NODES, _NODES_OF_ROOT = 100, 3.0
 # Sizes that a map grows through, so that a grid serves many steps.
 _SIZE_STEP = 16
 
@@ -48,13 +51,27 @@ def settle(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
     """Latents (n, k) after every one has gone down the objective of the map."""
     if z.shape[1] > MOST_GRIDDED:
         return _settle_by_pairs(z, graph, seed)
-    settled = z.cpu().float().clone()
+    settled = _without_far_ones(z.cpu().float())
     divergence, descent = Divergence(graph), _Descent(settled, _N_STEPS, _RATE)
     for i in range(_N_STEPS):
         exaggeration = _EXAGGERATION if i < _EXAGGERATED * _N_STEPS else 1.0
         gradient = divergence.gradient(settled.numpy(), exaggeration)
         descent.step(torch.from_numpy(gradient))
     return settled.to(z)
+
+
+def _without_far_ones(z: Tensor) -> Tensor:
+    """Latents (n, k) where those that lie far from nearly all others have come nearer.
+
+    One row that an encoder has put a thousand times as far as the others would make the
+    grid a thousand times as coarse, and could not come back in time.
+    """
+    low = np.quantile(z.numpy(), _FAR, axis=0, method="higher")
+    high = np.quantile(z.numpy(), 1.0 - _FAR, axis=0, method="lower")
+    margin = 3.0 * max(_RATE, float((high - low).max()))
+    return z.clamp(torch.from_numpy(low - margin), torch.from_numpy(high + margin)).to(
+        z
+    )
 
 
 def _settle_by_pairs(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
@@ -155,7 +172,8 @@ class Pushes:
     def _interpolation(self, Z: Rows) -> csr_matrix:
         """What each latent gives to nodes of the grid, and takes from them: (n, g)."""
         low = Z.min(axis=0)
-        spacing = max(_SPACING, float((Z.max(axis=0) - low).max()) / _MOST_NODES)
+        most = min(_MOST_NODES, _FEW_NODES + _NODES_OF_ROOT * math.sqrt(len(Z)))
+        spacing = max(_SPACING, float((Z.max(axis=0) - low).max()) / most)
         cells, f = np.divmod((Z - low) / np.float32(spacing), np.float32(1.0))
         cells = cells.astype(np.int32)  # (n, k), of the first of four nodes
         longest = cells.max(axis=0) + 4
