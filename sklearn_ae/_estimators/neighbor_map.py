@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .._inference.described import DescribedRows
 from .._inference.inference import Encoded, Inference, some
 from .._inference.placement import Placed
+from .._inference.settling import MOST_GRIDDED
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.contrast import NeighborMap
 from .._networks.corruptions import GaussianCorruption
@@ -24,6 +25,7 @@ from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, RandomStart, UnitPCAStart
 from .._tables.columns import Columns
+from .._tables.inverted_file import InvertedFile
 from .._tables.neighbors import (
     METRICS,
     as_graph,
@@ -67,8 +69,8 @@ from .design import Design
 
 # Rows that new rows are put between, nearest first.
 _N_PLACED_BETWEEN = 5
-# Rows of a training up to which they settle, and others are placed between them.
-_MOST_PLACED = 20_000
+# Rows of a training up to which all are looked at for each new row.
+_MOST_COMPARED = 20_000
 # Rows of the training that judge a map.
 _N_LANDMARKS = 500
 
@@ -92,10 +94,9 @@ class NeighborMapTransformer(BaseAutoencoder):
     and so do their sizes.
 
     An encoder that starts as PCA learns to tell each row's neighbours from other rows
-    (InfoNC-t-SNE [1]_). Up to 20,000 rows the training rows then settle: each moves on
-    under the same objective, and new rows are put between their nearest training
-    rows. On longer tables the encoder alone is the map. At last a decoder learns the
-    way back.
+    (InfoNC-t-SNE [1]_). The training rows then settle: each moves on by itself, down
+    t-SNE's objective, and new rows are put between their nearest training rows. At last
+    a decoder learns the way back.
 
     Parameters
     ----------
@@ -151,7 +152,10 @@ class NeighborMapTransformer(BaseAutoencoder):
         Where rows lie. "encoder" takes one pass of the encoder. "refined" lets the
         training rows settle, and puts new rows between the nearest of them, as the
         transforms of t-SNE and UMAP do: the map is much better, and the estimator
-        keeps the training rows. "auto" is "refined" up to 20,000 rows.
+        keeps the training rows. Of more than 20,000 rows with a Euclidean metric it
+        keeps at most 50 principal components, and looks only at those that lie near
+        a new row. "auto" is "refined" but for longer tables with another metric or
+        more than two latents.
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 2e-3 for the encoder, for the decoder
@@ -456,16 +460,23 @@ class NeighborMapTransformer(BaseAutoencoder):
         """Whether rows are placed between others, rather than by the encoder alone."""
         if self.metric == "precomputed" or self.max_iter == 0:
             return False
-        is_automatic = self.inference == "auto" and n_samples <= _MOST_PLACED
-        return self.inference == "refined" or is_automatic
+        is_quick = n_samples <= _MOST_COMPARED or (
+            self.metric == "euclidean" and self.n_components <= MOST_GRIDDED
+        )
+        return self.inference == "refined" or (self.inference == "auto" and is_quick)
 
     def _make_map_inference(self, X: np.ndarray, is_refined: bool) -> Inference:
         if not is_refined:
             return Encoded()
         n_neighbors = min(_N_PLACED_BETWEEN, len(X))
-        index = NearestNeighbors(n_neighbors=n_neighbors, metric=self.metric)
         seed = make_random_state(self.random_state).randint(SEED_LIMIT)
-        return Placed(index.fit(X), self.graph_, seed)
+        index: NearestNeighbors | InvertedFile
+        if len(X) > _MOST_COMPARED and self.metric == "euclidean":
+            index = InvertedFile.of(X, n_neighbors, seed)
+        else:
+            index = NearestNeighbors(n_neighbors=n_neighbors, metric=self.metric)
+            index.fit(X)
+        return Placed(index, self.graph_, seed)
 
     def _make_module(
         self,

@@ -1,14 +1,13 @@
 """Places on a map: training rows settle, and new rows go between their neighbours.
 
 An encoder draws a map as well as a function of its size can, and of few rows it cannot
-know where others belong. So the training rows move on freely, under the objective of
-the map, from where the encoder has put them; and a new row is put where its nearest
+know where others belong. So the training rows settle, from where the encoder has put
+them; and a new row is put where its nearest
 training rows are.
 
 Shapes: n known rows, m new rows, K neighbours, k latents.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,48 +15,17 @@ from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from .._networks.contrast import NeighborMap, pair_loss_and_gradient
+from .._networks.contrast import NeighborMap
 from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
-from .._tables.neighbors import Edges, comparable
+from .._tables.inverted_file import InvertedFile
+from .._tables.neighbors import comparable
 from .gaussians import Gaussians
 from .inference import Encoded, Inference
+from .settling import settle
 
-# Pairs of rows that settle together: each row is pushed by twice as many.
-_PAIRS_TOGETHER = 2048
-_N_SWEEPS = 300
-# How far a row goes in a step at first, in units of the map.
-_RATE = 1.0
-_DECAYS = 0.9, 0.99
 # Steps of a row on its way between its neighbours.
 _N_STEPS = 30
-
-
-def settle(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
-    """Latents (n, k) after every one has gone down the objective of the map."""
-    generator = torch.Generator().manual_seed(seed)
-    edges = Edges(graph)
-    device, dtype = z.device, z.dtype
-    z = z.cpu().float().clone()
-    n_batches = math.ceil(len(z) / _PAIRS_TOGETHER)
-    n_steps = _N_SWEEPS * n_batches
-    # Adam with one scale for all latents of a row: it does not matter how they turn.
-    direction, square = torch.zeros_like(z), torch.zeros(len(z), 1)
-    slow, slower = _DECAYS
-    n_done = 0
-    for _ in range(_N_SWEEPS):
-        order = torch.randperm(len(z), generator=generator)
-        for rows in torch.tensor_split(order, n_batches):
-            both = torch.cat([rows, edges.draw(rows, generator)])
-            _, gradient = pair_loss_and_gradient(z[both], 1.0)
-            gradient = torch.zeros_like(z).index_add_(0, both, gradient)
-            direction.lerp_(gradient, 1.0 - slow)
-            square.lerp_(gradient.square().sum(dim=1, keepdim=True), 1.0 - slower)
-            rate = _RATE * 0.5 * (1.0 + math.cos(math.pi * n_done / n_steps))
-            n_done += 1
-            size = (square / (1.0 - slower**n_done)).sqrt_().add_(1e-12)
-            z.sub_(direction / size, alpha=rate / (1.0 - slow**n_done))
-    return z.to(device, dtype)
 
 
 def place(z: Tensor, distances: Tensor) -> Tensor:
@@ -86,7 +54,7 @@ class Placed(Inference):
 
     Parameters
     ----------
-    index : NearestNeighbors
+    index : NearestNeighbors or InvertedFile
         That finds them, fitted to the training rows in their own units.
 
     graph : csr_matrix of shape (n, n) or None
@@ -99,7 +67,7 @@ class Placed(Inference):
         Where they have settled; None is before that.
     """
 
-    index: NearestNeighbors
+    index: NearestNeighbors | InvertedFile
     graph: csr_matrix | None
     seed: int
     known: Tensor | None = None

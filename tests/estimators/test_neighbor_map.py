@@ -16,7 +16,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 from torch import nn
 
-from sklearn_ae import NeighborMapTransformer
+from sklearn_ae import NeighborMapTransformer, load, save
+from sklearn_ae._estimators import neighbor_map
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SMALL = {"max_iter": 2, "hidden_layer_sizes": (8,), "n_neighbors": 3}
@@ -295,3 +296,40 @@ def test_frames_with_categories_and_holes_go_there_and_back(inference, blobs):
     assert back["cluster"].isin(list("abcde")).all()
     assert np.isfinite(model.transform(frame)).all()
     assert np.isfinite(model.score(frame))
+
+
+# Long tables --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long(blobs):
+    """A map that is taken for that of a long table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbor_map, "_MOST_COMPARED", 50)
+        return NeighborMapTransformer(**SMALL).fit(blobs[0][::2])
+
+
+def test_rows_of_long_tables_settle_too(long, fitted, blobs):
+    X = blobs[0]
+    assert_allclose(long.transform(X[::2]), fitted.transform(X[::2]), atol=1e-4)
+    y = blobs[1]
+    knn = KNeighborsClassifier(5).fit(long.transform(X[::2]), y[::2])
+    assert knn.score(long.transform(X[1::2]), y[1::2]) == 1.0
+
+
+def test_a_file_holds_the_map_of_a_long_table(long, blobs, tmp_path):
+    save(long, tmp_path / "map.safetensors")
+    loaded = load(tmp_path / "map.safetensors")
+    assert_array_equal(loaded.transform(blobs[0]), long.transform(blobs[0]))
+
+
+@pytest.mark.parametrize("params", [{"metric": "cosine"}, {"n_components": 3}])
+def test_of_long_tables_without_quick_neighbours_the_encoder_is_the_map(
+    params, blobs, monkeypatch
+):
+    X = blobs[0][::2]
+    monkeypatch.setattr(neighbor_map, "_MOST_COMPARED", 50)
+    model = NeighborMapTransformer(**SMALL, **params).fit(X)
+    with torch.no_grad():
+        z = model.module_.encoder(model.module_.standardize(torch.from_numpy(X)))
+    assert_allclose(model.transform(X), z, atol=1e-4)

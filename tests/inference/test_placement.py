@@ -1,11 +1,8 @@
-"""Places on a map: where training rows settle, and where new ones are put."""
+"""Places on a map: where new rows are put."""
 
 import torch
 
-from sklearn_ae._inference.placement import place, settle
-from sklearn_ae._networks.contrast import pair_loss
-from sklearn_ae._tables.neighbors import as_graph, find_neighbors
-from sklearn_ae._utils.random import make_random_state
+from sklearn_ae._inference.placement import place
 
 
 def test_a_row_without_distance_to_another_lies_where_that_does():
@@ -34,16 +31,3 @@ def test_a_place_is_a_minimum():
 def test_most_neighbours_decide():
     z = torch.tensor([[[0.0, 0.0], [0.1, 0.0], [0.0, 0.1], [50.0, 50.0], [60.0, 0.0]]])
     assert place(z, torch.ones(1, 5)).norm() < 1.0
-
-
-def test_rows_settle_downhill_and_the_same_each_time():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(60, 5, generator=generator)
-    numbers = find_neighbors(x.numpy(), 5, "euclidean", make_random_state(0))
-    graph = as_graph(numbers)
-    start = x[:, :2]
-    settled = settle(start, graph, seed=0)
-    assert torch.equal(settled, settle(start, graph, seed=0))
-    nearest = torch.from_numpy(numbers[:, 0].copy())
-    before, after = (pair_loss(torch.cat([z, z[nearest]])) for z in (start, settled))
-    assert after < before - 0.3

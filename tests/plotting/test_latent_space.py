@@ -151,3 +151,61 @@ def test_options_reach_the_scatter(X):
     display = LatentSpaceDisplay(latents=X).plot(alpha=0.25, s=7)
     assert display.scatter_.get_alpha() == 0.25
     assert display.scatter_.get_sizes() == [7]
+
+
+# Long tables are shaded ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """More rows than are drawn as points, in two clusters, and which each is of."""
+    y = np.repeat([0, 1], 11_000)
+    Z = np.random.default_rng(0).normal(size=(22_000, 2)) + 20.0 * y[:, None]
+    return Z, y
+
+
+def test_many_rows_are_shaded_and_classes_named_where_they_lie(crowd):
+    Z, y = crowd
+    display = LatentSpaceDisplay(latents=Z, y=np.array(["a", "b"])[y]).plot()
+    assert display.scatter_ is None
+    left, right, bottom, top = display.image_.get_extent()
+    assert (left, bottom) == pytest.approx(Z.min(axis=0))
+    assert right >= Z[:, 0].max()
+    assert top >= Z[:, 1].max()
+    assert [text.get_text() for text in display.texts_] == ["a", "b"]
+    for text, center in zip(display.texts_, (0.0, 20.0), strict=True):
+        np.testing.assert_allclose(text.get_position(), center, atol=1.5)
+
+
+def test_shading_is_opaque_where_rows_lie_in_the_colour_of_their_class(crowd):
+    display = LatentSpaceDisplay(latents=crowd[0], y=crowd[1]).plot()
+    picture = display.image_.get_array()
+    opaque = np.argwhere(picture[:, :, 3] > 0.9)
+    assert len(opaque) > 100
+    colors = {mpl.colors.to_hex(picture[i, j, :3]).upper() for i, j in opaque}
+    assert colors == set(CLASS_COLORS[:2])
+    assert (picture[:, :, 3] == 0.0).mean() > 0.5
+
+
+def test_shading_of_a_quantity_is_its_mean(crowd):
+    Z, y = crowd
+    values = y + np.tile([0.0, 0.5], 11_000)
+    values[0] = np.nan
+    display = LatentSpaceDisplay(latents=Z, y=values, y_name="age").plot()
+    display.figure_.draw_without_rendering()
+    assert display.colorbar_.ax.get_ylabel() == "age"
+    shown = np.asarray(display.image_.get_array().filled(np.nan))
+    assert np.nanmin(shown) >= 0.0
+    assert np.nanmax(shown) <= 1.5
+    assert np.nanmedian(shown[-50:, -50:]) == pytest.approx(1.25, abs=0.3)
+
+
+def test_rows_in_one_place_have_a_shade(crowd):
+    display = LatentSpaceDisplay(latents=np.ones_like(crowd[0]), y=crowd[1]).plot()
+    assert display.image_.get_array().shape == (1, 1, 4)
+
+
+def test_whoever_styles_points_gets_points(crowd):
+    display = LatentSpaceDisplay(latents=crowd[0]).plot(s=1)
+    assert display.image_ is None
+    assert len(display.scatter_.get_offsets()) == len(crowd[0])
