@@ -20,28 +20,83 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ae import (
     AutoencoderTransformer,
+    FaceSwapper,
     NeighborMapTransformer,
     VAETransformer,
 )
 from sklearn_ae._training import checkpoints
 from sklearn_ae._utils.tensor_files import PART
 
-FITS = {
-    "cross-validated": (AutoencoderTransformer, load_iris, {"max_iter": 3}),
-    "rows held out": (VAETransformer, load_digits, {"max_iter": 2}),
-    "a map": (NeighborMapTransformer, load_iris, {"max_iter": 4}),
-}
+
+def mixed_table() -> tuple[Any]:
+    """Numbers, dates, truths and categories, each with holes."""
+    random_state = np.random.RandomState(0)
+    n = 400
+    size = random_state.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "price": np.exp(size + 0.1 * random_state.normal(size=n)),
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(100 * size, "D"),
+            "new": pd.array(size > 0.5, dtype="boolean"),
+            "kind": pd.Categorical(random_state.choice(list("abc"), n)),
+        }
+    )
+    return (frame.mask(random_state.uniform(size=frame.shape) < 0.2),)
+
+
+def discs() -> tuple[NDArray[Any], NDArray[Any]]:
+    """Bright discs and dark ones, in places of their own, and which they are."""
+    random_state = np.random.RandomState(0)
+    h, w = np.mgrid[:16, :16]
+    centers = random_state.uniform(5, 10, size=(30, 2, 1, 1))
+    disc = (h - centers[:, 0]) ** 2 + (w - centers[:, 1]) ** 2 < 12
+    signs = np.where(np.arange(30) % 2, 0.4, -0.4)
+    return 0.5 + signs[:, None, None] * disc, np.array(["dark", "bright"] * 15)
+
+
+def rows_of(load: Callable[[], Any]) -> Callable[[], tuple[NDArray[Any]]]:
+    return lambda: (load().data,)
+
+
 SIZES = {"hidden_layer_sizes": (16,)}
+FITS: dict[str, tuple[Any, Callable[[], tuple], dict[str, Any]]] = {
+    "cross-validated": (
+        AutoencoderTransformer,
+        rows_of(load_iris),
+        {"max_iter": 3, **SIZES},
+    ),
+    "rows held out": (VAETransformer, rows_of(load_digits), {"max_iter": 2, **SIZES}),
+    "a map": (NeighborMapTransformer, rows_of(load_iris), {"max_iter": 4, **SIZES}),
+    "a mixed table with holes": (
+        AutoencoderTransformer,
+        mixed_table,
+        {"max_iter": 4, "early_stopping": False, **SIZES},
+    ),
+    "columns by their quantiles": (
+        VAETransformer,
+        mixed_table,
+        {"max_iter": 4, "column_maps": "quantile", "early_stopping": False, **SIZES},
+    ),
+    "faces": (
+        FaceSwapper,
+        discs,
+        {"max_iter": 3, "width": 4, "n_eigenfaces": 8, "early_stopping": True},
+    ),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -109,8 +164,7 @@ def end(process: int) -> int:
 def digest(name: str, path: Path | None) -> str:
     warnings.simplefilter("ignore")
     kind, load, parameters = FITS[name]
-    estimator = kind(2, **SIZES, **parameters, checkpoint=path)
-    estimator.fit(load().data)
+    estimator = kind(2, **parameters, checkpoint=path).fit(*load())
     return hashlib.sha256(pickle.dumps(estimator)).hexdigest()
 
 

@@ -46,6 +46,28 @@ def by_section(content: Any, page: "Page") -> str:
     return "\n".join(parts)
 
 
+def by_part(content: Any, page: "Page") -> str:
+    """One table for each part of a file, with a column for every number."""
+    parts = []
+    for name, measured in content.items():
+        rows = [flat(row) for row in measured["results"]]
+        parts.append(f"### {page.sections.get(name, name)}\n\n{table_of_rows(rows)}")
+    return "\n".join(parts)
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose values are numbers and words, from one that has more of them."""
+    values: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            values |= {f"{key} of {part}": of_part for part, of_part in value.items()}
+        elif isinstance(value, list):
+            values[key] = max(value)
+        else:
+            values[key] = value
+    return values
+
+
 def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as they are, without what failed and what is no number to look at."""
     rows = [row for row in rows if "failure" not in row]
@@ -188,6 +210,17 @@ LAYOUT = {
         "Other packages, and a loop written by hand, on short tables.",
     ),
     "faces": Page("Faces", "Swaps of held-out faces.", by_group),
+    "scale": Page(
+        "Several processes",
+        "One process and several, of the same machine.",
+        by_part,
+        sections={
+            "errors": "Held-out errors, by the number of processes",
+            "steps": "Training steps: two processes, and one",
+            "files": "A table larger than memory: of memory, what a process had most",
+            "alone": "Fits in a group of one process, and without a group",
+        },
+    ),
     "speed": Page(
         "Speed and memory",
         "A training step over its bare matrix products, and more.",

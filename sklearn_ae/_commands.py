@@ -22,7 +22,7 @@ from ._estimators.vae import VAETransformer
 from ._utils.arguments import add_random_state, positive_integer
 from ._utils.extras import import_extra
 from ._utils.text import say
-from .comparison._files import TableError, read_table
+from .comparison._files import ReadTable, TableError, read_table, spelled_again
 from .comparison._reading import (
     UsageError,
     add_drop,
@@ -387,20 +387,21 @@ def _scaled(X: "pd.DataFrame", scaler: dict[str, Any]) -> "pd.DataFrame":
 
 
 def _transform(arguments: argparse.Namespace) -> None:
-    estimator, beside, frame = _load(arguments)
-    Z = estimator.transform(_of_fit(estimator, frame, beside))
-    _write(arguments, _kept(arguments, frame, estimator.get_feature_names_out(), Z))
+    estimator, beside, table = _load(arguments)
+    Z = estimator.transform(_of_fit(estimator, table.frame, beside))
+    _write(arguments, _kept(arguments, table, estimator.get_feature_names_out(), Z))
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    estimator, beside, frame = _load(arguments)
-    scores = estimator.score_samples(_of_fit(estimator, frame, beside))
+    estimator, beside, table = _load(arguments)
+    scores = estimator.score_samples(_of_fit(estimator, table.frame, beside))
     _tell(f"mean score: {scores.mean():.6g}")
-    _write(arguments, _kept(arguments, frame, ["score"], scores[:, None]))
+    _write(arguments, _kept(arguments, table, ["score"], scores[:, None]))
 
 
 def _impute(arguments: argparse.Namespace) -> None:
-    estimator, beside, frame = _load(arguments)
+    estimator, beside, table = _load(arguments)
+    frame = table.frame
     if not hasattr(estimator, "impute"):
         raise UsageError(f"{type(estimator).__name__} does not fill missing cells")
     X = _of_fit(estimator, frame, beside)
@@ -409,7 +410,7 @@ def _impute(arguments: argparse.Namespace) -> None:
     for name in X.columns[is_missing.any()]:
         frame[name] = frame[name].where(~is_missing[name], filled[name])
     _tell(f"{int(is_missing.to_numpy().sum())} missing cells were filled")
-    _write(arguments, frame)
+    _write(arguments, spelled_again(frame, table.words, is_missing))
 
 
 def _sample(arguments: argparse.Namespace) -> None:
@@ -428,7 +429,7 @@ def _load_model(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     return estimator, read_beside(arguments.model)
 
 
-def _load(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], "pd.DataFrame"]:
+def _load(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], ReadTable]:
     estimator, beside = _load_model(arguments)
     wanted = [*_names_of(estimator), *getattr(arguments, "keep", [])]
     options = read_options(arguments.table, arguments, wanted)
@@ -442,7 +443,10 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], "pd.DataF
         )
     frame, of_infinite = _without_infinite(table.frame, _names_of(estimator))
     _tell(*_as_list(of_infinite))
-    return estimator, beside, frame
+    table.frame = frame
+    if arguments.output is not None and _is_parquet(arguments.output):
+        table.words = {}  # types are kept there, not words
+    return estimator, beside, table
 
 
 def _names_of(estimator: Any) -> list[str]:
@@ -475,12 +479,13 @@ def _in_units(rows: Any, scaler: dict[str, Any], like: Any) -> "pd.DataFrame":
 
 
 def _kept(
-    arguments: argparse.Namespace, frame: "pd.DataFrame", names: Any, numbers: Any
+    arguments: argparse.Namespace, table: ReadTable, names: Any, numbers: Any
 ) -> "pd.DataFrame":
     """Columns of numbers, with those of the file that are to stand before them."""
     pandas = import_extra("pandas")
-    made = pandas.DataFrame(numbers, columns=names, index=frame.index)
-    return pandas.concat([frame[arguments.keep], made], axis=1)
+    made = pandas.DataFrame(numbers, columns=names, index=table.frame.index)
+    kept = spelled_again(table.frame[arguments.keep], table.words)
+    return pandas.concat([kept, made], axis=1)
 
 
 def _write(arguments: argparse.Namespace, frame: "pd.DataFrame") -> None:
@@ -492,12 +497,16 @@ def _write(arguments: argparse.Namespace, frame: "pd.DataFrame") -> None:
         except BrokenPipeError:  # head has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    if path.name.lower().endswith(".parquet"):
+    if _is_parquet(path):
         import_extra("pyarrow")
         frame.to_parquet(path, index=False)
     else:
         frame.to_csv(path, index=False)
     _tell(f"written: {path}")
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.name.lower().endswith(".parquet")
 
 
 def _tell(*lines: str) -> None:

@@ -114,6 +114,27 @@ def test_impute_fills_missing_cells_and_no_others(folder, printed):
     assert 0 < after["age"][~known["age"]].mean() < 5
 
 
+def test_untouched_cells_are_written_as_they_were(folder, tmp_path, capsys):
+    frame = made_table().assign(since=pd.date_range("2020-01-01", periods=60))
+    frame["size"] = frame["size"].map("{:.9f}0".format)
+    frame["new"] = np.where(frame["rooms"] > 3, "yes", "no")
+    frame["id"] = frame["id"].map("{:04d}".format)
+    frame.loc[7, ["since", "new", "rooms"]] = None
+    frame.to_csv(tmp_path / "t.csv", index=False, na_rep="NA", date_format="%Y-%m-%d")
+    model = "--model", tmp_path / "model"
+    assert run("fit", tmp_path / "t.csv", *model, "--drop", "id", *QUICK) == 0
+    capsys.readouterr()
+    assert run("impute", tmp_path / "t.csv", *model) == 0
+    read = {"dtype": str, "keep_default_na": False}
+    after = pd.read_csv(io.StringIO(capsys.readouterr().out), **read)
+    before = pd.read_csv(tmp_path / "t.csv", **read)
+    is_missing = before == "NA"
+    assert (after.where(is_missing) == before.where(is_missing)).sum().sum() == 0
+    pd.testing.assert_frame_equal(after.mask(is_missing), before.mask(is_missing))
+    assert pd.to_datetime(after["since"], format="%Y-%m-%d").notna().all()
+    assert set(after["new"]) == {"yes", "no"}
+
+
 def test_infinite_values_count_as_missing(folder, tmp_path, printed, capsys):
     table = made_table()
     table.loc[7, "size"] = np.inf

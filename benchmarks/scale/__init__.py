@@ -1,11 +1,12 @@
 """Training by several processes: errors, seconds, memory, and a model of more.
 
-    python -m benchmarks.scale --sections errors steps files
+    python -m benchmarks.scale --sections errors steps files alone
 
 `errors`: of tables, the held-out error of fits by one, two and four processes with
 parts of the same rows. `steps`: seconds of a step of one process and of two, and of the
 sums in it; from these the efficiency of up to 1,024. `files`: the memory of a fit to a
 Parquet table of 10 million rows, by one process and by two, and rows per second.
+`alone`: what it costs a fit to be in a group of one process.
 """
 
 import argparse
@@ -16,10 +17,10 @@ from typing import Any
 
 from benchmarks._command import RESULTS, describe_run
 from benchmarks.datasets import find_tables, select_names
-from benchmarks.scale import errors, files, steps
+from benchmarks.scale import alone, errors, files, steps
 from benchmarks.speed.sizes import FULL, QUICK
 
-SECTIONS = ("errors", "steps", "files")
+SECTIONS = ("errors", "steps", "files", "alone")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--max-rows", type=int, default=10**6, help="to learn from, at most")
     of_steps = parser.add_argument_group("steps")
     add = of_steps.add_argument
-    add("--repeats", type=int, default=5, help="epochs of each kind (%(default)s)")
+    add("--repeats", type=int, default=5, help="of each kind (default: %(default)s)")
     add(
         "--bandwidth",
         type=float,
@@ -103,4 +104,15 @@ def _run_files(args: argparse.Namespace) -> Measured:
         yield rows, files.report(rows)
 
 
-_RUN = {"errors": _run_errors, "steps": _run_steps, "files": _run_files}
+def _run_alone(args: argparse.Namespace) -> Measured:
+    repeats, n_epochs = (1, 0) if args.quick else (3 * args.repeats, 2)
+    pairs = alone.measure(repeats, n_epochs)
+    yield pairs, alone.report(pairs)
+
+
+_RUN = {
+    "errors": _run_errors,
+    "steps": _run_steps,
+    "files": _run_files,
+    "alone": _run_alone,
+}

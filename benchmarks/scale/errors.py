@@ -1,6 +1,11 @@
-"""Held-out errors of fits by one, two and four processes of the same rows."""
+"""Held-out errors of fits by one, two and four processes of the same rows.
+
+Beside them stands one process whose rows differ in the last digit of single precision:
+what rounding alone does to a training.
+"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +35,8 @@ def measure(
         split = split_rows(table, 0, max_rows, StandardScaler())
         if split.X_train.shape[1] <= k:
             continue
+        nudged = replace(split, X_train=_nudged(split.X_train))
+        (of_nudged,) = in_processes(1, _fit, 1, nudged, k, max_iter)
         found = {n: in_processes(n, _fit, n, split, k, max_iter) for n in N_PROCESSES}
         yield {
             "set": table.name,
@@ -37,6 +44,7 @@ def measure(
             "columns": split.X_train.shape[1],
             "start": {n: of_n[0]["start"] for n, of_n in found.items()},
             "error": {n: of_n[0]["error"] for n, of_n in found.items()},
+            "error_nudged": of_nudged["error"],
             "equal_bits": all(
                 len({of_rank["digest"] for of_rank in of_n}) == 1
                 for of_n in found.values()
@@ -60,12 +68,17 @@ def _fitted(X: NDArray[Any], k: int, max_iter: Any) -> AutoencoderTransformer:
         return AutoencoderTransformer(k, max_iter=max_iter, device="cpu").fit(X)
 
 
+def _nudged(X: NDArray[Any]) -> NDArray[Any]:
+    signs = np.random.RandomState(0).choice([-1.0, 1.0], X.shape)
+    return np.asarray(X * (1.0 + signs * np.finfo(np.float32).eps))
+
+
 def _error(model: AutoencoderTransformer, X: NDArray[Any]) -> float:
     return squared_error(X, reconstruct(model, X))
 
 
 def report(rows: Sequence[dict[str, Any]]) -> str:
-    of_each = ("start", "of 2", "of 4", "error", "of 2", "of 4")
+    of_each = ("start", "of 2", "of 4", "error", "of 2", "of 4", "nudged")
     heading = ["table", "rows", *of_each, "bits"]
     lines = []
     for row in rows:
@@ -73,8 +86,10 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
         for what in ("start", "error"):
             one, *others = row[what].values()
             line += [f"{one:.3g}", *(f"{other / one - 1:+.1e}" for other in others)]
-        lines.append([*line, "equal" if row["equal_bits"] else "differ"])
+        nudged = f"{row['error_nudged'] / row['error'][1] - 1:+.1e}"
+        lines.append([*line, nudged, "equal" if row["equal_bits"] else "differ"])
     return (
         "Held-out squared error of one process with all rows, and relative to it of "
-        f"two and of four with parts\n\n{format_table(heading, lines)}"
+        "two and of four with\nparts, and of one whose rows differ in their last "
+        f"digit\n\n{format_table(heading, lines)}"
     )

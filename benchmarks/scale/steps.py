@@ -4,7 +4,7 @@ Two processes on this machine train the networks of `benchmarks.speed`, each on 
 of its own of a fixed size, beside one process alone: batches drawn by each process from
 its own rows, as on long tables, and those of one process with all rows, as on shorter
 ones. From what a step computes and what it sends follows what it would take on more
-machines with a given network.
+machines with a given network. Of an epoch it is the median step that counts.
 """
 
 import time
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._measuring import timed
 from benchmarks._text import format_table
 from benchmarks.scale.group import in_processes
 from benchmarks.speed.sizes import Shape
@@ -51,14 +50,14 @@ def _measure_shape(shape: Shape, rank: int, repeats: int) -> dict[str, Any]:
         rounds = []
         for _ in range(1 + repeats):  # the first warms up
             with alone():
-                seconds = [timed(one.run).wall if rank == 0 else 0.0]
+                seconds = [one.run() if rank == 0 else 0.0]
             for epochs in shared:
                 group.gather(None)  # the other has waited
-                clock.seconds = 0.0
-                seconds += [timed(epochs.run).wall, clock.seconds]
+                clock.seconds.clear()
+                seconds += [epochs.run(), float(np.median(clock.seconds))]
             rounds.append(seconds)
     times = np.array(rounds[1:])
-    seconds_one, seconds_two, sending, *_ = np.median(times, axis=0) / shape.n_steps
+    seconds_one, seconds_two, sending, *_ = np.median(times, axis=0)
     gain, _, gain_common, _ = np.median(2 * times[:, :1] / times[:, 1:], axis=0)
     return {
         "shape": shape.name,
@@ -77,16 +76,17 @@ _KINDS = ("one", "own", "common")
 
 
 class _Clock:
-    """Counts the seconds in which a process waits for sums, or adds them up."""
+    """Notes the seconds in which a process waits for a sum, or adds it up."""
 
     def __init__(self, group: Any):
-        self.seconds, self.sum = 0.0, group.sum
+        self.seconds: list[float] = []
+        self.sum = group.sum
         group.sum = self.timed
 
     def timed(self, x: torch.Tensor) -> torch.Tensor:
         begin = time.perf_counter()
         x = self.sum(x)
-        self.seconds += time.perf_counter() - begin
+        self.seconds.append(time.perf_counter() - begin)
         return x
 
 
@@ -119,9 +119,13 @@ class _Epochs:
             self.batches = CommonRows(x, x[:0], places).batches(n_together, order)
         self.n_bytes = 4 * sum(p.numel() for p in module.parameters())
 
-    def run(self) -> None:
+    def run(self) -> float:
+        """Seconds of the median step of an epoch."""
+        ends: list[float] = []
         with trainer_of(self.net, self.options, torch.Generator()) as trainer:
+            trainer.after_step = lambda *_: ends.append(time.perf_counter())
             trainer.run_epoch(self.batches)
+        return float(np.median(np.diff(ends)))
 
 
 # What it would take -------------------------------------------------------------------

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from .._training.plans import TrainingState
 from .._training.recipe import Recipe
 from .._training.view import SpanView, View
 from .._utils.device import as_global, seeded_generator
-from .._utils.processes import current
+from .._utils.processes import Processes, current
 from .._utils.random import SEED_LIMIT
 
 
@@ -56,6 +56,14 @@ class FitTable:
             return replace(self, weights=weights)
         weights = None if weights is None else weights[order]
         return replace(self, X=X[order], weights=weights)
+
+    def without_rows(self) -> Self:
+        return replace(self, X=np.empty((0, self.X.shape[1]), self.X.dtype))
+
+    def of_all(self, processes: Processes) -> Self | None:
+        """For the first process the rows of all, in the order of their ranks."""
+        parts = processes.gather_in_first(self.X[:])
+        return replace(self, X=np.concatenate(parts)) if parts else None
 
 
 # Networks and what they started from, and rows (n, d) that may inform the module.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
@@ -46,6 +46,7 @@ from .._training.pairs import (
 from .._training.plans import Plan
 from .._utils.arrays import read_stream
 from .._utils.device import as_global
+from .._utils.processes import Processes
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.types import (
     Activation,
@@ -83,6 +84,16 @@ class NeighborTable(FitTable):
 
     def weighted(self, weights: np.ndarray | None) -> "NeighborTable":
         return self  # the graph knows the rows by their places
+
+    def without_rows(self) -> Self:
+        return replace(super().without_rows(), graph=None)
+
+    def of_all(self, processes: Processes) -> Self | None:
+        """Of the graph a process has the lines of its own rows."""
+        graphs = processes.gather_in_first(self.graph)
+        known = [csr_matrix(graph) for graph in graphs if graph is not None]
+        table = super().of_all(processes)
+        return replace(table, graph=vstack(known)) if known and table else table
 
 
 class NeighborMapTransformer(BaseAutoencoder):
@@ -346,7 +357,8 @@ class NeighborMapTransformer(BaseAutoencoder):
         graph : sparse matrix of shape (n_samples, n_samples), default=None
             With ``metric="precomputed"`` the neighbours of each row, as
             `sklearn.neighbors.kneighbors_graph` gives them: what is stored in a row
-            are its neighbours, whatever their values.
+            are its neighbours, whatever their values. Each of several processes gives
+            the lines of its own rows, with a column for every row of all.
 
         Returns
         -------

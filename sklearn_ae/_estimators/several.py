@@ -51,8 +51,8 @@ def fit_together(
         fit_table(estimator._make_table(X, y, reset=not goes_on).weighted(weights))
         return
     is_map = not estimator._can_be_shared
-    _check_can_be_shared(estimator, is_map and y is not None)
-    _check_equal(estimator, X, goes_on, processes)
+    check_can_be_shared(estimator)
+    check_equal(estimator, X, goes_on, processes)
     X, y, weights = weigh_together(X, y, sample_weight, processes)
     table = _make_table(estimator, X, y, goes_on, processes)
     if weights is not None:
@@ -60,30 +60,24 @@ def fit_together(
     n_samples, n_columns = sum(processes.gather(len(table.X))), table.X.shape[1]
     is_short = n_samples < LONG_TABLE and n_samples * n_columns <= RESIDENT_SIZE
     if is_map or (may_gather and is_short):
-        parts = processes.gather_in_first(table.X[:])
-        if processes.is_first:
-            rows = np.concatenate(parts)
+        all_rows = table.of_all(processes)
+        if all_rows is not None:
             with alone():
-                fit_table(replace(table, X=rows).weighted(weights))
+                fit_table(all_rows.weighted(weights))
     else:
         _check_number(estimator.n_components)
         fit_table(replace(table, X=Shard(table.X, processes), weights=weights))
-    _share(estimator, processes)
+    share(estimator, processes)
 
 
-def _check_can_be_shared(estimator: Any, has_graph: bool) -> None:
-    not_shared = {
-        "callbacks": bool(estimator.callbacks),
-        "column_maps": getattr(estimator, "column_maps", None) is not None,
-        "graph": has_graph,
-    }
-    for name, is_given in not_shared.items():
-        if is_given:
-            raise ValueError(
-                f"{name}= is for a fit of one process, and here several train "
-                f"together: leave {name} at None, or fit in one process, inside `with "
-                "sklearn_ae.distributed.alone():`."
-            )
+def check_can_be_shared(estimator: Any) -> None:
+    """Raise where a fit is asked for that only one process can do."""
+    if estimator.callbacks:
+        raise ValueError(
+            "callbacks= is for a fit of one process, and here several train together: "
+            "leave callbacks at None, or fit in one process, inside `with "
+            "sklearn_ae.distributed.alone():`."
+        )
     seed = estimator.random_state
     if isinstance(seed, np.random.RandomState):
         raise ValueError(
@@ -121,9 +115,15 @@ def weigh_together(
     return weigh(X, y, weights, processes)
 
 
-def _check_equal(estimator: Any, X: Any, goes_on: bool, processes: Processes) -> None:
-    """Raise where processes have other parameters, columns or networks."""
+def check_equal(
+    estimator: Any, X: Any, goes_on: bool, processes: Processes, **asked: Any
+) -> None:
+    """Raise where processes have other parameters, columns or networks.
+
+    Or where something else is asked of them.
+    """
     facts: dict[str, Any] = {
+        **{name: repr(value) for name, value in asked.items()},
         "sklearn_ae": __version__,
         "the estimator": type(estimator).__name__,
     }
@@ -159,10 +159,13 @@ def _check_columns(first: Any, first_rank: int, other: Any, rank: int) -> None:
             [f"only there: {', '.join(names)}"] * bool(names)
             + [f"missing there: {', '.join(lacks)}"] * bool(lacks)
         )
+        if not what:
+            pairs = enumerate(zip(other, first, strict=True))
+            i, (there, here) = next((i, p) for i, p in pairs if p[0] != p[1])
+            what = f"column {i} is {there} there, and {here} in process {first_rank}"
         raise ValueError(
             f"Process {rank} has {len(other)} columns, and process {first_rank} has "
-            f"{len(first)}; all need the same, in the same order"
-            + (f" ({what})." if what else ".")
+            f"{len(first)}; all need the same, in the same order ({what})."
         )
     for name, dtype in first.items():
         if other[name] != dtype:
@@ -204,8 +207,7 @@ def _make_table(
             for name, value in vars(estimator).items()
             if name not in before or before[name] is not value
         }
-        empty = replace(table, X=np.empty((0, table.X.shape[1]), table.X.dtype))
-        made = processes.gather(_Made(empty, attributes))
+        made = processes.gather(_Made(table.without_rows(), attributes))
     else:
         # What the others find out together on their way goes past.
         table, made = None, []
@@ -225,7 +227,7 @@ def _make_table(
     return first.table if table is None else table
 
 
-def _share(estimator: Any, processes: Processes) -> None:
+def share(estimator: Any, processes: Processes) -> None:
     """Let the estimator be as the first process has fitted it, in every process."""
     parameters = estimator.get_params(deep=False)
     state = None

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from .._utils.processes import ALONE, Processes
+
 # A value is an atom where so many rows and this share of the rows have it: fewer may be
 # chance, and to draw it as often would repeat those rows. Of a few values each is one.
 _LEAST_ROWS, _LEAST_SHARE = 5, 0.001
@@ -68,12 +70,15 @@ class ColumnMap:
     decimals: int
 
     @classmethod
-    def of(cls, column: np.ndarray) -> "ColumnMap":
-        """For the values of a column of `fit` (n,), of which NaN are missing."""
-        known = column[~np.isnan(column)]
-        distinct, counts = np.unique(known, return_counts=True)
-        least = max(_LEAST_ROWS, math.ceil(_LEAST_SHARE * len(known)))
-        few = max(1, min(_FEW_VALUES, len(known) // _LEAST_ROWS))
+    def of(cls, column: np.ndarray, processes: Processes = ALONE) -> "ColumnMap":
+        """For the values of a column of `fit` (n,), of which NaN are missing.
+
+        Those of all processes: each has some.
+        """
+        distinct, counts = _counted(column[~np.isnan(column)], processes)
+        n_known = int(counts.sum())
+        least = max(_LEAST_ROWS, math.ceil(_LEAST_SHARE * n_known))
+        few = max(1, min(_FEW_VALUES, n_known // _LEAST_ROWS))
         is_atom = (counts >= least) | (len(distinct) <= few)
         values, is_knot = _knots(distinct, counts, is_atom)
         atoms = np.where(is_atom, counts, 0)[is_knot]
@@ -230,6 +235,17 @@ class ColumnMap:
         middle = 0.5 * (self.lower + self.upper)
         inside = (centers > self.lower) & (centers < self.upper)
         return np.where(inside, centers, middle)
+
+
+def _counted(values: np.ndarray, processes: Processes) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values of all processes, rising, and how many rows have each."""
+    own = np.unique(values, return_counts=True)
+    if not processes.are_several:
+        return own
+    parts = zip(*processes.gather_known(own), strict=True)
+    of_all, counts = (np.concatenate(part) for part in parts)
+    distinct, place = np.unique(of_all, return_inverse=True)
+    return distinct, np.bincount(place, counts).astype(np.int64)
 
 
 def _knots(

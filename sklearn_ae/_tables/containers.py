@@ -160,7 +160,10 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
         return RawColumn(name, "boolean", numbers(series))
     if dtype == nw.Datetime:
         values = numbers(series.dt.timestamp("us"))
-        return RawColumn(name, "datetime", values, unit=_UNITS[dtype.time_unit])
+        # Where no cell has a time of day, none comes back with one.
+        are_days = bool((values[~np.isnan(values)] % _DAY == 0).all())
+        unit = _DAY if are_days else _UNITS[dtype.time_unit]
+        return RawColumn(name, "datetime", values, unit=unit)
     if dtype == nw.Date:
         values = numbers(series.dt.timestamp("us"))
         return RawColumn(name, "date", values, unit=_DAY)

@@ -161,10 +161,11 @@ class MappedNumbers(Numbers):
     column_map: ColumnMap
 
     @classmethod
-    def of(cls, column: RawColumn) -> "MappedNumbers":
-        kind = Numbers(column.name, column.type, column.unit)
+    def of(cls, kind: Numbers, column: RawColumn) -> "MappedNumbers":
+        """The kind with a map of the values in all processes; the column has some."""
         values = kind.encode(column)[:, 0]  # raises where they are not finite
-        return cls(column.name, column.type, column.unit, ColumnMap.of(values))
+        column_map = ColumnMap.of(values, current())
+        return cls(kind.name, kind.type, kind.unit, column_map)
 
     @property
     def map(self) -> ColumnMap:
@@ -448,10 +449,10 @@ def kind_of(
         return Nothing(column.name, column.type, column.unit)
     if column.is_category:
         return Categories.of(column, min_frequency)
-    if mapped is not None and column.type != "boolean":
-        return MappedNumbers.of(mapped)
-    of = Truths if column.type == "boolean" else Numbers
-    return of(column.name, column.type, column.unit)
+    if column.type == "boolean":
+        return Truths(column.name, column.type, column.unit)
+    numbers = Numbers(column.name, column.type, column.unit)
+    return numbers if mapped is None else MappedNumbers.of(numbers, mapped)
 
 
 def summaries_of_all(columns: list[ColumnSummary]) -> list[ColumnSummary]:

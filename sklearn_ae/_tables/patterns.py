@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._utils.processes import current
 from .containers import RawColumn
 from .kinds import LEAST_SHARE, MOST_LEVELS, drawn_levels
 
@@ -27,10 +28,12 @@ class MissingPatterns:
 
     @classmethod
     def of(cls, columns: Sequence[RawColumn]) -> "MissingPatterns | None":
-        """Those of the rows of `fit`, unless all rows miss the same."""
-        missing = _missing(columns)
-        counts = Counter(row.tobytes() for row in missing)
-        least = LEAST_SHARE * len(missing)
+        """Those of the rows of `fit`, in all processes, unless all miss the same."""
+        counts: Counter[bytes] = Counter()
+        own = Counter(row.tobytes() for row in _missing(columns))
+        for part in current().gather_known(own):
+            counts += part
+        least = LEAST_SHARE * counts.total()
         kept = [row for row, n in counts.most_common(MOST_LEVELS) if n >= least]
         if len(kept) < 2:
             return None

@@ -143,7 +143,8 @@ class Course:
             return
         module = net.module_
         module.load_state_dict(known["weights"])
-        module.epoch = known["epoch"]
+        if module.epoch != known["epoch"]:  # what is not counted is no attribute
+            module.epoch = known["epoch"]
         self.is_over = known["is_over"]
         if not self.is_over:
             net.optimizer_.load_state_dict(known["optimizer"])

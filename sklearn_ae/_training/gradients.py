@@ -1,6 +1,6 @@
 """Gradients of batches of which each process has a part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -43,6 +43,17 @@ def _average(
     for p in parameters:
         if p.grad is None:  # of no use to the rows that are here
             p.grad = torch.zeros_like(p)
+    add_up(parameters, share, processes)
+
+
+@torch.no_grad()
+def add_up(
+    parameters: Iterable[torch.nn.Parameter], share: float, processes: Processes
+) -> None:
+    """Let gradients be the sums of so large shares of those of all processes.
+
+    The same parameters have gradients in each.
+    """
     grads = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([grad.reshape(-1) for grad in grads]).mul_(share)
     parts = processes.sum(flat).split([grad.numel() for grad in grads])

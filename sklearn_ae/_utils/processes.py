@@ -8,6 +8,7 @@ closed, by which the others know at once.
 
 import contextlib
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
@@ -104,6 +105,8 @@ class Group(Processes):
         # In step in all processes, as fits are.
         self.prefix = f"sklearn_ae/{next(self._numbers)}"
         self.group: Any = None
+        self._memory: Any = None  # for sums, where the processes can share some
+        self._has_looked = False
         with self._naming_who_failed():  # another may be through, and have failed
             self.group = dist.new_group(backend="gloo")
 
@@ -120,8 +123,15 @@ class Group(Processes):
         return values or []
 
     def sum(self, x: Tensor) -> Tensor:
+        if not self._has_looked:
+            self._memory, self._has_looked = _shared_memory(self), True
         with self._naming_who_failed():
-            dist.all_reduce(x, group=self.group)
+            if self._memory is None:
+                dist.all_reduce(x, group=self.group)
+            elif x.device.type == "cpu":
+                self._memory.sum(x)
+            else:  # what some processes do on the CPU, others may do on a GPU
+                x.copy_(self._memory.sum(x.cpu()))
         return x
 
     def of_parts(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -150,6 +160,9 @@ class Group(Processes):
     # How a group ends -----------------------------------------------------------------
 
     def close(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
         if self.group is not None:
             dist.destroy_process_group(self.group)
             self.group = None
@@ -204,6 +217,14 @@ class Group(Processes):
     def _told(self, what: str, rank: int) -> str | None:
         key = f"{self.prefix}/{what}/{rank}"
         return _store().get(key).decode() if _store().check([key]) else None
+
+
+def _shared_memory(processes: Group) -> Any:
+    if sys.platform != "linux":
+        return None
+    from .shared_memory import SharedSums
+
+    return SharedSums.of(processes)
 
 
 def _store() -> Any:
@@ -273,13 +294,3 @@ def will_be_several() -> bool:
     if _CURRENT.get() is not None or not dist.is_available():
         return False
     return dist.is_initialized() and dist.get_world_size() > 1
-
-
-def check_one_process(user: str) -> None:
-    """Raise where several processes would fit what only one can."""
-    if current().are_several or will_be_several():
-        raise ValueError(
-            f"{user} cannot be fitted by several processes, and torch.distributed is "
-            "initialised with more than one. Fit it in one process, inside "
-            "`with sklearn_ae.distributed.alone():`."
-        )

@@ -1,6 +1,7 @@
 """What a `FaceSwapper` takes: faces as rows or pictures, and whose they are."""
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,15 @@ from ._modules import LARGEST_LAST_SIDE, n_halvings
 
 # Below so many pictures of a person, a decoder learns these rather than the person.
 FEW_PICTURES = 25
+
+
+@dataclass(frozen=True)
+class FaceTable:
+    """What a fit is of, for its checkpoint."""
+
+    X: np.ndarray
+    identities: np.ndarray  # (n,), numbers
+    names: str
 
 
 class FaceInput:

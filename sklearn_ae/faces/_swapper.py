@@ -1,8 +1,9 @@
 """Faces of several people: one encoder for everybody, one decoder per person."""
 
+import contextlib
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from .._estimators.autoencoder import AutoencoderTransformer
 from .._estimators.checkpoints import checkpoints_of
 from .._estimators.fitted_state import FittedState
+from .._estimators.several import share
 from .._inference.latents import LatentDensity
 from .._networks.images import ImageShape
 from .._training.checkpoints import Checkpoints
@@ -31,7 +33,7 @@ from .._utils.device import (
     seeded_generator,
     steady_convolutions,
 )
-from .._utils.processes import check_one_process
+from .._utils.processes import Processes, current, together
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.types import (
     Callbacks,
@@ -44,7 +46,9 @@ from .._utils.types import (
 )
 from .._utils.warnings import warn
 from ._augmentation import FaceAugmentation
+from ._input import FaceTable
 from ._modules import FaceNetwork
+from ._several import faces_of_all
 from ._swaps import FaceSwaps
 from ._training import (
     FaceCurves,
@@ -64,15 +68,6 @@ _AS_FOR_TABLES = (
     *("warm_start", "random_state", "verbose", "device", "precision", "callbacks"),
     "checkpoint",
 )
-
-
-@dataclass(frozen=True)
-class _FaceTable:
-    """What a fit is of, for its checkpoint."""
-
-    X: np.ndarray
-    identities: np.ndarray  # (n,), numbers
-    names: str
 
 
 class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
@@ -436,11 +431,9 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         self : object
             The fitted estimator.
         """
-        check_one_process(type(self).__name__)
-        with self._unchanged_on_failure():
-            self._validate_params()
+        with self._fitting() as processes:
             goes_on = self.warm_start and hasattr(self, "module_")
-            X, y = self._validate_faces(X, y, reset=not goes_on)
+            X, y = faces_of_all(self, X, y, reset=not goes_on, processes=processes)
             if not goes_on:
                 self._set_classes(np.unique(y))
             self._check_known(y)
@@ -453,7 +446,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                     ConvergenceWarning,
                 )
             names, codes = np.unique(y, return_inverse=True)
-            table = _FaceTable(X, codes, str(names.tolist()))
+            table = FaceTable(X, codes, str(names.tolist()))
             kept = checkpoints_of(self, table, goes_on, may_have_callbacks=True)
             with kept as checkpoints:
                 checkpoints.begin(0, self.random_state)
@@ -480,11 +473,14 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         self : object
             The estimator after the pass.
         """
-        check_one_process(type(self).__name__)
-        with self._unchanged_on_failure():
-            self._validate_params()
+        with self._fitting() as processes:
             goes_on = hasattr(self, "module_")
-            X, y = self._validate_faces(X, y, reset=not goes_on)
+            X, y = faces_of_all(
+                *(self, X, y),
+                reset=not goes_on,
+                processes=processes,
+                classes=None if classes is None else np.asarray(classes).tolist(),
+            )
             if not goes_on:
                 self._set_classes(np.unique(y if classes is None else classes))
             elif classes is not None:
@@ -518,9 +514,9 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             The estimator with one identity more.
         """
         check_is_fitted(self)
-        with self._unchanged_on_failure():
-            self._validate_params()
-            X = self._validate_faces(X, reset=False)
+        with self._fitting() as processes:
+            asked = {"name": name, "max_iter": max_iter}
+            X = faces_of_all(self, X, reset=False, processes=processes, **asked)
             names = np.asarray([name])
             if names.dtype.kind != self.classes_.dtype.kind and "O" not in (
                 names.dtype.kind,
@@ -547,6 +543,15 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             self.__dict__.update(before)
             self._moments = None  # of the new decoder alone
         return self
+
+    @contextlib.contextmanager
+    def _fitting(self) -> Iterator[Processes]:
+        """What surrounds a fit, of which the parameters have been checked."""
+        with self._unchanged_on_failure(), together() as processes:
+            self._validate_params()
+            yield processes
+            if processes.are_several:
+                share(self, processes)
 
     def _train(
         self,
@@ -580,6 +585,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                     faces, self.validation_fraction, options.seed
                 )
             network.start(faces, seeded_generator(self._seed, device))
+            current().equalize(network.state_dict().values())
             # A decoder more is no new epoch of the estimator.
             callbacks = () if is_new_identity else self.callbacks or ()
 
@@ -620,7 +626,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             mmd_weight=float(self.mmd_weight),
             # The critic knows the others, who are learned no more.
             adversarial_weight=0.0 if is_new else float(self.adversarial_weight),
-            verbose=0 if is_one_pass else self.verbose,
+            verbose=self.verbose if current().is_first and not is_one_pass else 0,
             is_scheduled=not is_one_pass,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,

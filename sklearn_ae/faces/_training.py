@@ -9,7 +9,8 @@ same weights.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ import torch
 from torch import Tensor
 
 from .._training.checkpoints import Checkpoints, Course, State
+from .._training.gradients import add_up
 from .._training.optimizer import Schedule
 from .._training.trainer import Patience, Trainer, check_loss, progress_bar
+from .._utils.processes import ALONE, Processes, current
 from ._critic import critic_losses
 from ._modules import FaceNetwork, to_unit_interval
 
@@ -99,9 +102,13 @@ class FaceCurves:
 
 @dataclass(frozen=True)
 class FaceBatch:
-    """Faces (n, d) of identities, with the numbers of these."""
+    """Faces (n, d) of identities, with the numbers of these.
+
+    Of a batch of several processes it is what is here, so large a share of it.
+    """
 
     parts: list[tuple[int, Tensor]]
+    share: float = 1.0
 
     def __len__(self) -> int:
         return sum(len(x) for _, x in self.parts)
@@ -111,11 +118,19 @@ class FaceBatches:
     """Batches of an epoch, with as many faces of every identity.
 
     An epoch goes through the identity with the most faces once; of the others, faces
-    come several times, each as often as any other give or take one.
+    come several times, each as often as any other give or take one. Several processes,
+    which have the same faces, take their parts of each batch.
     """
 
-    def __init__(self, faces: Faces, batch_size: int, device: torch.device):
+    def __init__(
+        self,
+        faces: Faces,
+        batch_size: int,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ):
         self.faces = faces
+        self.processes = processes
         self.batch_size = batch_size
         self.device = device
         longest = max(len(x) for x in faces.values())
@@ -131,14 +146,14 @@ class FaceBatches:
             self._endless_order(len(x)).split(self.batch_size)
             for x in self.faces.values()
         ]
+        rank, n = self.processes.rank, self.processes.n
         for step in range(self.n_steps):
-            parts = zip(self.faces.items(), orders, strict=True)
-            yield FaceBatch(
-                [
-                    (identity, to_unit_interval(x[order[step]]).to(self.device))
-                    for (identity, x), order in parts
-                ]
-            )
+            parts = [
+                (identity, to_unit_interval(x[of_step]).to(self.device))
+                for (identity, x), order in zip(self.faces.items(), orders, strict=True)
+                for of_step in (order[step].tensor_split(n)[rank],)
+            ]
+            yield FaceBatch(parts, len(parts[0][1]) / self.batch_size)
 
     def _endless_order(self, n_faces: int) -> Tensor:
         """Numbers of faces, as many as an epoch takes of an identity."""
@@ -163,10 +178,12 @@ class FaceObjective:
     ) -> tuple[Tensor, Tensor]:
         """The number () that a step goes down from, and each identity's loss (p,)."""
         made = network.seen_and_made(batch.parts, generator)
-        losses, discrepancy = network.losses_of(made)
+        of_all = replace(made, latents=_latents_of_all(made.latents))
+        losses, discrepancy = network.losses_of(of_all)
         loss = losses.mean()
         if self.mmd_weight:
-            loss = loss + self.mmd_weight * discrepancy
+            # It is of all processes already: their shares are to add up to one of it.
+            loss = loss + self.mmd_weight / batch.share * discrepancy
         if self.is_watched and network.critic is not None:
             identities = [identity for identity, _ in batch.parts]
             pairs = zip(made.outputs, network.swapped(made, batch.parts), strict=True)
@@ -182,12 +199,13 @@ class FaceObjective:
     def judge(self, network: FaceNetwork, faces: Faces) -> Faces:
         """Mean absolute error of each face (n,) under the decoder of its identity."""
         network.eval()
-        return {
-            identity: torch.cat(
-                [network.error(block, identity) for block in blocks(x, network.device)]
-            )
-            for identity, x in faces.items()
-        }
+
+        def errors(identity: int, x: Tensor) -> Tensor:
+            parts = blocks(x, network.device)
+            return torch.cat([network.error(block, identity) for block in parts])
+
+        of_parts = current().of_parts
+        return {i: of_parts(partial(errors, i), x) for i, x in faces.items()}
 
     def follow(self, network: FaceNetwork, progress: float) -> None:
         """Told before every scheduled step what share of the schedule is done."""
@@ -228,7 +246,10 @@ class FaceTraining:
         self.held_out = held_out
         self.options = options
         self.curves = curves
-        self.batches = FaceBatches(faces, options.batch_size, network.device)
+        self.processes = current()
+        self.batches = FaceBatches(
+            faces, options.batch_size, network.device, self.processes
+        )
         self.noise = torch.Generator(network.device)
         self.objective = FaceObjective(options.mmd_weight, options.adversarial_weight)
         self.patience = Patience(options.n_iter_no_change, options.tol, options.n_done)
@@ -268,6 +289,8 @@ class FaceTraining:
         )
 
         def finish_epoch(epoch: int, losses: list[float]) -> bool:
+            of_all = self.processes.sum(torch.tensor(losses, dtype=torch.float64))
+            losses = of_all.tolist()
             # Faces lie in [0, 1], and so do the errors of any picture.
             check_loss(losses, start, epoch, options.advice, loss_of_nonsense=1.0)
             is_exhausted = self.note(epoch, losses)
@@ -294,6 +317,7 @@ class FaceTraining:
         return {
             "curves": vars(self.curves),
             "patience": (self.patience.best, self.patience.last_progress),
+            "warp_share": self.network.augmentation.warp_share,
             **{name: getattr(self, name) for name in _KEPT},
         }
 
@@ -301,15 +325,15 @@ class FaceTraining:
         """Go on with what was kept."""
         vars(self.curves).update(state["curves"])
         self.patience.best, self.patience.last_progress = state["patience"]
+        self.network.augmentation.warp_share = state["warp_share"]
         vars(self).update({name: state[name] for name in _KEPT})
 
     def seed_epoch(self, epoch: int) -> None:
         """Let all that is drawn in an epoch depend on the seed and its number."""
         seeds = np.random.SeedSequence([self.options.seed, epoch]).generate_state(2)
-        for generator, seed in zip(
-            (self.batches.generator, self.noise), seeds.tolist(), strict=True
-        ):
-            generator.manual_seed(seed)
+        of_order, of_noise = seeds.tolist()
+        self.batches.generator.manual_seed(of_order)
+        self.noise.manual_seed(self.processes.seed(of_noise))
 
     def step(self, batch: FaceBatch) -> Tensor:
         """One step of the optimizer; the loss of each identity (p,) before it."""
@@ -318,6 +342,8 @@ class FaceTraining:
         with torch.autocast(device.type, precision, enabled=precision is not None):
             loss, losses = self.objective.step_loss(self.network, batch, self.noise)
         loss.backward()
+        if self.processes.are_several:
+            add_up(self.network.parameters(), batch.share, self.processes)
         self.optimizer.step()
         return losses
 
@@ -353,6 +379,19 @@ def make_optimizer(network: FaceNetwork, learning_rate: float) -> torch.optim.Op
     trained = [p for p in network.parameters() if p.requires_grad]
     is_fused = network.device.type in ("cpu", "cuda")
     return torch.optim.Adam(trained, lr=learning_rate, betas=BETAS, fused=is_fused)
+
+
+def _latents_of_all(latents: list[Tensor]) -> list[Tensor]:
+    """Latents (n, k) of each part in all processes; gradients reach those here."""
+    processes = current()
+    if not processes.are_several:
+        return latents
+    of_processes = processes.gather([z.detach().cpu() for z in latents])
+    of_processes[processes.rank] = latents
+    return [
+        torch.cat([z.to(latents[0].device) for z in of_part])
+        for of_part in zip(*of_processes, strict=True)
+    ]
 
 
 # Faces --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 import torch._dynamo  # which a first training imports, here for both at once
 import torch.distributed as dist
+from sklearn.neighbors import kneighbors_graph
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import elastic_launch
@@ -22,6 +23,7 @@ from sklearn_ae import (
     AutoencoderDetector,
     AutoencoderTransformer,
     EncoderDecoderRegressor,
+    FaceSwapper,
     NeighborMapTransformer,
     VAETransformer,
 )
@@ -84,6 +86,40 @@ def map_of_neighbors():
     return NeighborMapTransformer(2, max_iter=1, hidden_layer_sizes=(4,))
 
 
+def map_of_graph():
+    return map_of_neighbors().set_params(metric="precomputed")
+
+
+def with_maps(max_iter=0):
+    options = {"max_iter": max_iter, "batch_size": 1000, "hidden_layer_sizes": (8,)}
+    return VAETransformer(2, column_maps="quantile", **options)
+
+
+def table_with_holes():
+    """Values that repeat, and a pattern of missing cells that only one process has."""
+    frame = mixed_table().round({"b": 0})
+    frame.loc[200:, "a"] = None
+    return frame
+
+
+def faces():
+    """Discs in places of their own, bright ones and dark ones."""
+    random_state = np.random.RandomState(0)
+    h, w = np.mgrid[:16, :16]
+    centers = random_state.uniform(5, 10, size=(20, 2, 1, 1))
+    disc = (h - centers[:, 0]) ** 2 + (w - centers[:, 1]) ** 2 < 12
+    signs = np.where(np.arange(20) % 2, 0.4, -0.4)
+    return 0.5 + signs[:, None, None] * disc, np.array(["dark", "bright"] * 10)
+
+
+def swapper(**changes):
+    """Faces are neither moved nor recoloured: nothing is drawn but their order."""
+    still = ("rotation_range", "zoom_range", "shift_range", "flip_probability")
+    still = dict.fromkeys([*still, "warp", "deform", "color_jitter"], 0.0)
+    options = {"width": 4, "n_eigenfaces": 8, "batch_size": 5, "precision": "float32"}
+    return FaceSwapper(**{"max_iter": 1, **still, **options, **changes})
+
+
 def with_conditions():
     return VAETransformer(1, condition_columns=[3], max_iter=0, inference="encoder")
 
@@ -109,6 +145,16 @@ def begun_again(X, path, rank):
         return np.stack([undisturbed, said(lambda: vae.fit(X))])
 
 
+def learn_more(swapper, rank):
+    """Faces held out; then a pass, in which one process has none, and an identity."""
+    X, y = faces()
+    swapper.set_params(early_stopping=True, max_iter=2)
+    swapper.fit(cut(X, rank), cut(y, rank))
+    none = slice(0 if rank else None)
+    swapper.partial_fit(X[none], y[none])
+    return swapper.add_identity(1.0 - cut(X, rank), "other", max_iter=1).transform(X)
+
+
 def fit_command(path, name="table"):
     files = f"{path}/table.csv", "--model", f"{path}/{name}.model"
     return ["fit", *files, "--max-iter", "1", "--set", "hidden_layer_sizes=4,"]
@@ -124,7 +170,7 @@ class Ending(nn.Linear):
 
 
 def cut(X, rank, share=0.4):
-    n_first = int(share * len(X))
+    n_first = int(share * X.shape[0])
     return X[:n_first] if rank == 0 else X[n_first:]
 
 
@@ -156,6 +202,7 @@ def results(rank, path):
     no_rows = X if rank == 0 else X[:0]
     mixed = mixed_table()
     labels = cut(np.repeat([0, 1, 2, 3], 50), rank)
+    own_faces = [cut(part, rank) for part in faces()]
     yield "trained", lambda: quick(max_iter=2).fit(own)
     yield "full batch", lambda: full_batch().fit(own)
     yield "start", lambda: quick(max_iter=0).fit(own)
@@ -194,7 +241,18 @@ def results(rank, path):
     yield "weighted batches", lambda: batches().fit(own, sample_weight=shares)
     yield "copies", lambda: quick(max_iter=0).fit(short, sample_weight=copies)
     yield "map", lambda: map_of_neighbors().fit(short)
+    graph = cut(kneighbors_graph(X[:200], 5), rank)
+    yield "map of a graph", lambda: map_of_graph().fit(short, graph=graph)
     yield "condition columns", lambda: with_conditions().fit(own)
+    yield "maps", lambda: with_maps().fit(own).transform(X[:50])
+    yield "trained with maps", lambda: with_maps(1).fit(own).transform(X[:50])
+    holes = table_with_holes()
+    yield (
+        "maps of a mixed table",
+        lambda: with_maps(1).fit(cut(holes, rank)).transform(holes),
+    )
+    yield "faces", lambda: swapper().fit(*own_faces).transform(faces()[0])
+    yield "more faces", lambda: learn_more(swapper(adversarial_weight=0.1), rank)
     yield "number for short", lambda: quick(0.9, max_iter=1).fit(short)
     yield "checkpoint", lambda: begun_again(own, path, rank)
     yield "command", lambda: command(fit_command(path))
@@ -210,6 +268,8 @@ def results(rank, path):
     frames = pd.DataFrame(own[:100], columns=["a", "b", "c", "d"])
     others = frames.rename(columns={"d": "e"}) if rank else frames
     yield "names", lambda: quick().fit(others)
+    turned = frames[["b", "a", "c", "d"]] if rank else frames
+    yield "order", lambda: quick().fit(turned)
     yield "types", lambda: quick().fit(frames.astype({"b": f"float{64 - 32 * rank}"}))
     yield "dtypes", lambda: quick().fit(own.astype(f"float{64 - 32 * rank}"))
     yield "parameters", lambda: quick(2 + rank).fit(own)
@@ -223,7 +283,12 @@ def results(rank, path):
     in_one = shares if rank else None
     yield "weights in one", lambda: quick().fit(own, sample_weight=in_one)
     yield "number of latents", lambda: quick("auto").fit(own)
-    yield "column maps", lambda: VAETransformer(2, column_maps="quantile").fit(own)
+    yield "few faces in a step", lambda: swapper(batch_size=1).fit(*own_faces)
+    yield (
+        "small faces",
+        lambda: swapper().fit(own_faces[0][:, : 16 - 8 * rank], own_faces[1]),
+    )
+    yield "faces and callbacks", lambda: swapper(callbacks=[print]).fit(*own_faces)
     yield "infinite", lambda: quick().fit(own if rank == 0 else own * np.inf)
     yield "wrong in one", lambda: quick(2 if rank == 0 else -1).fit(own)
 

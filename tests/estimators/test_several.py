@@ -18,15 +18,21 @@ from several_processes import (
     batches,
     cut,
     detector,
+    faces,
     fit_command,
     full_batch,
+    map_of_graph,
     map_of_neighbors,
     mixed_table,
     quick,
     said,
+    swapper,
     table,
+    table_with_holes,
     with_conditions,
+    with_maps,
 )
+from sklearn.neighbors import kneighbors_graph
 
 from sklearn_ae import load
 from sklearn_ae.__main__ import main
@@ -39,7 +45,8 @@ EQUAL = [
     *("missing", "mixed", "mixed, one has none", "vae", "conditional", "regressor"),
     *("parts", "own networks", "no seed", "detector", "streamed", "weights"),
     *("weighted batches", "copies", "map", "condition columns", "number for short"),
-    *("checkpoint",),
+    *("checkpoint", "maps", "trained with maps", "maps of a mixed table", "faces"),
+    *("more faces", "map of a graph"),
 ]
 
 
@@ -106,11 +113,32 @@ def test_condition_columns_have_the_units_of_all_rows(found):
     np.testing.assert_allclose(found[0]["condition columns"], alone, rtol=1e-4)
 
 
+def test_maps_are_of_the_values_in_all_processes(found):
+    X = table()
+    alone = with_maps().fit(X).transform(X[:50])
+    np.testing.assert_allclose(found[0]["maps"], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_maps_and_patterns_of_a_mixed_table_are_of_all_processes(found):
+    holes = table_with_holes()
+    alone = said(lambda: with_maps(1).fit(holes).transform(holes))
+    np.testing.assert_array_equal(found[0]["maps of a mixed table"], alone)
+
+
+def test_steps_of_faces_are_those_of_one_process(found):
+    alone = said(lambda: swapper().fit(*faces()).transform(faces()[0]))
+    np.testing.assert_allclose(found[0]["faces"], alone, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "fit"),
     [
         ("copies", lambda X: quick(max_iter=0).fit(X, sample_weight=COPIES)),
         ("map", lambda X: map_of_neighbors().fit(X)),
+        (
+            "map of a graph",
+            lambda X: map_of_graph().fit(X, graph=kneighbors_graph(X, 5)),
+        ),
         ("number for short", lambda X: quick(0.9, max_iter=1).fit(X)),
         ("detector", lambda X: detector().fit(X, sample_weight=FRACTIONS[:200])),
     ],
@@ -162,6 +190,7 @@ def test_alone_each_process_has_its_own_estimator(found):
         ("diverged", "Training diverged in epoch 1"),
         ("columns", "Process 1 has 3 columns, and process 0 has 4; .*missing there: 3"),
         ("names", "only there: e; missing there: d"),
+        ("order", "column 0 is b there, and a in process 0"),
         ("types", "Column 'b' is of type float32 in process 1, and of type float64"),
         ("dtypes", "of type float32 in process 1, and of type float64 in process 0"),
         ("parameters", "Process 1 has n_components = 3, and process 0 has n_comp"),
@@ -171,7 +200,9 @@ def test_alone_each_process_has_its_own_estimator(found):
         ("callbacks", "callbacks= is for a fit of one process"),
         ("weights in one", "Process 1 has sample_weight, and process 0 has none"),
         ("number of latents", "n_components='auto' tries several numbers of latents"),
-        ("column maps", "column_maps= is for a fit of one process"),
+        ("few faces in a step", "each of 2 processes takes a part: raise batch_size"),
+        ("small faces", r"Process 1 has faces with the shape \(8, 16\), and process 0"),
+        ("faces and callbacks", "callbacks= is for a fit of one process"),
     ],
 )
 def test_what_cannot_be_fitted_together_is_refused_in_all(found, name, message):

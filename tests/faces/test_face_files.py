@@ -187,6 +187,8 @@ def test_fit_that_was_killed_goes_on_to_the_same_bits(faces, tmp_path, monkeypat
     assert swapper.identity_loss_curves_ == whole.identity_loss_curves_
     assert swapper.validation_loss_curve_ == whole.validation_loss_curve_
     assert_array_equal(swapper.swap(faces[0], "ann"), whole.swap(faces[0], "ann"))
+    again = swapper.fit(*faces)  # with nothing left to do
+    assert pickle.dumps(again) == pickle.dumps(whole)
     with pytest.raises(ValueError, match="of another fit: digest of cells of X was"):
         swapper.fit(faces[0][::-1], faces[1])
 

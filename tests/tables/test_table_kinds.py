@@ -37,6 +37,15 @@ def test_known_cells_come_back():
     pd.testing.assert_frame_equal(back, X)
 
 
+def test_days_come_back_as_days():
+    X = shop()[["day"]]
+    numbers = TableKinds(X).encode(X) + 1e9  # some minutes later
+    pd.testing.assert_frame_equal(TableKinds(X).decode(numbers, like=X), X)
+    X["day"] += pd.Timedelta("8h")
+    later = TableKinds(X).decode(numbers, like=X)
+    assert (later["day"].dropna().dt.minute == 16).all()
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     data_frames(

@@ -94,11 +94,14 @@ class ReadTable:
         Columns of numbers that stand in the file as text.
     remarks : list of str
         What was made of the file, in sentences.
+    words : mapping of str to Cells
+        Of a file of text, its columns as they are spelled.
     """
 
     frame: "pd.DataFrame"
     spelled: set[str]
     remarks: list[str]
+    words: Mapping[str, Cells] = field(default_factory=dict)
 
 
 def is_table_path(name: str) -> bool:
@@ -191,7 +194,7 @@ def _read_text(path: Path, options: ReadOptions) -> ReadTable:
         place_of=lambda row: f"line {lines[row]}",
     )
     remarks = [_describe(encoding, dialect), *layout.remarks, *columns.remarks]
-    return ReadTable(columns.frame, columns.spelled, remarks)
+    return ReadTable(columns.frame, columns.spelled, remarks, layout.columns)
 
 
 def _describe(encoding: Encoding, dialect: Dialect) -> str:
