@@ -2,12 +2,12 @@
 
 import contextlib
 import copy
+import inspect
 import math
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.adam import adam
 
 from .._networks.modules import Anchored, Autoencoder
 from .fast import flatten
@@ -47,6 +47,12 @@ class FlatAdam(torch.optim.Adam):
     decoupled from Adam, is one product with the part of the buffer that it concerns.
     """
 
+    # To hide these from its compiler torch imports that when they are first called,
+    # which takes longer than many a fit.
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
+
     def __init__(
         self,
         decayed: list[nn.Parameter],
@@ -76,21 +82,25 @@ class FlatAdam(torch.optim.Adam):
     @torch.no_grad()
     def quick_step(self) -> None:
         """As step, without what torch does around it for hooks and profilers."""
-        moments, grad = self.state[self.flat], self.flat.grad
-        if not moments or grad is None:
-            self.step()  # lays out the moments
+        flat, group = self.flat, self.param_groups[0]
+        if flat.grad is None or not group["fused"]:
+            self.step()
             return
+        moments = self.state[flat]
+        if not moments:
+            moments["step"] = flat.new_zeros((), dtype=torch.float32)
+            moments["exp_avg"] = torch.zeros_like(flat)
+            moments["exp_avg_sq"] = torch.zeros_like(flat)
         self._shrink()
-        group = self.param_groups[0]
+        moments["step"].add_(1.0)
         beta1, beta2 = group["betas"]
-        adam(
-            [self.flat],
-            [grad],
+        torch._fused_adam_(
+            [flat],
+            [flat.grad],
             [moments["exp_avg"]],
             [moments["exp_avg_sq"]],
             [],
             [moments["step"]],
-            fused=group["fused"],
             amsgrad=False,
             beta1=beta1,
             beta2=beta2,
