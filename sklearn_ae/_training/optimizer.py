@@ -40,18 +40,34 @@ class Schedule:
         self.n_done += 1
 
 
-class FlatAdam(torch.optim.Adam):
+def uncompiled(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """Let methods be what they are without torch's compiler.
+
+    To hide them from it torch imports it when one of them is first called, which takes
+    longer than many a fit.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        setattr(optimizer, name, inspect.unwrap(getattr(optimizer, name)))
+    optimizer.step = torch.no_grad()(inspect.unwrap(optimizer.step))  # type: ignore[method-assign]
+    return optimizer
+
+
+@uncompiled
+class UncompiledAdam(torch.optim.Adam):
+    """torch's, step for step."""
+
+
+@uncompiled
+class UncompiledAdamW(torch.optim.AdamW):
+    """torch's, step for step."""
+
+
+class FlatAdam(UncompiledAdam):
     """Adam, or AdamW on some parameters, with all of them in one flat buffer.
 
     One fused update for all costs less than one per group of parameters. The decay,
     decoupled from Adam, is one product with the part of the buffer that it concerns.
     """
-
-    # To hide these from its compiler torch imports that when they are first called,
-    # which takes longer than many a fit.
-    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
-    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
-    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
 
     def __init__(
         self,
@@ -128,24 +144,28 @@ def make_adam(
     groups: list[dict[str, Any]],
     module: Autoencoder,
     weight_decay: float,
-    is_flat: bool,
+    is_watched: bool,
     lr: float,
 ) -> torch.optim.Optimizer:
     """Adam, or with weight decay AdamW on the weights that can overfit.
 
-    Flat, where nobody looks at each parameter, of which callbacks are free to do so.
+    Callbacks, which watch, are shown torch's own, and may look at each parameter; where
+    there are none, all parameters of fast networks are one.
     """
     decayed = decayed_parameters(module)
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
-    if is_flat:
+    if module.is_fast and not is_watched:
         return FlatAdam(decayed, kept, lr, weight_decay)
     # The same groups with and without decay, so that moments fit from pass to pass.
     parts = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
-    adam = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    if is_watched:
+        adam = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    else:
+        adam = UncompiledAdamW if weight_decay else UncompiledAdam
     fused = module.center.device.type in ("cpu", "cuda")
     return adam([part for part in parts if part["params"]], lr=lr, fused=fused)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .._training.checkpoints import Checkpoints, Course, State
-from .._training.optimizer import Schedule
+from .._training.optimizer import Schedule, UncompiledAdam
 from .._training.trainer import Patience, Trainer, check_loss, progress_bar
 from ._critic import critic_losses
 from ._modules import FaceNetwork, to_unit_interval
@@ -352,7 +352,7 @@ def make_optimizer(network: FaceNetwork, learning_rate: float) -> torch.optim.Op
     """Adam over all parameters that are to be trained."""
     trained = [p for p in network.parameters() if p.requires_grad]
     is_fused = network.device.type in ("cpu", "cuda")
-    return torch.optim.Adam(trained, lr=learning_rate, betas=BETAS, fused=is_fused)
+    return UncompiledAdam(trained, lr=learning_rate, betas=BETAS, fused=is_fused)
 
 
 # Faces --------------------------------------------------------------------------------
