@@ -88,7 +88,7 @@ print("torch._dynamo" in sys.modules)
 
 
 @pytest.fixture(scope="module")
-def elsewhere(in_fresh_process, quick, X, tmp_path_factory):
+def elsewhere(in_other_process, quick, X, tmp_path_factory):
     """Estimators, and what another process says of their fits."""
     estimators = [
         quick(AutoencoderTransformer, early_stopping=True),
@@ -98,7 +98,7 @@ def elsewhere(in_fresh_process, quick, X, tmp_path_factory):
     ]
     task = tmp_path_factory.mktemp("elsewhere") / "task"
     joblib.dump((X, estimators), task)
-    output = in_fresh_process(FIT_ELSEWHERE, __file__.rpartition("/")[0], task)
+    output = in_other_process(FIT_ELSEWHERE, __file__.rpartition("/")[0], task)
     return estimators, *output.splitlines()
 
 
