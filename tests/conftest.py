@@ -1,7 +1,9 @@
 """Small tables, quick estimators, and a second Python process."""
 
 import gc
+import json
 import os
+import select
 import subprocess
 import sys
 import warnings
@@ -121,22 +123,83 @@ def fitted(request, quick, X):
     return estimator
 
 
+ROOT = Path(__file__).parents[1]
+TIME_LIMIT = 300  # seconds
+
+
 @pytest.fixture(scope="session")
 def in_fresh_process():
     """Run Python code, with arguments, in a process of its own."""
-    root = Path(__file__).parents[1]
 
     def run(code, *args):
         done = subprocess.run(
             [sys.executable, "-c", code, *map(str, args)],
-            env={**os.environ, "PYTHONPATH": str(root)},
-            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=TIME_LIMIT,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     return run
+
+
+FORKING = """
+import json, os, sys, traceback
+import sklearn_ae
+
+for line in sys.stdin:
+    code, args, path = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        for stream, name in ((1, "output"), (2, "errors")):
+            os.dup2(os.open(f"{path}/{name}", os.O_WRONLY | os.O_CREAT), stream)
+        sys.argv = ["-c", *args]
+        status = 1
+        try:
+            exec(code, {"__name__": "__main__"})
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    print(os.waitpid(child, 0)[1], flush=True)
+os._exit(0)  # at once: what was imported takes long to tidy up
+"""
+
+
+@pytest.fixture(scope="session")
+def in_other_process(in_fresh_process, tmp_path_factory):
+    """The same in a process that has imported the package, which takes seconds.
+
+    It is forked from one that has done nothing else.
+    """
+    if not hasattr(os, "fork"):
+        yield in_fresh_process
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKING],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def run(code, *args):
+        path = tmp_path_factory.mktemp("process")
+        print(
+            json.dumps([code, [*map(str, args)], str(path)]),
+            file=process.stdin,
+            flush=True,
+        )
+        assert select.select([process.stdout], [], [], TIME_LIMIT)[0], "no answer"
+        assert process.stdout.readline() == "0\n", (path / "errors").read_text()
+        return (path / "output").read_text()
+
+    with process:  # which ends with its input
+        yield run

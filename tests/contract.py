@@ -23,10 +23,16 @@ def with_checks(*settings):
     first = parametrize_with_checks([estimators[0] for estimators in settings])
     others = parametrize_with_checks([e for es in settings for e in es[1:]])
     of_settings = (pair for pair in others.args[1] if not is_of_containers(pair[1]))
-    names = "estimator", "check"
-    return pytest.mark.parametrize(
-        names, [*first.args[1], *of_settings], **first.kwargs
-    )
+    make_name, known = first.kwargs["ids"], {}
+
+    def name(value):
+        # Each setting comes with every check, and is shown in full in its name.
+        if id(value) not in known:
+            known[id(value)] = make_name(value), value
+        return known[id(value)][0]
+
+    pairs = [*first.args[1], *of_settings]
+    return pytest.mark.parametrize(("estimator", "check"), pairs, ids=name)
 
 
 def is_of_containers(check):

@@ -54,7 +54,7 @@ def client(tmp_path_factory):
     method = {"distributed.worker.multiprocessing-method": "forkserver"}
     with dask.config.set(method):
         context = distributed.utils.get_mp_context()
-        context.set_forkserver_preload(["distributed", "sklearn_ae", "torch._dynamo"])
+        context.set_forkserver_preload(["distributed", "sklearn_ae"])
         cluster = distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,

@@ -60,6 +60,7 @@ class Size:
     # Lengths of training that are tried, and epochs after which others give up.
     trained_epochs: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 75)
     most_epochs: int = 150
+    n_digits: int | None = None  # whose error is followed; None takes all
     grid_rows: int = 2000
     # Columns and hidden layers of fits in threads, their rows and epochs.
     thread_shapes: tuple[tuple[int, tuple[int, ...]], ...] = (
@@ -101,6 +102,7 @@ QUICK = Size(
     n_epochs=1,
     trained_epochs=(1, 2),
     most_epochs=2,
+    n_digits=200,
     grid_rows=60,
     thread_shapes=((5, (8, 4)),),
     thread_rows=200,

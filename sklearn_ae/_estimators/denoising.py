@@ -1,7 +1,9 @@
 """DenoisingAutoencoderTransformer: learns to undo a corruption."""
 
+from collections.abc import Callable
+from functools import partial
 from numbers import Real
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from numpy.typing import ArrayLike
@@ -382,6 +384,8 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
             )
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
+        make_corruption = self._corruption_maker()
+
         def make_module(
             encoder: nn.Module,
             decoder: nn.Module,
@@ -396,7 +400,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
                 loss,
                 center=columns.center,
                 scale=columns.scale,
-                corruption=self._make_corruption(x, columns),
+                corruption=make_corruption(x, columns),
             )
 
         # The projection of a corrupted row is near what is corrupted in it; the encoder
@@ -410,24 +414,30 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
             **self._nesting(),
         )
 
+    def _corruption_maker(self) -> Callable[[Tensor, Columns], nn.Module]:
+        """What makes the corruption for standardised rows (n, d)."""
+        spec = NetworkSpec.of(self.get_params(deep=False))
+        return partial(_make_corruption, self.corruption, self.corruption_level, spec)
+
     def _renew(self, module: Autoencoder) -> None:
         if isinstance(module.corruption, Corruption):
             module.corruption.level = self.corruption_level
 
-    def _make_corruption(self, x: Tensor, columns: Columns) -> nn.Module:
-        """The corruption for standardised rows such as x (n, d)."""
-        level = self.corruption_level
-        if self.corruption == "gaussian":
-            return GaussianCorruption(level, x.std(dim=0, correction=0))
-        if self.corruption == "masking":
-            return MaskingCorruption(level, x.mean(dim=0))
-        if self.corruption == "salt_and_pepper":
-            return SaltAndPepperCorruption(level, *torch.aminmax(x, dim=0))
-        if self.corruption == "swap":
-            return SwapCorruption(level)
-        if self.corruption == "block":
-            spec = NetworkSpec.of(self.get_params(deep=False))
-            image_shape = spec.images_of(x.shape[1])
-            assert image_shape is not None  # _validate_params has seen to it
-            return BlockCorruption(level, x.mean(dim=0), image_shape)
-        return CallableCorruption(self.corruption, columns.center, columns.scale)
+
+def _make_corruption(
+    kind: Any, level: float, spec: NetworkSpec, x: Tensor, columns: Columns
+) -> nn.Module:
+    """The corruption for standardised rows such as x (n, d)."""
+    if kind == "gaussian":
+        return GaussianCorruption(level, x.std(dim=0, correction=0))
+    if kind == "masking":
+        return MaskingCorruption(level, x.mean(dim=0))
+    if kind == "salt_and_pepper":
+        return SaltAndPepperCorruption(level, *torch.aminmax(x, dim=0))
+    if kind == "swap":
+        return SwapCorruption(level)
+    if kind == "block":
+        image_shape = spec.images_of(x.shape[1])
+        assert image_shape is not None  # _validate_params has seen to it
+        return BlockCorruption(level, x.mean(dim=0), image_shape)
+    return CallableCorruption(kind, columns.center, columns.scale)

@@ -433,7 +433,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         assert isinstance(table.X, np.ndarray)
         columns = self._columns(table)
         X = comparable(table.X, columns)
-        self.graph_ = self._find_graph(X, table.graph)
+        graph = self.graph_ = self._find_graph(X, table.graph)
         is_refined = self._is_refined(len(table.X))
         spec = NetworkSpec.of(self.get_params(deep=False))
         if isinstance(spec.hidden_layer_sizes, str) and spec.image_shape is None:
@@ -455,7 +455,7 @@ class NeighborMapTransformer(BaseAutoencoder):
             start=(
                 UnitPCAStart(self.n_components) if spec.starts_linear else RandomStart()
             ),
-            make_module=self._make_module,
+            make_module=partial(_make_module, self.corruption_level),
             recipe=self._recipe(
                 *(architecture, LEARNING_RATE),
                 kind=MapRecipe,
@@ -463,8 +463,8 @@ class NeighborMapTransformer(BaseAutoencoder):
                 least_alpha=0.0,
                 is_rough=is_refined,
             ),
-            objective=NeighborObjective(self.graph_),
-            inference=self._make_map_inference(X, is_refined),
+            objective=NeighborObjective(graph),
+            inference=self._make_map_inference(X, graph, is_refined),
             finish=partial(self._learn_way_back, architecture),
         )
 
@@ -477,7 +477,9 @@ class NeighborMapTransformer(BaseAutoencoder):
         )
         return self.inference == "refined" or (self.inference == "auto" and is_quick)
 
-    def _make_map_inference(self, X: np.ndarray, is_refined: bool) -> Inference:
+    def _make_map_inference(
+        self, X: np.ndarray, graph: csr_matrix, is_refined: bool
+    ) -> Inference:
         if not is_refined:
             return Encoded()
         n_neighbors = min(_N_PLACED_BETWEEN, len(X))
@@ -488,28 +490,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         else:
             index = NearestNeighbors(n_neighbors=n_neighbors, metric=self.metric)
             index.fit(X)
-        return Placed(index, self.graph_, seed)
-
-    def _make_module(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        loss: SquaredError,
-        columns: Columns,
-        paths: LinearPaths | None,
-        x: Tensor,
-    ) -> NeighborMap:
-        return NeighborMap(
-            encoder,
-            decoder,
-            loss,
-            center=columns.center,
-            scale=columns.scale,
-            corruption=GaussianCorruption(
-                self.corruption_level, x.std(dim=0, correction=0)
-            ),
-            landmarks=some(x, _N_LANDMARKS),
-        )
+        return Placed(index, graph, seed)
 
     def _learn_way_back(
         self,
@@ -579,3 +560,23 @@ class NeighborMapTransformer(BaseAutoencoder):
         if isinstance(self._inference, Placed):
             return self._infer("score_samples", X)
         return self._compute("score_samples", X)
+
+
+def _make_module(
+    corruption_level: float,
+    encoder: nn.Module,
+    decoder: nn.Module,
+    loss: SquaredError,
+    columns: Columns,
+    paths: LinearPaths | None,
+    x: Tensor,
+) -> NeighborMap:
+    return NeighborMap(
+        encoder,
+        decoder,
+        loss,
+        center=columns.center,
+        scale=columns.scale,
+        corruption=GaussianCorruption(corruption_level, x.std(dim=0, correction=0)),
+        landmarks=some(x, _N_LANDMARKS),
+    )

@@ -625,6 +625,8 @@ class VAETransformer(FittedVAE):
         # While the weight of the KL divergence rises, the bound that is watched may
         # well fall.
         n_iter_eased = math.ceil(self.kl_warmup)
+        noise_per_column = is_mapped or self.noise == "per_column"
+        bound = self._bound()
 
         def make_module(
             encoder: nn.Module,
@@ -643,9 +645,9 @@ class VAETransformer(FittedVAE):
                 center=columns.center,
                 scale=columns.scale,
                 noise_scale=loss.noise_scale(variance),
-                noise_per_column=is_mapped or self.noise == "per_column",
+                noise_per_column=noise_per_column,
                 n_conditions=m,
-                **self._bound(),
+                **bound,
             )
 
         loss: SquaredError = LOSSES[self.loss]()

@@ -366,7 +366,7 @@ class FittedVAE(Imputing):
         random_state = self._generator(random_state)
         draws_levels = random_state if noise else None
         if given is not None:
-            self._check_given(noise, like, y)
+            _check_given(self, noise, like, y)
             kinds = cast(TableKinds, self._kinds)
             sampler = GivenSampler(
                 lambda n: self._decoded(rows.prior.sample(n, random_state), y),
@@ -649,25 +649,6 @@ class FittedVAE(Imputing):
         width = max(width, self.module_.row_size)
         return Draws(n_samples, self.n_components_, seed, width)
 
-    def _check_given(self, noise: bool, like: Any, y: Any) -> None:
-        if self._spec.column_maps is None:
-            raise ValueError(
-                "given takes probabilities of what cells hold, which a model has that "
-                'was fitted with column_maps="quantile"; it was None.'
-            )
-        if isinstance(self._conditions, ConditionColumns):
-            raise ValueError(
-                "given says what cells of rows hold that are drawn whole; with "
-                "condition_columns the model draws the other columns, for y."
-            )
-        if like is not None or not noise:
-            raise ValueError(
-                "given draws cells from their distributions, which goes without like "
-                f"and with noise; got noise={noise!r} and like={type(like).__name__}."
-            )
-        if self._conditions is not None and not self._conditions.is_one_for_all(y):
-            raise ValueError("given takes one y for all rows; got one for each.")
-
     def _rows_to_be_like(self, like: Any) -> np.ndarray | Table:
         try:
             rows = super()._validate_new_rows(like)
@@ -712,3 +693,25 @@ def noise_scale_of(module: Autoencoder) -> NoiseScale:
     scale = module.scale.detach().cpu().double()  # (), or (d,) of kinds
     noise_scale = log_noise.double().exp() * scale
     return noise_scale.item() if noise_scale.ndim == 0 else noise_scale.numpy()
+
+
+def _check_given(estimator: FittedVAE, noise: bool, like: Any, y: Any) -> None:
+    if estimator._spec.column_maps is None:
+        raise ValueError(
+            "given takes probabilities of what cells hold, which a model has that "
+            'was fitted with column_maps="quantile"; it was None.'
+        )
+    if isinstance(estimator._conditions, ConditionColumns):
+        raise ValueError(
+            "given says what cells of rows hold that are drawn whole; with "
+            "condition_columns the model draws the other columns, for y."
+        )
+    if like is not None or not noise:
+        raise ValueError(
+            "given draws cells from their distributions, which goes without like "
+            f"and with noise; got noise={noise!r} and like={type(like).__name__}."
+        )
+    if estimator._conditions is not None and not estimator._conditions.is_one_for_all(
+        y
+    ):
+        raise ValueError("given takes one y for all rows; got one for each.")

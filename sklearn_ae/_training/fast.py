@@ -81,6 +81,7 @@ class FastNetwork:
         self.activate, self.activate_backward = DERIVATIVES[activation]
         self.parameter = mlp[0].weight
         self.dtype = self.parameter.dtype
+        self.is_low = low is not None
         self.inner_dtype = self.dtype if low is None else low.dtype
         self.ones = self.parameter.new_ones(0)
 
@@ -96,13 +97,16 @@ class FastNetwork:
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Output, and what the backward pass needs: x, h0, a1, h1, a2, h2 ..."""
         h = x * self.inverse_spread if self.is_anchored else x
-        h = h.to(self.inner_dtype)
+        if self.is_low:
+            h = h.to(self.inner_dtype)
         saved = [x, h]
         for layer in self.layers[:-1]:
             a = layer.forward(h)
             h = self.activate(a)
             saved += [a, h]
-        output = self.layers[-1].forward(h).to(self.dtype)
+        output = self.layers[-1].forward(h)
+        if self.is_low:
+            output = output.to(self.dtype)
         if self.is_anchored:
             output = output.add_(self.linear.bias).addmm_(x, self.linear.weight_t)
         return output, saved
@@ -112,7 +116,7 @@ class FastNetwork:
         if len(self.ones) != len(grad):
             self.ones = grad.new_ones(len(grad))
         x = saved[0]
-        g = grad.to(self.inner_dtype)
+        g = grad.to(self.inner_dtype) if self.is_low else grad
         for i in range(len(self.layers) - 1, 0, -1):
             layer, a, h = self.layers[i], saved[2 * i], saved[2 * i + 1]
             layer.backward(g, h, self.ones)
@@ -123,7 +127,9 @@ class FastNetwork:
             self.linear.backward(grad, x, self.ones)
         if self.is_first:
             return grad  # nobody asks for the gradient of the data
-        g = torch.mm(g, first.weight).to(self.dtype)
+        g = torch.mm(g, first.weight)
+        if self.is_low:
+            g = g.to(self.dtype)
         if self.is_anchored:
             g = g.mul_(self.inverse_spread).addmm_(grad, self.linear.weight)
         return g

@@ -2,12 +2,12 @@
 
 import contextlib
 import copy
+import inspect
 import math
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.adam import adam
 
 from .._networks.modules import Anchored, Autoencoder
 from .fast import flatten
@@ -40,7 +40,29 @@ class Schedule:
         self.n_done += 1
 
 
-class FlatAdam(torch.optim.Adam):
+def uncompiled(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """Let methods be what they are without torch's compiler.
+
+    To hide them from it torch imports it when one of them is first called, which takes
+    longer than many a fit.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        setattr(optimizer, name, inspect.unwrap(getattr(optimizer, name)))
+    optimizer.step = torch.no_grad()(inspect.unwrap(optimizer.step))  # type: ignore[method-assign]
+    return optimizer
+
+
+@uncompiled
+class UncompiledAdam(torch.optim.Adam):
+    """torch's, step for step."""
+
+
+@uncompiled
+class UncompiledAdamW(torch.optim.AdamW):
+    """torch's, step for step."""
+
+
+class FlatAdam(UncompiledAdam):
     """Adam, or AdamW on some parameters, with all of them in one flat buffer.
 
     One fused update for all costs less than one per group of parameters. The decay,
@@ -76,21 +98,25 @@ class FlatAdam(torch.optim.Adam):
     @torch.no_grad()
     def quick_step(self) -> None:
         """As step, without what torch does around it for hooks and profilers."""
-        moments, grad = self.state[self.flat], self.flat.grad
-        if not moments or grad is None:
-            self.step()  # lays out the moments
+        flat, group = self.flat, self.param_groups[0]
+        if flat.grad is None or not group["fused"]:
+            self.step()
             return
+        moments = self.state[flat]
+        if not moments:
+            moments["step"] = flat.new_zeros((), dtype=torch.float32)
+            moments["exp_avg"] = torch.zeros_like(flat)
+            moments["exp_avg_sq"] = torch.zeros_like(flat)
         self._shrink()
-        group = self.param_groups[0]
+        moments["step"].add_(1.0)
         beta1, beta2 = group["betas"]
-        adam(
-            [self.flat],
-            [grad],
+        torch._fused_adam_(
+            [flat],
+            [flat.grad],
             [moments["exp_avg"]],
             [moments["exp_avg_sq"]],
             [],
             [moments["step"]],
-            fused=group["fused"],
             amsgrad=False,
             beta1=beta1,
             beta2=beta2,
@@ -118,24 +144,28 @@ def make_adam(
     groups: list[dict[str, Any]],
     module: Autoencoder,
     weight_decay: float,
-    is_flat: bool,
+    is_watched: bool,
     lr: float,
 ) -> torch.optim.Optimizer:
     """Adam, or with weight decay AdamW on the weights that can overfit.
 
-    Flat, where nobody looks at each parameter, of which callbacks are free to do so.
+    Callbacks, which watch, are shown torch's own, and may look at each parameter; where
+    there are none, all parameters of fast networks are one.
     """
     decayed = decayed_parameters(module)
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
-    if is_flat:
+    if module.is_fast and not is_watched:
         return FlatAdam(decayed, kept, lr, weight_decay)
     # The same groups with and without decay, so that moments fit from pass to pass.
     parts = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
-    adam = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    if is_watched:
+        adam = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    else:
+        adam = UncompiledAdamW if weight_decay else UncompiledAdam
     fused = module.center.device.type in ("cpu", "cuda")
     return adam([part for part in parts if part["params"]], lr=lr, fused=fused)
 

@@ -78,7 +78,7 @@ def make_net(
         optimizer=make_adam,
         optimizer__module=module,
         optimizer__weight_decay=options.weight_decay,
-        optimizer__is_flat=module.is_fast and not options.callbacks,
+        optimizer__is_watched=bool(options.callbacks),
         lr=options.learning_rate,
         train_split=None,
         callbacks=list(options.callbacks),

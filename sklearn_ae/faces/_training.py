@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .._training.checkpoints import Checkpoints, Course, State
 from .._training.gradients import add_up
-from .._training.optimizer import Schedule
+from .._training.optimizer import Schedule, UncompiledAdam
 from .._training.trainer import Patience, Trainer, check_loss, progress_bar
 from .._utils.processes import ALONE, Processes, current
 from ._critic import critic_losses
@@ -378,7 +378,7 @@ def make_optimizer(network: FaceNetwork, learning_rate: float) -> torch.optim.Op
     """Adam over all parameters that are to be trained."""
     trained = [p for p in network.parameters() if p.requires_grad]
     is_fused = network.device.type in ("cpu", "cuda")
-    return torch.optim.Adam(trained, lr=learning_rate, betas=BETAS, fused=is_fused)
+    return UncompiledAdam(trained, lr=learning_rate, betas=BETAS, fused=is_fused)
 
 
 def _latents_of_all(latents: list[Tensor]) -> list[Tensor]:

@@ -11,7 +11,6 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import torch
-import torch._dynamo  # which a first training imports, here for both at once
 import torch.distributed as dist
 from sklearn.neighbors import kneighbors_graph
 from torch import nn

@@ -1314,9 +1314,9 @@ def test_fit_where_gradients_are_switched_off(fitted, X):
     [AutoencoderTransformer, DenoisingAutoencoderTransformer, VAETransformer],
 )
 def test_bfloat16_costs_little(Estimator):
-    X = load_digits().data[:600].astype(np.float32)
+    X = load_digits().data[:300].astype(np.float32)
     # Steps are what is rounded, whoever decides about the epoch, and by what.
-    params = {"early_stopping": False, "inference": "encoder"}
+    params = {"early_stopping": False, "inference": "encoder", "max_iter": 25}
     scores = [
         Estimator(8, precision=precision, **params).fit(X).score(X)
         for precision in ("float32", "bfloat16")

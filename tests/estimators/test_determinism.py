@@ -83,20 +83,33 @@ sys.path.insert(0, sys.argv[1])
 from test_determinism import bits_of
 X, estimators = joblib.load(sys.argv[2])
 print(*[bits_of(estimator.fit(X), X) for estimator in estimators])
+print("torch._dynamo" in sys.modules)
 """
 
 
-def test_another_process_gets_the_same_bits(in_fresh_process, quick, X, tmp_path):
+@pytest.fixture(scope="module")
+def elsewhere(in_other_process, quick, X, tmp_path_factory):
+    """Estimators, and what another process says of their fits."""
     estimators = [
         quick(AutoencoderTransformer, early_stopping=True),
         quick(DenoisingAutoencoderTransformer, corruption="swap", init="random"),
         quick(VAETransformer),
         quick(VAETransformer, encoder=nn.Linear),
     ]
-    joblib.dump((X, estimators), tmp_path / "task")
-    folder = __file__.rpartition("/")[0]
-    output = in_fresh_process(FIT_ELSEWHERE, folder, tmp_path / "task")
-    assert output.split() == [bits_of(e.fit(X), X) for e in estimators]
+    task = tmp_path_factory.mktemp("elsewhere") / "task"
+    joblib.dump((X, estimators), task)
+    output = in_other_process(FIT_ELSEWHERE, __file__.rpartition("/")[0], task)
+    return estimators, *output.splitlines()
+
+
+def test_another_process_gets_the_same_bits(elsewhere, X):
+    estimators, bits, _ = elsewhere
+    assert bits.split() == [bits_of(e.fit(X), X) for e in estimators]
+
+
+def test_fits_do_not_import_torchs_compiler(elsewhere):
+    # Its import takes longer than a fit of a small table.
+    assert elsewhere[2] == "False"
 
 
 def test_two_threads_get_the_same_bits(quick, X):

@@ -57,7 +57,7 @@ for file in sys.argv[3:]:
 """
 
 
-def test_files_give_the_same_results_elsewhere(in_fresh_process, quick, X, tmp_path):
+def test_files_give_the_same_results_elsewhere(in_other_process, quick, X, tmp_path):
     estimators = [
         quick(AutoencoderTransformer).fit(X),
         quick(DenoisingAutoencoderTransformer, corruption="swap").fit(X),
@@ -73,7 +73,7 @@ def test_files_give_the_same_results_elsewhere(in_fresh_process, quick, X, tmp_p
         wanted += [joblib.hash(results(estimator, X))] * 2
     joblib.dump(X, tmp_path / "X")
     folder = __file__.rpartition("/")[0]
-    output = in_fresh_process(LOAD_ELSEWHERE, folder, tmp_path / "X", *files)
+    output = in_other_process(LOAD_ELSEWHERE, folder, tmp_path / "X", *files)
     assert output.split() == wanted
 
 

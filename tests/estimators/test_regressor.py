@@ -522,7 +522,7 @@ print(joblib.hash(results(pickle.load(open(sys.argv[3], "rb")), X)))
 """
 
 
-def test_another_process_gets_the_same_bits(in_fresh_process, tmp_path):
+def test_another_process_gets_the_same_bits(in_other_process, tmp_path):
     X, Y = image_pairs(60)
     params = {**SMALL_IMAGES, "max_iter": 2, "image_shape": (8, 8)}
     settings = [
@@ -536,7 +536,7 @@ def test_another_process_gets_the_same_bits(in_fresh_process, tmp_path):
     (tmp_path / "file").write_bytes(pickle.dumps(fitted))
     folder = __file__.rpartition("/")[0]
     arguments = folder, tmp_path / "task", tmp_path / "file"
-    output = in_fresh_process(ELSEWHERE, *arguments)
+    output = in_other_process(ELSEWHERE, *arguments)
     assert output.split() == [*wanted, wanted[-1]]
 
 

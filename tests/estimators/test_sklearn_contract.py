@@ -121,7 +121,7 @@ AUTOENCODERS = [
     # Wide layers learn at a lower rate.
     sklearn_ae.AutoencoderTransformer(**{**WHOLE, "hidden_layer_sizes": (512,)}),
     # No hidden layer, and one latent.
-    sklearn_ae.AutoencoderTransformer(1, **{**FOLDED, "hidden_layer_sizes": ()}),
+    sklearn_ae.AutoencoderTransformer(1, **{**WHOLE, "hidden_layer_sizes": ()}),
     # The user's networks: autograd, and the global generator.
     sklearn_ae.AutoencoderTransformer(**TWO_FOLDS, **OWN),
     # Projections by derivatives in forward mode, as those of convolutions are.

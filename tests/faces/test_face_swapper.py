@@ -309,7 +309,7 @@ def test_same_seed_same_bits_and_other_generators_are_left_alone():
     assert_array_equal(first.sample(3, "bob"), second.sample(3, "bob"))
 
 
-def test_same_bits_in_a_new_process(in_fresh_process):
+def test_same_bits_in_a_new_process(in_other_process):
     code = (
         "import numpy as np\n"
         "from sklearn_ae import FaceSwapper\n"
@@ -321,7 +321,7 @@ def test_same_bits_in_a_new_process(in_fresh_process):
     X = np.random.default_rng(0).random((50, 8, 8))
     swapper = FaceSwapper(width=2, max_iter=2, random_state=0)
     Z = swapper.fit_transform(X, np.repeat([0, 1], 25))
-    assert in_fresh_process(code).strip() == Z.tobytes().hex()
+    assert in_other_process(code).strip() == Z.tobytes().hex()
 
 
 def test_fit_works_inside_no_grad():
