@@ -31,7 +31,7 @@ N_REMEMBERED = 256
 MOST_PRODUCTS = 4_000_000
 # Rows by which networks are compared, where a quarter of the time allows no more, and
 # draws for each where the bound is what counts.
-_LEAST_COMPARED = 1000
+_LEAST_COMPARED = 500
 _DRAWS_TO_COMPARE = 8
 _DRAWS_TO_CHOOSE = 32
 # Training rows that tell a fit's error, axes and density.
@@ -244,7 +244,9 @@ class Refined(Inference):
         )
 
     def quick(self) -> Inference:
-        return replace(self, n_steps=1, remembered=None)
+        # The step that is hardly damped follows: with many latents it is enough.
+        n_steps = 1 if self.n_components <= FEW_LATENTS else 0
+        return replace(self, n_steps=n_steps, remembered=None)
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
         starts = self._starts(module, x)
