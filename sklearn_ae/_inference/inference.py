@@ -31,7 +31,7 @@ N_REMEMBERED = 256
 MOST_PRODUCTS = 4_000_000
 # Rows by which networks are compared, where a quarter of the time allows no more, and
 # draws for each where the bound is what counts.
-_LEAST_COMPARED = 500
+_LEAST_COMPARED = 1000
 _DRAWS_TO_COMPARE = 8
 _DRAWS_TO_CHOOSE = 32
 # Training rows that tell a fit's error, axes and density.
