@@ -136,18 +136,20 @@ class BaseAutoencoder(BaseEncoderDecoder):
         inference = self._make_inference(architecture, refining_pays)
         # Projections on a curve or surface follow its bends less than an encoder does.
         has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
-        decay: dict[str, Any] = (
+        changes_of_recipe: dict[str, Any] = (
             {"n_columns": 0, "least_alpha": recipe.ALPHA_OF_FEW_LATENTS}
             if has_few
             else {}
         )
+        if architecture.image_shape is None:
+            changes_of_recipe["trial_share"] = recipe.TRIAL_SHARE
         return Design(
             columns=self._columns(table) if columns is None else columns,
             architecture=architecture,
             loss=LOSSES[self.loss](),
             start=PCAStart(self.n_components) if is_linear else RandomStart(),
             make_module=make_module,
-            recipe=self._recipe(architecture, rate, **decay),
+            recipe=self._recipe(architecture, rate, **changes_of_recipe),
             inference=inference,
             **changes,
         )

@@ -244,7 +244,9 @@ class Refined(Inference):
         )
 
     def quick(self) -> Inference:
-        return replace(self, n_steps=1, remembered=None)
+        # The step that is hardly damped follows: with many latents it is enough.
+        n_steps = 1 if self.n_components <= FEW_LATENTS else 0
+        return replace(self, n_steps=n_steps, remembered=None)
 
     def latents(self, module: Autoencoder, x: Tensor) -> Tensor:
         starts = self._starts(module, x)

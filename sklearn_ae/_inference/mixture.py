@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from sklearn.cluster import kmeans_plusplus
 
 # What is added to variances, so that no Gaussian shrinks to a point.
@@ -42,9 +41,8 @@ class Mixture:
         mixture = cls._of_shares(Z, shares)
         bound = -np.inf
         for _ in range(_MOST_STEPS):
-            log_parts = mixture._log_parts(Z)
-            log_density = np.logaddexp.reduce(log_parts, axis=1)
-            mixture = cls._of_shares(Z, np.exp(log_parts - log_density[:, None]))
+            shares, log_density = _shares(mixture._log_parts(Z))
+            mixture = cls._of_shares(Z, shares)
             before, bound = bound, float(np.mean(log_density))
             if abs(bound - before) < _LEAST_GAIN:
                 break
@@ -53,14 +51,8 @@ class Mixture:
     def of(self, kept: np.ndarray) -> "Mixture":
         """That of some of the numbers alone, by a mask (a,)."""
         covariances = self.covariances[:, kept][:, :, kept]
-        identity = np.eye(int(kept.sum()))
-        whitening = np.array(
-            [
-                solve_triangular(np.linalg.cholesky(covariance), identity, lower=True).T
-                for covariance in covariances
-            ]
-        )
-        return Mixture(self.weights, self.means[:, kept], covariances, whitening)
+        means, whitening = self.means[:, kept], _whitening(covariances)
+        return Mixture(self.weights, means, covariances, whitening)
 
     @classmethod
     def _of_shares(cls, Z: np.ndarray, shares: np.ndarray) -> "Mixture":
@@ -69,32 +61,29 @@ class Mixture:
         counts = shares.sum(axis=0) + 10 * np.finfo(Z.dtype).eps  # (c,)
         means = shares.T @ Z / counts[:, None]
         covariances = np.empty((len(counts), n_numbers, n_numbers))
-        whitening = np.empty_like(covariances)
-        identity = np.eye(n_numbers)
         for i, (mean, count) in enumerate(zip(means, counts, strict=True)):
             centred = Z - mean
             covariances[i] = (shares[:, i] * centred.T) @ centred / count
-            covariances[i] += _LEAST_VARIANCE * identity
-            lower = np.linalg.cholesky(covariances[i])
-            whitening[i] = solve_triangular(lower, identity, lower=True).T
-        return cls(counts / counts.sum(), means, covariances, whitening)
+        covariances += _LEAST_VARIANCE * np.eye(n_numbers)
+        weights = counts / counts.sum()
+        return cls(weights, means, covariances, _whitening(covariances))
 
     def _log_parts(self, Z: np.ndarray) -> np.ndarray:
         """Log of each Gaussian's part of the density: (n, c)."""
         constant = -0.5 * Z.shape[1] * math.log(2.0 * math.pi)
         scales = np.log(np.diagonal(self.whitening, axis1=1, axis2=2)).sum(axis=1)
-        squares = np.stack(
-            [
-                np.square((Z - mean) @ matrix).sum(axis=1)
-                for mean, matrix in zip(self.means, self.whitening, strict=True)
-            ],
-            axis=1,
-        )
+        # As (c, n) in memory, or maxima and sums over a few Gaussians take longest.
+        squares = np.empty((len(self.means), len(Z))).T
+        for i, (mean, matrix) in enumerate(
+            zip(self.means, self.whitening, strict=True)
+        ):
+            whitened = (Z - mean) @ matrix
+            squares[:, i] = np.einsum("na,na->n", whitened, whitened)
         return constant + scales + np.log(self.weights) - 0.5 * squares
 
     def log_density(self, Z: np.ndarray) -> np.ndarray:
         """Of each row, in nats: (n,)."""
-        return np.logaddexp.reduce(self._log_parts(Z), axis=1)
+        return _shares(self._log_parts(Z))[1]
 
     def score(self, Z: np.ndarray) -> float:
         """Mean log-density of the rows."""
@@ -118,6 +107,20 @@ class Mixture:
         return random_state.permutation(np.concatenate(drawn))  # not one by one
 
 
+def _shares(log_parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which Gaussians a row is from (n, c), and its log-density (n,)."""
+    most = log_parts.max(axis=1, keepdims=True)  # (n, 1)
+    parts = np.exp(log_parts - most)
+    totals = parts.sum(axis=1, keepdims=True)
+    return parts / totals, (most + np.log(totals))[:, 0]
+
+
+def _whitening(covariances: np.ndarray) -> np.ndarray:
+    """What makes rows of these covariances (c, a, a) standard normal: (c, a, a)."""
+    lower = np.linalg.cholesky(covariances)
+    return np.triu(np.linalg.inv(lower).transpose(0, 2, 1))
+
+
 def _groups(
     Z: np.ndarray, n_groups: int, random_state: np.random.RandomState
 ) -> np.ndarray:
@@ -133,8 +136,7 @@ def _groups(
         if np.array_equal(before, groups):
             break
         counts = np.bincount(groups, minlength=n_groups)
-        sums = np.zeros_like(centers)
-        np.add.at(sums, groups, Z)
+        sums = np.eye(n_groups)[groups].T @ Z  # (c, a)
         is_empty = counts == 0  # stays where it is
         centers = np.where(
             is_empty[:, None], centers, sums / np.maximum(counts, 1)[:, None]

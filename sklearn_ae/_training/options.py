@@ -1,12 +1,16 @@
 """What a training is told, and what it leaves behind."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from .checkpoints import Checkpoints
+
+# A step of weight decay may halve a weight, not turn it.
+MOST_SHRUNK = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,16 @@ class TrainingOptions:
     # Epochs at the beginning that are no reason to stop early.
     n_iter_eased: int = 0
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    # Epochs of a training that only tells how long to train on all rows, as a share.
+    trial_share: float = 1.0
+
+    @property
+    def of_trial(self) -> "TrainingOptions":
+        """For such a training: a shorter schedule, in which weights decay as much."""
+        share = self.trial_share
+        n_epochs = math.ceil(share * self.n_epochs)
+        decay = min(self.weight_decay / share, MOST_SHRUNK / self.learning_rate)
+        return replace(self, n_epochs=n_epochs, weight_decay=decay, trial_share=1.0)
 
     @property
     def advice(self) -> str:

@@ -89,6 +89,8 @@ def find_weights(
         )
     else:
         options = recipe.options(len(rows.train), state.module, n_done)
+        if is_whole:
+            options = options.of_trial
         net = make_net(state.module, options, objective)
         if state.history is not None:
             net.history.extend(state.history)

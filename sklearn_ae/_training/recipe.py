@@ -8,7 +8,7 @@ from typing import Any
 from .._networks.modules import Autoencoder
 from .._utils.device import resolve_precision
 from .checkpoints import Checkpoints
-from .options import TrainingOptions
+from .options import MOST_SHRUNK, TrainingOptions
 
 # On tables up to this long, every row is seen so often, in batches of this size;
 # beyond, the number of steps stays, and batches grow.
@@ -24,6 +24,10 @@ PIXEL_LEARNING_RATE = 3e-3
 # On shorter tables than LONG_TABLE, held-out rows only say how long to train on all.
 # The best epoch of a schedule that was far from its end comes early: its rate was high.
 LENGTHENING = 1.4
+
+# That takes no whole schedule: a shorter one tells as well, where it has enough steps.
+TRIAL_SHARE = 1.0 / 3.0
+TRIAL_STEPS = 150
 
 # Tables shorter than that are cross-validated.
 SMALL_TABLE = 1000
@@ -76,7 +80,7 @@ def weight_decay(alpha: float, learning_rate: float, n_steps: int) -> float:
     The schedule's mean is half its peak. Longer training does not mean more decay.
     """
     decay = alpha / (0.5 * learning_rate * max(1, n_steps))
-    return min(decay, 0.5 / learning_rate)  # a step may halve a weight, not turn it
+    return min(decay, MOST_SHRUNK / learning_rate)
 
 
 def batch_size(n_samples: int) -> int:
@@ -91,9 +95,12 @@ def n_epochs(n_samples: int) -> int:
     return max(5, round(N_EPOCHS / growth))
 
 
-def n_epochs_on_all_rows(best_epoch: int) -> int:
-    """Epochs of a training on all rows, with a schedule that ends with it."""
-    return math.ceil(LENGTHENING * best_epoch)
+def n_epochs_on_all_rows(best_epoch: int, trial_share: float = 1.0) -> int:
+    """Epochs of a training on all rows, with a schedule that ends with it.
+
+    The best epoch is that of a trial, whose schedule was shorter by a share.
+    """
+    return math.ceil(LENGTHENING * best_epoch / trial_share)
 
 
 def n_folds(validation_fraction: float) -> int:
@@ -151,6 +158,10 @@ class Recipe:
 
     slowdown : float
         What a rate of our own choice is divided by.
+
+    trial_share : float
+        How long trainings are at least, as a share, that only tell how long to train
+        on all rows. Those that are cut short are not cut again.
     """
 
     learning_rate: float | str
@@ -170,6 +181,7 @@ class Recipe:
     precision: str = "auto"
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     slowdown: float = 1.0
+    trial_share: float = 1.0
 
     def n_epochs(self, n_samples: int) -> int:
         """What max_iter="auto" stands for."""
@@ -188,7 +200,7 @@ class Recipe:
         """For a training on so many rows, of networks that had ``n_done`` epochs."""
         # max_iter counts the epochs of all fits, as it does for scikit-learn's
         # ensembles: to go on, raise it.
-        n_in_all = n_left = self.n_epochs(n_samples)
+        n_usual = n_in_all = n_left = self.n_epochs(n_samples)
         if not isinstance(self.max_iter, str):
             # Weights that are cut short need not shrink faster.
             n_in_all = max(n_in_all, self.max_iter)
@@ -199,7 +211,11 @@ class Recipe:
             options,
             n_epochs=n_left,
             starts_at_optimum=self.is_anchored and n_done == 0,
+            trial_share=self._trial_share(n_steps) if n_left >= n_usual else 1.0,
         )
+
+    def _trial_share(self, n_steps: int) -> float:
+        return max(self.trial_share, min(1.0, TRIAL_STEPS / n_steps))
 
     def options_of_pass(self, n_samples: int, module: Autoencoder) -> TrainingOptions:
         """For one pass over a chunk of a table whose length is not known."""

@@ -50,13 +50,15 @@ def train_on_small_table(
     Parameters that are drawn or fitted anew for every training come from
     make_module(rows).
     """
+    options_for_all, options = options, options.of_trial
     order = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(x), generator=order).to(x.device)
     diverged: DivergenceError | None = None
     # Side by side, where they may end with any epoch.
     can_end_early = options.n_iter_no_change < options.n_epochs
     look = math.ceil(_FUTILITY_SHARE * options.n_epochs)
-    can_be_futile = options.starts_at_optimum and options.n_epochs >= recipe.N_EPOCHS
+    is_usual = options_for_all.n_epochs >= recipe.N_EPOCHS
+    can_be_futile = options.starts_at_optimum and is_usual
     stops = range(1, options.n_epochs) if can_end_early else [look] * can_be_futile
     with progress_bar(options, n_trainings=n_folds) as bar:
         folds = []
@@ -103,7 +105,8 @@ def train_on_small_table(
         best_epoch = 0
 
     module = train_on_all_rows(
-        *(make_module, x, options, seed, best_epoch, objective, generator, weights)
+        *(make_module, x, options_for_all, seed, best_epoch),
+        *(objective, generator, weights),
     )
     n_rows = sum(len(fold.x) for fold in folds)
     curves = [torch.tensor(fold.curve) * len(fold.x) for fold in folds]
@@ -150,7 +153,8 @@ def train_on_all_rows(
     The schedule ends with the training, at a rate of zero: weights from the middle of
     a longer one still jump about, and with fewer rows than they could learn from.
     """
-    n_epochs = min(options.n_epochs, recipe.n_epochs_on_all_rows(best_epoch))
+    n_wanted = recipe.n_epochs_on_all_rows(best_epoch, options.trial_share)
+    n_epochs = min(options.n_epochs, n_wanted)
     options = replace(options, n_epochs=n_epochs)
     training = _Training(
         *(make_module, x, None, options, seed, objective, generator), weights=weights

@@ -1,8 +1,10 @@
 """Sizes and lengths that follow from the shape of a table."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +75,26 @@ def test_some_rows_are_held_out_and_some_are_left(n, fraction):
 )
 def test_folds_hold_out_twice_the_share_and_are_not_many(fraction, expected):
     assert _recipe.n_folds(fraction) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "max_iter", "expected"),
+    [
+        (100, "auto", 1.0),  # a batch in each epoch: no steps to spare
+        (300, "auto", 150 / 225),
+        (5000, "auto", 1 / 3),
+        (5000, 75, 1 / 3),
+        (5000, 74, 1.0),  # cut short already
+    ],
+)
+def test_trials_are_as_short_as_their_steps_allow(n_rows, max_iter, expected):
+    recipe = _recipe.Recipe(
+        *("auto", "auto", "auto", max_iter, 6e-3),
+        n_columns=4,
+        is_anchored=True,
+        precision="float32",
+        trial_share=_recipe.TRIAL_SHARE,
+    )
+    module = SimpleNamespace(center=torch.zeros(4), is_own=True, is_fast=True)
+    options = recipe.options(n_rows, module)
+    assert options.trial_share == pytest.approx(expected)

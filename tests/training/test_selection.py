@@ -170,6 +170,22 @@ def train_by_hand(module, x, n_epochs, learning_rate, n_batches):
             optimizer.step()
 
 
+def test_trials_are_shorter_and_the_last_training_is_not(start):
+    x = torch.randn(12, D, generator=torch.Generator().manual_seed(0))
+    changes = {"learning_rate": 0.1, "batch_size": 4, "n_epochs": 40}
+    module, result = select(Make(start), x, **changes, trial_share=0.5)
+    assert result.n_epochs == len(result.validation_loss_curve) == 20
+    assert module.epoch == min(40, math.ceil(1.4 * result.best_epoch / 0.5)) > 0
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_weights_that_nothing_moves_decay_as_much_in_a_trial(share):
+    options = make_options(n_epochs=40, weight_decay=0.1, trial_share=share)
+    trial = options.of_trial
+    decayed = trial.n_epochs * trial.weight_decay
+    assert decayed == pytest.approx(40 * 0.1)
+
+
 # Patience -----------------------------------------------------------------------------
 
 
