@@ -11,7 +11,7 @@ import numpy as np
 
 from .._utils.extras import import_extra
 
-OPSET = 19
+OPSET, ML_OPSET = 19, 3  # of ONNX's operators, and of those for machine learning
 Number = float | int | np.ndarray
 
 
@@ -82,22 +82,22 @@ class Value:
         return self._reduced("ReduceMean", axes, keepdims)
 
     def _reduced(self, op: str, axes: Sequence[int], keepdims: bool) -> "Value":
-        return self.graph.add(op, self, _integers(*axes), keepdims=int(keepdims))
+        return self.graph.add(op, self, integers(*axes), keepdims=int(keepdims))
 
     def unsqueeze(self, *axes: int) -> "Value":
-        return self.graph.add("Unsqueeze", self, _integers(*axes))
+        return self.graph.add("Unsqueeze", self, integers(*axes))
 
     def squeeze(self, *axes: int) -> "Value":
-        return self.graph.add("Squeeze", self, _integers(*axes))
+        return self.graph.add("Squeeze", self, integers(*axes))
 
     def reshape(self, *shape: int) -> "Value":
-        return self.graph.add("Reshape", self, _integers(*shape))
+        return self.graph.add("Reshape", self, integers(*shape))
 
     def transpose(self, *axes: int) -> "Value":
         return self.graph.add("Transpose", self, perm=list(axes))
 
     def slice(self, start: int, stop: int, axis: int = -1) -> "Value":
-        bounds = _integers(start), _integers(stop), _integers(axis)
+        bounds = integers(start), integers(stop), integers(axis)
         return self.graph.add("Slice", self, *bounds)
 
     def square(self) -> "Value":
@@ -231,5 +231,5 @@ class Graph:
         return [Value(self, name) for name in outputs]
 
 
-def _integers(*numbers: int) -> np.ndarray:
+def integers(*numbers: int) -> np.ndarray:
     return np.asarray(numbers, dtype=np.int64)

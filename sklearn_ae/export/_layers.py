@@ -16,8 +16,10 @@ from .._networks.images import (
     _ToRows,
 )
 from .._networks.modules import MLP, Anchored
-from ._graph import Value
+from ._graph import Value, integers
 
+# Where a slice ends that goes to the end.
+END = 2**31 - 1
 # Terms of the error function's series in double precision, which ONNX Runtime lacks.
 _ERROR_TERMS = 40
 
@@ -251,15 +253,31 @@ def _apply_images(
 
 
 def _convolve(layer: nn.Conv2d, x: Value) -> Value:
-    graph = x.graph
-    # ONNX Runtime has convolutions of single precision.
-    single = np.dtype(np.float32)
-    tensors = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
-    arrays = [
-        graph.constant(to_array(tensor.contiguous()), single) for tensor in tensors
-    ]
     assert isinstance(layer.padding, tuple)
-    output = graph.cast(x, single).of(
-        "Conv", *arrays, strides=list(layer.stride), pads=[*layer.padding] * 2
-    )
-    return graph.cast(output, graph.dtype)
+    weight = to_array(layer.weight.contiguous())  # (o, c, p, q)
+    bias = np.zeros(len(weight)) if layer.bias is None else to_array(layer.bias)
+    pads, strides = [*layer.padding] * 2, list(layer.stride)
+    if x.graph.dtype == np.float32:
+        arrays = [x.graph.constant(array) for array in (weight, bias.astype("f"))]
+        return x.of("Conv", *arrays, strides=strides, pads=pads)
+    # ONNX Runtime has convolutions of single precision: these are one product of the
+    # pixels that a window takes, side by side.
+    x = x.transpose(0, 2, 3, 1)  # (n, h, w, c)
+    top, left, bottom, right = pads
+    x = x.of("Pad", integers(0, top, left, 0, 0, bottom, right, 0))
+    height, width = layer.kernel_size
+    windows = [
+        x.of(
+            "Slice",
+            integers(i, j),
+            # The last window starts so many pixels before the end.
+            integers(*(k + 1 - size or END for k, size in ((i, height), (j, width)))),
+            integers(1, 2),
+            integers(*strides),
+        )
+        for i in range(height)
+        for j in range(width)
+    ]
+    together = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+    output = x.graph.concat(windows, axis=3) @ together + bias
+    return output.transpose(0, 3, 1, 2)

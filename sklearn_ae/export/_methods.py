@@ -46,12 +46,22 @@ class Writer:
 
     inference : Refined or None
         Which latents rows are given; None is the encoder's.
+
+    takes_missing : bool
+        Whether cells of rows may be NaN, which then have no part in anything.
     """
 
-    def __init__(self, graph: Graph, module: Autoencoder, inference: Refined | None):
+    def __init__(
+        self,
+        graph: Graph,
+        module: Autoencoder,
+        inference: Refined | None,
+        takes_missing: bool = False,
+    ):
         self.graph = graph
         self.module = copy.deepcopy(module).cpu().double()
         self.inference = inference
+        self.takes_missing = takes_missing
         self.loss = module.loss_function
 
     def standardized(self, X: Value, conditions: Value | None = None) -> Value:
@@ -90,15 +100,21 @@ class Writer:
 
     def predicted(self, x: Value) -> Value:
         """Targets of standardised rows."""
+        module = self.module
         return self.restored(
-            apply_with_maps(self.module.encoder, self.module.decoder, x)[1]
+            apply_with_maps(module.encoder, module.decoder, self._filled(x))[1]
         )
 
     def errors(self, x: Value) -> Value:
         """Minus the loss of each row, in the data's units: (n,)."""
         target, conditions = self._parts(x)
         output = self.decoded(self.latents(x), conditions)
-        error = self._entries(output, target).mean(-1)
+        entries = self._entries(output, target)
+        if self.takes_missing:
+            n_known = self._known(target).sum(-1).of("Max", 1.0)
+            error = entries.sum(-1) / n_known
+        else:
+            error = entries.mean(-1)
         return -error * to_array(self.module.loss_scale)
 
     # Parts ----------------------------------------------------------------------------
@@ -113,13 +129,40 @@ class Writer:
 
     def _encoded(self, x: Value) -> tuple[Value, Value | None]:
         """What the encoder gives: latents, or their means and log-variances."""
-        both = apply(self.module.encoder, x)
+        both = apply(self.module.encoder, self._filled(x))
         if not isinstance(self.module, VariationalAutoencoder):
             return both, None
         k = self._n_latents
         limit = self.module.LOG_VAR_LIMIT
         log_var = both.slice(k, 2 * k).of("Max", -limit).of("Min", limit)
         return both.slice(0, k), log_var
+
+    def _known(self, x: Value) -> Value:
+        """Which cells of rows are there, as ones and zeros."""
+        return 1.0 - x.graph.cast(x.of("IsNaN"), x.graph.dtype)
+
+    def _filled(self, x: Value) -> Value:
+        """Rows whose missing cells are what the others let one expect."""
+        filling, graph = self.module.filling, self.graph
+        if not self.takes_missing or filling is None:
+            return x
+        n_own, n_all = len(filling.mean), self.module.n_inputs
+        own = x.slice(0, n_own) if n_own < n_all else x
+        mean, loadings = to_array(filling.mean), to_array(filling.loadings)
+        q = loadings.shape[1]
+        if q == 0:
+            expected = graph.constant(mean[None])
+        else:
+            rest = graph.where(own.of("IsNaN"), graph.constant(0.0), own - mean)
+            squares = loadings[:, :, None] * loadings[:, None]  # (d, q, q)
+            matrix = (self._known(own) @ squares.reshape(n_own, -1)).reshape(-1, q, q)
+            matrix = matrix + to_array(filling.noise_variance) * np.eye(q)
+            z = solved(matrix, (rest @ loadings).unsqueeze(2), q).squeeze(2)
+            expected = mean + z @ loadings.T
+        filled = graph.where(own.of("IsNaN"), expected, own)
+        if n_own == n_all:
+            return filled
+        return graph.concat([filled, x.slice(n_own, n_all)], axis=1)
 
     @property
     def _n_latents(self) -> int:
@@ -132,7 +175,14 @@ class Writer:
         return output.of("Sigmoid") if isinstance(self.loss, LogLoss) else output
 
     def _entries(self, output: Value, x: Value) -> Value:
-        """The loss of each entry (n, d)."""
+        """The loss of each entry (n, d), zero where its cell is missing."""
+        if not self.takes_missing:
+            return self._all_entries(output, x)
+        graph, missing = output.graph, x.of("IsNaN")
+        entries = self._all_entries(output, graph.where(missing, output, x))
+        return graph.where(missing, graph.constant(0.0), entries)
+
+    def _all_entries(self, output: Value, x: Value) -> Value:
         if isinstance(self.loss, LogLoss):
             fading = (1.0 + (-output.of("Abs")).of("Exp")).of("Log")
             return output.of("Max", 0.0) - output * x + fading
@@ -142,6 +192,20 @@ class Writer:
 
     def _derivatives(self, output: Value, x: Value) -> tuple[Value, Value | float]:
         """Slope and curvature of each entry's loss, as `_networks.losses` has them."""
+        if not self.takes_missing:
+            return self._all_derivatives(output, x)
+        graph, missing = output.graph, x.of("IsNaN")
+        there = graph.where(missing, output, x)
+        slope, curvature = self._all_derivatives(output, there)
+        zero = graph.constant(0.0)
+        if not isinstance(curvature, Value):
+            curvature = graph.constant(curvature)
+        return (
+            graph.where(missing, zero, slope),
+            graph.where(missing, zero, curvature),
+        )
+
+    def _all_derivatives(self, output: Value, x: Value) -> tuple[Value, Value | float]:
         if isinstance(self.loss, LogLoss):
             p = output.of("Sigmoid")
             return p - x, p * (1.0 - p)
@@ -180,7 +244,12 @@ class Writer:
         known = remembered.double()
         with torch.no_grad():
             decoded = to_array(self.loss.link(self.module.decoder(known)))  # (a, d)
-        distances = np.square(decoded).sum(axis=1) - 2.0 * (x @ decoded.T)
+        if self.takes_missing:
+            there, zero = self._known(x), self.graph.constant(0.0)
+            x = self.graph.where(x.of("IsNaN"), zero, x)
+            distances = there @ np.square(decoded).T - 2.0 * (x @ decoded.T)
+        else:
+            distances = np.square(decoded).sum(axis=1) - 2.0 * (x @ decoded.T)
         nearest = distances.of("ArgMin", axis=1, keepdims=0)
         return self.graph.add("Gather", to_array(known), nearest, axis=0)
 
@@ -246,7 +315,33 @@ class Writer:
         """What a row's latents are to make small: (n,)."""
         precision, prior = self._weights()
         total = (self._entries(output, x) * precision).sum(-1)
-        return total + 0.5 * prior * z.square().sum(-1) if prior else total
+        if prior:
+            total = total + 0.5 * prior * z.square().sum(-1)
+        if self._expects:
+            distance, slope, _ = self._from_expected(z, x)
+            total = total + 0.5 * (distance * slope).sum(-1)
+        return total
+
+    @property
+    def _expects(self) -> bool:
+        """Whether latents of rows with missing cells have a density of their own."""
+        inference = self.inference
+        return (
+            self.takes_missing
+            and inference is not None
+            and inference.expected is not None
+        )
+
+    def _from_expected(self, z: Value, x: Value) -> tuple[Value, Value, Value]:
+        """As `RowLoss` has them: distances, their slopes and curvatures (n, k, k)."""
+        assert self.inference is not None
+        assert self.inference.expected is not None
+        mean, precision = self.inference.expected.to(torch.zeros(1).double())
+        known = self._known(x).of("ReduceMin", np.array([1]), keepdims=1)
+        has_holes = 1.0 - known  # (n, 1)
+        distance = z - to_array(mean)
+        slope = (distance @ to_array(precision)) * has_holes
+        return distance, slope, has_holes.unsqueeze(2) * to_array(precision)
 
     def _expansion(
         self, z: Value, x: Value, conditions: Value | None = None
@@ -267,6 +362,9 @@ class Writer:
         if prior:
             gradient = gradient + prior * z
             hessian = hessian + prior * np.eye(k)
+        if self._expects:
+            _, slope, of_latents = self._from_expected(z, x)
+            gradient, hessian = gradient + slope, hessian + of_latents
         return self._value(z, output, x), gradient, hessian
 
     def _weights(self) -> tuple[np.ndarray, float]:
@@ -289,8 +387,12 @@ class Writer:
         factor = std.unsqueeze(1) * np.eye(self._n_latents)  # (n, k, k)
         if self.inference is not None:
             mean, factor = self._proposal(x, mean, factor)
-        volume = to_array(module.log_volume)
-        return self._log_mean_weight(x, mean, factor, eps) + volume
+        density = self._log_mean_weight(x, mean, factor, eps)
+        if not self.takes_missing:
+            return density + to_array(module.log_volume)
+        known = self._known(self._parts(x)[0])
+        scale = np.broadcast_to(to_array(module.scale), module.center.shape)
+        return density - known @ (np.log(scale) * module.loss_function.has_noise)
 
     def _proposal(self, x: Value, mean: Value, factor: Value) -> tuple[Value, Value]:
         """The posterior of the mode's curvature, or the encoder's: the higher bound."""
@@ -310,6 +412,11 @@ class Writer:
         is_encoded = self._log_mean_weight(x, mean, factor, noise) > (
             self._log_mean_weight(x, z, curved, noise)
         )
+        if self.takes_missing:  # the encoder's width is that of complete rows
+            known = self._known(self._parts(x)[0])
+            is_encoded = is_encoded & (
+                known.of("ReduceMin", np.array([1]), keepdims=0) > 0.5
+            )
         return (
             graph.where(is_encoded.unsqueeze(1), mean, z),
             graph.where(is_encoded.unsqueeze(1, 2), factor, curved),
@@ -317,7 +424,7 @@ class Writer:
 
     def _information(self, x: Value, z: Value) -> Value:
         """Fisher's information of the latents, and the prior's: (n, k, k)."""
-        _, conditions = self._parts(x)
+        target, conditions = self._parts(x)
         k = self._n_latents
         given = z if conditions is None else self.graph.concat([z, conditions], axis=1)
         output, jacobian = dense_with_jacobian(self.module.decoder, k, given)
@@ -326,6 +433,8 @@ class Writer:
             weighted = jacobian * (p * (1.0 - p)).unsqueeze(1)
         else:
             weighted = jacobian * _noise_information(self.module)
+        if self.takes_missing:
+            weighted = weighted * self._known(target).unsqueeze(1)
         return weighted @ jacobian.transpose(0, 2, 1) + np.eye(k)
 
     def _log_mean_weight(
@@ -353,6 +462,7 @@ class Writer:
         return total + largest.squeeze(1) - math.log(n_draws)
 
     def _log_likelihood(self, output: Value, x: Value) -> Value:
+        """Of outputs (n, S, d) and rows (n, 1, d): (n, S)."""
         if isinstance(self.loss, LogLoss):
             return -self._entries(output, x).sum(-1)
         module = self.module
@@ -361,8 +471,11 @@ class Writer:
         n_equal = len(module.center) // log_noise.size
         precision, _ = self._weights()
         each = math.log(2.0) if isinstance(self.loss, AbsoluteError) else 0.5 * LOG_2PI
-        constants = float((log_noise + each).sum() * n_equal)
-        return -(self._entries(output, x) * precision).sum(-1) - constants
+        total = -(self._entries(output, x) * precision).sum(-1)
+        if not self.takes_missing:
+            return total - float((log_noise + each).sum() * n_equal)
+        constants = np.broadcast_to(log_noise + each, module.center.shape)
+        return total - self._known(x) @ constants
 
 
 def draws_of(estimator: Any, n_samples: int) -> np.ndarray:
