@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._inference.inference import Encoded
+from .._inference.inference import Encoded, Refined
 from .._networks.variational import VariationalAutoencoder
 from .._tables.kinds import Nothing
 from .._tables.table_kinds import columns_of
@@ -73,7 +73,7 @@ def _compare_arrays(
     difference = np.abs(answer - expected).max()
     spread = np.std(expected.reshape(len(expected), -1), axis=0).max() or 1.0
     tolerance = _TOLERANCE[dtype]
-    has_steps = plan.refined is not None and not plan.is_inverse
+    has_steps = isinstance(plan.inference, Refined) and not plan.is_inverse
     most = max(tolerance, _TOLERANCE_OF_STEPS) if has_steps else tolerance
     scale = max(spread, 1e-3 * np.abs(expected).max())
     typical = np.median(np.abs(answer - expected))
@@ -117,7 +117,7 @@ def _expected(estimator: Any, plan: Plan, rows: Any) -> Any:
         arguments["n_samples"] = plan.n_samples
     before = model._inference
     try:
-        model._inference = Encoded() if plan.refined is None else plan.refined
+        model._inference = plan.inference or Encoded()
         return getattr(estimator, plan.method)(*given, **arguments)
     finally:
         model._inference = before

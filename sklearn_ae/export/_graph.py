@@ -11,6 +11,7 @@ import numpy as np
 
 from .._utils.extras import import_extra
 
+END = 2**31 - 1  # of a slice that goes to the end
 OPSET, ML_OPSET = 19, 3  # of ONNX's operators, and of those for machine learning
 Number = float | int | np.ndarray
 
@@ -168,14 +169,36 @@ class Graph:
         is_number = array.dtype.kind == "i" and array.ndim == 0
         return self.constant(array.astype(self.dtype) if is_number else array).name
 
+    def type_of(self, dtype: np.dtype) -> int:
+        return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
     def cast(self, value: Value, dtype: np.dtype) -> Value:
-        to = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return self.add("Cast", value, to=to)
+        return self.add("Cast", value, to=self.type_of(dtype))
+
+    def split(self, value: Value, sizes: Sequence[int], axis: int) -> list[Value]:
+        """Parts of a value, one behind the other."""
+        names = [self.new_name() for _ in sizes]
+        of = [value.name, self._name_of(integers(*sizes))]
+        self.nodes.append(
+            self.onnx.helper.make_node("Split", of, names, names[0], axis=axis)
+        )
+        return [Value(self, name) for name in names]
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         return self.add("Concat", *values, axis=axis)
 
-    def where(self, condition: Value, yes: Value, no: "Value | Number") -> Value:
+    def top(self, value: Value, n: int) -> Value:
+        """Places of the n least of each row, the least first."""
+        names = [self.new_name() for _ in range(2)]
+        of = [value.name, self._name_of(integers(n))]
+        self.nodes.append(
+            self.onnx.helper.make_node("TopK", of, names, names[0], largest=0)
+        )
+        return Value(self, names[1])
+
+    def where(
+        self, condition: Value, yes: "Value | Number", no: "Value | Number"
+    ) -> Value:
         return self.add("Where", condition, yes, no)
 
     def zeros_like(self, value: Value) -> Value:

@@ -16,10 +16,8 @@ from .._networks.images import (
     _ToRows,
 )
 from .._networks.modules import MLP, Anchored
-from ._graph import Value, integers
+from ._graph import END, Value, integers
 
-# Where a slice ends that goes to the end.
-END = 2**31 - 1
 # Terms of the error function's series in double precision, which ONNX Runtime lacks.
 _ERROR_TERMS = 40
 
@@ -101,8 +99,8 @@ def dense_with_jacobian(
     h, tangents = z, None  # tangents: (n, k, h)
     for i, layer in enumerate(layers[:-1]):
         a = h @ weights[i] + to_array(layer.bias)
-        h = activate(activation, a)
-        slopes = _slopes(activation, a, h).unsqueeze(1)  # (n, 1, h)
+        h, slopes = activate_with_slopes(activation, a)
+        slopes = slopes.unsqueeze(1)  # (n, 1, h)
         into = weights[0][:n_latents] if tangents is None else tangents @ weights[i]
         tangents = slopes * into
     output = h @ weights[-1] + to_array(layers[-1].bias)
@@ -189,27 +187,29 @@ def activate(layer: nn.Module, x: Value) -> Value:
     return ACTIVATIONS[type(layer)](x, layer)
 
 
-def _slopes(layer: nn.Module, a: Value, h: Value) -> Value:
-    """Derivatives of an activation h = activate(a)."""
+def activate_with_slopes(layer: nn.Module, a: Value) -> tuple[Value, Value]:
+    """An activation h = activate(a), and its derivatives there."""
     graph = a.graph
-    one = graph.zeros_like(a) + 1.0
-    if isinstance(layer, nn.Sigmoid):
-        return h * (1.0 - h)
-    if isinstance(layer, nn.Tanh):
-        return 1.0 - h.square()
-    if isinstance(layer, nn.ReLU):
-        return graph.where(a > 0.0, one, 0.0)
-    if isinstance(layer, nn.LeakyReLU):
-        return graph.where(a > 0.0, one, layer.negative_slope)
-    if isinstance(layer, nn.ELU):
-        return graph.where(a > 0.0, one, h + layer.alpha)
     if isinstance(layer, nn.GELU):
+        share = _normal_share(a)
         density = (-0.5 * a.square()).of("Exp") * (1.0 / np.sqrt(2.0 * np.pi))
-        return _normal_share(a) + a * density
+        return a * share, share + a * density
     if isinstance(layer, nn.SiLU):
         share = a.of("Sigmoid")
-        return share * (1.0 + a * (1.0 - share))
-    return one
+        h = a * share
+        return h, share + h * (1.0 - share)
+    h = activate(layer, a)
+    if isinstance(layer, nn.Sigmoid):
+        return h, h * (1.0 - h)
+    if isinstance(layer, nn.Tanh):
+        return h, 1.0 - h.square()
+    if isinstance(layer, nn.ReLU):
+        return h, graph.where(a > 0.0, 1.0, 0.0)
+    if isinstance(layer, nn.LeakyReLU):
+        return h, graph.where(a > 0.0, 1.0, layer.negative_slope)
+    if isinstance(layer, nn.ELU):
+        return h, graph.where(a > 0.0, 1.0, h + layer.alpha)
+    return h, graph.zeros_like(a) + 1.0
 
 
 # Images -------------------------------------------------------------------------------

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._estimators.base import BaseEncoderDecoder
 from .._inference.inference import Refined
+from .._inference.placement import Placed
 from .._networks.modules import MLP, Anchored
 from .._utils.types import InferenceName, PathLike
 from .._utils.version import __version__
 from .._utils.warnings import warn
 from ._comparing import compare
 from ._graph import import_onnx
+from ._placement import can_be_placed
 from ._plan import Plan
 
 _METHODS = (
@@ -158,11 +160,12 @@ def to_onnx(
     is_frame = hasattr(X, "columns") and len(steps) > 1
     if is_table and not is_inverse:
         rows = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+        validate_data(model, rows, skip_check_array=True, reset=False)
     else:
         rows = X if is_frame else _as_rows(X)
-    refined = _refined(model, inference)
+    found = _inference(model, inference)
     takes_missing = is_table or model.module_.has_missing or _has_missing(rows)
-    plan = Plan(model, of, refined, n_samples, y, takes_missing)
+    plan = Plan(model, of, found, n_samples, y, takes_missing)
     if len(steps) == 1:
         proto = plan.model_alone(*_type_of(rows))
     elif is_inverse:
@@ -217,30 +220,40 @@ def _as_rows(X: Any) -> np.ndarray:
     return np.ascontiguousarray(rows)
 
 
-def _refined(model: BaseEncoderDecoder, inference: str) -> Refined | None:
-    """The projection that is to be written, or None for the encoder."""
+def _inference(model: BaseEncoderDecoder, asked: str) -> Refined | Placed | None:
+    """How rows get their latents in a file; None is by the encoder alone."""
     known = model._inference
-    if inference == "encoder" or (
-        inference == "auto" and not isinstance(known, Refined)
-    ):
+    if asked == "encoder":
         return None
-    if not isinstance(known, Refined):
+    if not isinstance(known, Refined | Placed):
+        if asked == "auto":
+            return None
         raise ValueError(
             'inference="refined" can be written where the estimator was fitted with it;'
             f" {type(model).__name__} has the encoder's latents."
         )
-    decoder = model.module_.decoder
-    dense = decoder.network if isinstance(decoder, Anchored) else decoder
-    if isinstance(dense, MLP):
-        return known
-    if inference == "refined":
+    if isinstance(known, Placed):
+        if can_be_placed(known):
+            return known
+        limits = (
+            "of maps of Euclidean neighbours; the metric is "
+            f"{known.index.effective_metric_!r}"
+        )
+    else:
+        decoder = model.module_.decoder
+        dense = decoder.network if isinstance(decoder, Anchored) else decoder
+        if isinstance(dense, MLP):
+            return known
+        limits = (
+            f"of the package's dense networks; the decoder is {type(dense).__name__}"
+        )
+    if asked == "refined":
         raise ValueError(
-            'inference="refined" can be written of the package\'s dense networks; the '
-            f'decoder is {type(dense).__name__}. Use inference="encoder".'
+            f'inference="refined" can be written {limits}. Use inference="encoder".'
         )
     warn(
-        "The projection through this decoder cannot be written to ONNX: the file has "
-        'the latents of the encoder, as with inference="encoder".',
+        f"The estimator's inference can be written to ONNX {limits}: the file has the "
+        'latents of the encoder, as with inference="encoder".',
         UserWarning,
     )
     return None
@@ -253,25 +266,27 @@ def _type_of(rows: Any) -> tuple[np.dtype, int]:
 
 
 def _has_missing(rows: Any) -> bool:
-    return bool(np.isnan(rows).any()) if isinstance(rows, np.ndarray) else False
+    if hasattr(rows, "isna"):
+        return bool(np.any(rows.isna()))
+    return isinstance(rows, np.ndarray) and bool(np.isnan(rows).any())
 
 
 def _describe(proto: Any, estimator: Any, plan: Plan) -> None:
     """Say in the file what it is of, and what it takes."""
     proto.producer_name, proto.producer_version = "sklearn_ae", __version__
     names = getattr(estimator, "feature_names_in_", None)
-    model, refined = plan.model, plan.refined
+    model, inference = plan.model, plan.inference
     entries = {
         "sklearn_ae": __version__,
         "estimator": type(model).__name__,
         "method": plan.method,
-        "inference": "encoder" if refined is None else "refined",
+        "inference": "encoder" if inference is None else "refined",
         "columns": json.dumps(None if names is None else [str(n) for n in names]),
         "latents": json.dumps(model.get_feature_names_out().tolist()),
         "missing_cells": "taken" if plan.takes_missing else "not taken",
     }
-    if refined is not None:
-        entries["n_steps"] = str(refined.n_steps)
+    if isinstance(inference, Refined):
+        entries["n_steps"] = str(inference.n_steps)
     if plan.takes_cells:
         inputs = [cells.description for cells in plan.cells]
         entries["inputs"] = json.dumps(inputs)

@@ -7,11 +7,14 @@ import numpy as np
 
 from .._estimators.base import BaseEncoderDecoder
 from .._inference.inference import Refined
+from .._inference.placement import Placed
+from .._networks.contrast import NeighborMap
 from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
 from ._cells import Cells, cells_of, decoded_table, encoded_table
 from ._graph import ML_OPSET, OPSET, Graph, Value, import_onnx
 from ._methods import Writer, draws_of, encoded_conditions
+from ._placement import landmark_latents, placed, placement_scores
 
 _IR_VERSION = 10  # that of the operators' release
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -30,7 +33,7 @@ class Plan:
     method : str
         What the file computes.
 
-    refined : Refined or None
+    inference : Refined, Placed or None
         Which latents rows are given; None is the encoder's.
 
     n_samples : int
@@ -47,14 +50,14 @@ class Plan:
         self,
         model: BaseEncoderDecoder,
         method: str,
-        refined: Refined | None,
+        inference: Refined | Placed | None,
         n_samples: int,
         y: Any,
         takes_missing: bool,
     ):
         self.model = model
         self.method = method
-        self.refined = refined
+        self.inference = inference
         self.n_samples = n_samples
         self.takes_missing = takes_missing
         self.kinds = model._kinds
@@ -107,12 +110,15 @@ class Plan:
     ) -> Value:
         """What the method gives of rows of numbers, in the graph's type."""
         module = self.model.module_
-        writer = Writer(graph, module, self.refined, self.takes_missing)
+        refined = self.inference if isinstance(self.inference, Refined) else None
+        writer = Writer(graph, module, refined, self.takes_missing)
         if method == "inverse_transform":
             scale = writer.module.latent_scale.item()
             z = graph.cast(X, graph.dtype) / scale
             return writer.restored(writer.decoded(z, conditions))
         x = writer.standardized(X, conditions)
+        if isinstance(writer.module, NeighborMap):
+            return self._write_map(writer, X, x, method)
         if method == "transform":
             return writer.transform(x)
         if method == "predict":
@@ -125,9 +131,22 @@ class Plan:
             return writer.log_density(x, draws_of(self.model, self.n_samples))
         return writer.errors(x)
 
+    def _write_map(self, writer: Writer, X: Value, x: Value, method: str) -> Value:
+        module = writer.module
+        assert isinstance(module, NeighborMap)
+        at = self.inference if isinstance(self.inference, Placed) else None
+        z = writer.latents(x) if at is None else placed(module, at, X)
+        if method == "transform":
+            return z
+        if method == "reconstruct":
+            return writer.restored(writer.decoded(z, None))
+        return placement_scores(
+            module, writer.filled(x), z, landmark_latents(module, at)
+        )
+
     def graph_type(self, dtype: np.dtype) -> np.dtype:
         # Steps that are taken or not by a comparison need the digits.
-        return _DOUBLE if self.refined is not None or self.cells else dtype
+        return _DOUBLE if self.inference is not None or self.cells else dtype
 
     # Files ----------------------------------------------------------------------------
 
