@@ -78,14 +78,6 @@ class Cells:
     def _words(self) -> list[str]:
         return [str(level) for level in self._levels]
 
-    def check(self) -> None:
-        """Raise where two levels are one as text."""
-        if self.dtype == _OBJECT and len(set(self._words)) < len(self._words):
-            raise ValueError(
-                f"Levels of column {self.name!r} are the same as text, and a file of "
-                "ONNX has them as that. Name them differently."
-            )
-
     def feed(self, column: RawColumn) -> np.ndarray:
         """Cells (n, 1) as the file takes them."""
         missing = column.is_missing
@@ -182,10 +174,7 @@ class Cells:
 
 def cells_of(kinds: TableKinds) -> list[Cells]:
     """The columns of a table, each with what it is in a file."""
-    columns = [Cells(kind, kind.name) for kind in kinds.kinds]
-    for column in columns:
-        column.check()
-    return columns
+    return [Cells(kind, kind.name) for kind in kinds.kinds]
 
 
 def feeds_of(columns: Sequence[Cells], X: Any) -> dict[str, np.ndarray]:
