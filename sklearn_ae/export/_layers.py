@@ -167,7 +167,7 @@ def _error_function(x: Value) -> Value:
 # ONNX Runtime has LeakyRelu and Elu of single precision only.
 ACTIVATIONS = {
     nn.Identity: lambda x, layer: x,
-    nn.Sigmoid: lambda x, layer: x.of("Sigmoid"),
+    nn.Sigmoid: lambda x, layer: _sigmoid(x),
     nn.Tanh: lambda x, layer: x.of("Tanh"),
     nn.ReLU: lambda x, layer: x.of("Relu"),
     nn.LeakyReLU: lambda x, layer: (
@@ -177,8 +177,15 @@ ACTIVATIONS = {
         x.of("Max", 0.0) + layer.alpha * (x.of("Min", 0.0).of("Exp") - 1.0)
     ),
     nn.GELU: lambda x, layer: _gelu(x),
-    nn.SiLU: lambda x, layer: x * x.of("Sigmoid"),
+    nn.SiLU: lambda x, layer: x * _sigmoid(x),
 }
+
+
+def _sigmoid(x: Value) -> Value:
+    if x.graph.dtype == np.float32:
+        return x.of("Sigmoid")
+    # ONNX Runtime's own of double precision takes the exponential twice.
+    return 1.0 / (1.0 + (-x).of("Exp"))
 
 
 def activate(layer: nn.Module, x: Value) -> Value:
@@ -195,7 +202,7 @@ def activate_with_slopes(layer: nn.Module, a: Value) -> tuple[Value, Value]:
         density = (-0.5 * a.square()).of("Exp") * (1.0 / np.sqrt(2.0 * np.pi))
         return a * share, share + a * density
     if isinstance(layer, nn.SiLU):
-        share = a.of("Sigmoid")
+        share = _sigmoid(a)
         h = a * share
         return h, share + h * (1.0 - share)
     h = activate(layer, a)
