@@ -99,12 +99,15 @@ class Writer:
             apply_with_maps(module.encoder, module.decoder, self.filled(x))[1]
         )
 
+    def reconstructed(self, x: Value) -> Value:
+        return self.restored(self.decoded(self.latents(x), self._parts(x)[1]))
+
     def errors(self, x: Value) -> Value:
-        """Minus the loss of each row, in the data's units: (n,)."""
+        """Minus the loss of each row, in the data's units: (n, 1)."""
         target, conditions = self._parts(x)
         output = self.decoded(self.latents(x), conditions)
         error = self.losses.error(output, target)
-        return -error * to_array(self.module.loss_scale)
+        return (-error * to_array(self.module.loss_scale)).unsqueeze(1)
 
     def filled(self, x: Value) -> Value:
         """Rows whose missing cells are what the others let one expect."""
@@ -160,7 +163,7 @@ class Writer:
     # The density of rows --------------------------------------------------------------
 
     def log_density(self, x: Value, eps: np.ndarray) -> Value:
-        """Importance-weighted estimate of each row's log-density, with noise (S, k)."""
+        """Importance-weighted estimate of log-densities by noise (S, k): (n, 1)."""
         module = self.module
         assert isinstance(module, VariationalAutoencoder)
         mean, log_var = self._encoded(x)
@@ -170,7 +173,8 @@ class Writer:
         if self.projection is not None:
             mean, factor = self._proposal(x, mean, factor)
         density = self._log_mean_weight(x, mean, factor, eps)
-        return density + self.losses.log_volume(self._parts(x)[0])
+        density = density + self.losses.log_volume(self._parts(x)[0])
+        return density.unsqueeze(1)
 
     def _proposal(self, x: Value, mean: Value, factor: Value) -> tuple[Value, Value]:
         """The posterior of the mode's curvature, or the encoder's: the higher bound."""

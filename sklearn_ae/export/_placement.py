@@ -20,7 +20,7 @@ def can_be_placed(inference: Placed) -> bool:
     return inference.index.effective_metric_ == "euclidean"
 
 
-def placed(module: Autoencoder, inference: Placed, X: Value) -> Value:
+def places(module: Autoencoder, inference: Placed, X: Value) -> Value:
     """Latents (n, k) of rows in their own units (n, d)."""
     assert inference.known is not None
     graph, k = X.graph, inference.known.shape[1]
@@ -64,7 +64,7 @@ def placed(module: Autoencoder, inference: Placed, X: Value) -> Value:
 def placement_scores(
     module: NeighborMap, x: Value, z: Value, z_landmarks: np.ndarray
 ) -> Value:
-    """Minus the loss of standardised rows (n, d) with these latents: (n,)."""
+    """Minus the loss of standardised rows (n, d) with these latents: (n, 1)."""
     graph = x.graph
     landmarks = to_array(module.landmarks)
 
@@ -82,10 +82,10 @@ def placement_scores(
 
     def log_sum(chosen: Value) -> Value:
         part = graph.where(chosen, log_nearness, -np.inf)
-        return part.of("ReduceLogSumExp", integers(1), keepdims=0)
+        return part.of("ReduceLogSumExp", integers(1), keepdims=1)
 
     is_any = is_other.graph.cast(is_other, graph.dtype).of(
-        "ReduceMax", integers(1), keepdims=0
+        "ReduceMax", integers(1), keepdims=1
     )
     scores = log_sum(is_nearest) - log_sum(is_other)
     return graph.where(is_any > 0.5, scores, 0.0)

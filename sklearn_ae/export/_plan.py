@@ -1,6 +1,7 @@
 """What of a fitted estimator or a Pipeline is to be written, and its graph."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from .._tables.condition_columns import ConditionColumns
 from ._cells import Cells, cells_of, decoded_table, encoded_table
 from ._graph import ML_OPSET, OPSET, Graph, Value, import_onnx
 from ._methods import Writer, draws_of, encoded_conditions
-from ._placement import landmark_latents, placed, placement_scores
+from ._placement import landmark_latents, placement_scores, places
 
 _IR_VERSION = 10  # that of the operators' release
+_BLOCK = 256  # rows that are refined at a time
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 Named = tuple[str, np.dtype, int | None]  # an input or an output, and its width
@@ -110,39 +112,70 @@ class Plan:
     ) -> Value:
         """What the method gives of rows of numbers, in the graph's type."""
         module = self.model.module_
-        refined = self.inference if isinstance(self.inference, Refined) else None
-        writer = Writer(graph, module, refined, self.takes_missing)
+        writer = self._writer(graph)
         if method == "inverse_transform":
             scale = writer.module.latent_scale.item()
             z = graph.cast(X, graph.dtype) / scale
             return writer.restored(writer.decoded(z, conditions))
-        x = writer.standardized(X, conditions)
-        if isinstance(writer.module, NeighborMap):
-            return self._write_map(writer, X, x, method)
-        if method == "transform":
-            return writer.transform(x)
         if method == "predict":
-            y = writer.predicted(x)
+            y = writer.predicted(writer.standardized(X, conditions))
             is_flat = self.model._is_flat
             return y.squeeze(1) if is_flat else y
+        is_placed = isinstance(self.inference, Placed)  # by rows in their own units
+        of_rows = self._write_map if is_placed else self._write_rows
+        rows = (
+            graph.cast(X, graph.dtype)
+            if is_placed
+            else writer.standardized(X, conditions)
+        )
+        is_density = method == "score_samples" and isinstance(
+            module, VariationalAutoencoder
+        )
+        if self.inference is None and not is_density:
+            output = of_rows(rows, method)
+        else:
+            width = len(module.columns.output_center)
+            widths = {"transform": self.model.n_components_, "reconstruct": width}
+            output = graph.in_blocks(
+                rows, _BLOCK, widths.get(method, 1), partial(of_rows, method=method)
+            )
+        return output.squeeze(1) if method == "score_samples" else output
+
+    def _writer(self, graph: Graph) -> Writer:
+        refined = self.inference if isinstance(self.inference, Refined) else None
+        return Writer(graph, self.model.module_, refined, self.takes_missing)
+
+    def _write_rows(self, x: Value, method: str) -> Value:
+        """What the method gives of standardised rows: (n, .)."""
+        writer = self._writer(x.graph)
+        if method == "transform":
+            return writer.transform(x)
         if method == "reconstruct":
-            return writer.restored(writer.decoded(writer.latents(x), conditions))
+            return writer.reconstructed(x)
+        if isinstance(writer.module, NeighborMap):
+            return placement_scores(
+                writer.module,
+                writer.filled(x),
+                writer.latents(x),
+                landmark_latents(writer.module, None),
+            )
         if isinstance(writer.module, VariationalAutoencoder):
             return writer.log_density(x, draws_of(self.model, self.n_samples))
         return writer.errors(x)
 
-    def _write_map(self, writer: Writer, X: Value, x: Value, method: str) -> Value:
+    def _write_map(self, x: Value, method: str) -> Value:
+        """The same of rows in their own units, which are placed among others."""
+        writer, placed = self._writer(x.graph), self.inference
         module = writer.module
         assert isinstance(module, NeighborMap)
-        at = self.inference if isinstance(self.inference, Placed) else None
-        z = writer.latents(x) if at is None else placed(module, at, X)
+        assert isinstance(placed, Placed)
+        z = places(module, placed, x)
         if method == "transform":
             return z
         if method == "reconstruct":
             return writer.restored(writer.decoded(z, None))
-        return placement_scores(
-            module, writer.filled(x), z, landmark_latents(module, at)
-        )
+        x = writer.filled(writer.standardized(x))
+        return placement_scores(module, x, z, landmark_latents(module, placed))
 
     def graph_type(self, dtype: np.dtype) -> np.dtype:
         # Steps that are taken or not by a comparison need the digits.
