@@ -12,6 +12,7 @@ from .._inference.inference import Refined
 from .._inference.projection import (
     _DAMPING,
     _EASED,
+    _LEAST_BETTER,
     _LEAST_DAMPING,
     _LEAST_GAIN,
     _LEAST_KEPT,
@@ -74,7 +75,7 @@ class Projection:
         ]
         z, value = ends[0]
         for other, lower in ends[1:]:
-            is_lower = lower < value - _rounding(value)
+            is_lower = lower < value - _LEAST_BETTER * value
             z = graph.where(is_lower.unsqueeze(1), other, z)
             value = graph.where(is_lower, lower, value)
         return z
