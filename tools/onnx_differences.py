@@ -37,7 +37,7 @@ from sklearn_ae.export import to_onnx
 from sklearn_ae.export._cells import cells_of, feeds_of
 
 LIMITS = {np.float64: 1e-9, np.float32: 1e-4}
-N_MORE = 5000
+N_MORE = 3000
 X, LABELS = load_breast_cancer(return_X_y=True)
 UNIT = MinMaxScaler().fit_transform(X)
 IMAGES = load_digits().data[:600] / 16.0
