@@ -89,9 +89,8 @@ def test_protocols_of_pickle(protocol, fitted):
     assert_array_equal(loaded.transform(X), fitted.transform(X))
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_joblib_in_parallel(backend, fitted):
-    with joblib.parallel_config(backend, n_jobs=2):
+def test_joblib_s_threads(fitted):
+    with joblib.parallel_config("threading", n_jobs=2):
         parts = joblib.Parallel()(
             joblib.delayed(fitted.transform)(part) for part in (X[:40], X[40:])
         )
