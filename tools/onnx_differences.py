@@ -37,11 +37,12 @@ from sklearn_ae.export import to_onnx
 from sklearn_ae.export._cells import cells_of, feeds_of
 
 LIMITS = {np.float64: 1e-9, np.float32: 1e-4}
-N_MORE = 3000
+N_MORE = 2000
 X, LABELS = load_breast_cancer(return_X_y=True)
 UNIT = MinMaxScaler().fit_transform(X)
 IMAGES = load_digits().data[:600] / 16.0
-SHORT = {"max_iter": 20, "early_stopping": False}
+# Enough epochs for networks that bend.
+SHORT: dict[str, Any] = {"max_iter": 20, "early_stopping": False}
 
 
 def more(X: np.ndarray) -> np.ndarray:
@@ -133,23 +134,29 @@ def standardised(estimator: Any) -> Any:
 S = StandardScaler().fit_transform(X)
 D = LABELS.astype(int)
 CASES: dict[str, Callable[[], Case]] = {
-    "AE, k=2": lambda: Case(AutoencoderTransformer(2), S),
-    "AE, k=8": lambda: Case(AutoencoderTransformer(8), S),
-    "AE, units of the data": lambda: Case(AutoencoderTransformer(2)),
-    "AE, encoder": lambda: Case(AutoencoderTransformer(2, inference="encoder"), S),
+    "AE, k=2": lambda: Case(AutoencoderTransformer(2, **SHORT), S),
+    "AE, k=8": lambda: Case(AutoencoderTransformer(8, **SHORT), S),
+    "AE, units of the data": lambda: Case(AutoencoderTransformer(2, **SHORT)),
+    "AE, encoder": lambda: Case(
+        AutoencoderTransformer(2, inference="encoder", **SHORT), S
+    ),
     "AE, score_samples": lambda: Case(
-        AutoencoderTransformer(2), S, method="score_samples"
+        AutoencoderTransformer(2, **SHORT), S, method="score_samples"
     ),
-    "DAE": lambda: Case(DenoisingAutoencoderTransformer(4), S),
+    "DAE": lambda: Case(DenoisingAutoencoderTransformer(4, **SHORT), S),
     "DAE, refined": lambda: Case(
-        DenoisingAutoencoderTransformer(4, inference="refined"), S
+        DenoisingAutoencoderTransformer(4, inference="refined", **SHORT), S
     ),
-    "VAE, k=2": lambda: Case(VAETransformer(2), S),
-    "VAE, k=8": lambda: Case(VAETransformer(8), S),
-    "VAE, noise of columns": lambda: Case(VAETransformer(4, noise="per_column"), S),
-    "VAE, score_samples": lambda: Case(VAETransformer(2), S, method="score_samples"),
+    "VAE, k=2": lambda: Case(VAETransformer(2, **SHORT), S),
+    "VAE, k=8": lambda: Case(VAETransformer(8, **SHORT), S),
+    "VAE, noise of columns": lambda: Case(
+        VAETransformer(4, noise="per_column", **SHORT), S
+    ),
+    "VAE, score_samples": lambda: Case(
+        VAETransformer(2, **SHORT), S, method="score_samples"
+    ),
     "VAE, conditions": lambda: Case(
-        VAETransformer(2, conditional=True), S, S[:400], D, D[:400]
+        VAETransformer(2, conditional=True, **SHORT), S, S[:400], D, D[:400]
     ),
     **{
         f"{name}, {loss}": lambda Estimator=Estimator, loss=loss: Case(
@@ -191,11 +198,11 @@ CASES: dict[str, Callable[[], Case]] = {
         IMAGES,
         y=IMAGES,
     ),
-    "scaler + AE": lambda: Case(standardised(AutoencoderTransformer(2))),
+    "scaler + AE": lambda: Case(standardised(AutoencoderTransformer(2, **SHORT))),
     "scaler + PCA + AE": lambda: Case(
         make_pipeline(StandardScaler(), PCA(10), AutoencoderTransformer(2, **SHORT))
     ),
-    "scaler + VAE": lambda: Case(standardised(VAETransformer(2))),
+    "scaler + VAE": lambda: Case(standardised(VAETransformer(2, **SHORT))),
     "scaler + AE + classifier": lambda: Case(
         make_pipeline(
             StandardScaler(), AutoencoderTransformer(4, **SHORT), LogisticRegression()
