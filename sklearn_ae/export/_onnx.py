@@ -99,6 +99,11 @@ def to_onnx(
         Runtime has in single precision). Single rows of refined inference, whose last
         steps gain as little as rounding errors, may differ by 1e-6.
 
+    See Also
+    --------
+    sklearn_ae.serving.prepare : Single rows in Python, without a file.
+    sklearn_ae.save : Files for this package.
+
     Notes
     -----
     Where `fit` had more than numbers, every column is an input of its name, of shape
@@ -108,11 +113,6 @@ def to_onnx(
     missing as the empty one. A level that `fit` did not see counts as missing. What
     gives rows gives each column back under its name. The file's metadata have it all
     under "inputs".
-
-    See Also
-    --------
-    sklearn_ae.serving.prepare : Single rows in Python, without a file.
-    sklearn_ae.save : Files for this package.
 
     Examples
     --------
