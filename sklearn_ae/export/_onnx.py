@@ -196,8 +196,8 @@ def _steps_of(estimator: Any) -> list:
     if n_own != 1:
         raise TypeError(
             "to_onnx takes a fitted estimator of sklearn_ae for tables, or a Pipeline "
-            "with one of them as a step (of an AutoencoderDetector, its estimator_); got "
-            f"{estimator!r}."
+            "with one of them as a step (of an AutoencoderDetector, its estimator_); "
+            f"got {estimator!r}."
         )
     return steps
 
