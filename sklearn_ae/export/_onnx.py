@@ -236,10 +236,8 @@ def _inference(model: BaseEncoderDecoder, asked: str) -> Refined | Placed | None
     if isinstance(known, Placed):
         if can_be_placed(known):
             return known
-        limits = (
-            "of maps of Euclidean neighbours; the metric is "
-            f"{known.index.effective_metric_!r}"
-        )
+        metric = getattr(known.index, "effective_metric_", "of a long table's index")
+        limits = f"of maps of Euclidean neighbours; the metric is {metric!r}"
     else:
         decoder = model.module_.decoder
         dense = decoder.network if isinstance(decoder, Anchored) else decoder

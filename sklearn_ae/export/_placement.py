@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from sklearn.neighbors import NearestNeighbors
 
 from .._inference.placement import _N_STEPS, Placed
 from .._networks.contrast import NeighborMap
@@ -17,12 +18,16 @@ from ._layers import to_array
 
 def can_be_placed(inference: Placed) -> bool:
     """Whether neighbours are those by straight distances, which a graph can find."""
-    return inference.index.effective_metric_ == "euclidean"
+    index = inference.index
+    return (
+        isinstance(index, NearestNeighbors) and index.effective_metric_ == "euclidean"
+    )
 
 
 def places(module: Autoencoder, inference: Placed, X: Value) -> Value:
     """Latents (n, k) of rows in their own units (n, d)."""
     assert inference.known is not None
+    assert isinstance(inference.index, NearestNeighbors)
     graph, k = X.graph, inference.known.shape[1]
     double = np.dtype(np.float64)
     center = graph.constant(to_array(module.center), double)
