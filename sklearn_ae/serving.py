@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ._estimators.base import BaseEncoderDecoder
 from ._estimators.regressor import EncoderDecoderRegressor
-from ._inference.inference import Encoded
+from ._inference.inference import Encoded, Refined
 from ._networks.variational import VariationalAutoencoder
 from ._utils.device import resolve_device
 
@@ -45,6 +45,9 @@ class PreparedMethod:
     device : torch.device
         Where to compute.
 
+    arithmetic : torch.dtype
+        What to compute in.
+
     See Also
     --------
     prepare : Makes them.
@@ -66,11 +69,13 @@ class PreparedMethod:
         n_columns: int,
         dtype: np.dtype,
         device: torch.device,
+        arithmetic: torch.dtype,
     ) -> None:
         self.n_columns = n_columns
         self.dtype = dtype
         self._function = function
         self._device = device
+        self._arithmetic = arithmetic
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Answer for some rows.
@@ -94,7 +99,8 @@ class PreparedMethod:
         if not np.isfinite(rows).all():
             raise ValueError("X has values that are NaN or infinite.")
         with torch.inference_mode():
-            answer = self._function(torch.from_numpy(rows).to(self._device))
+            tensor = torch.from_numpy(rows).to(self._device, self._arithmetic)
+            answer = self._function(tensor)
             array = answer.cpu().numpy().astype(self.dtype, copy=False)
         return array[0] if np.ndim(X) == 1 else array
 
@@ -122,7 +128,8 @@ def prepare(
         take milliseconds whatever stands around them.
 
     dtype : dtype, default=float64
-        What rows are computed in: float64 or float32, which is faster.
+        Of rows and answers: float64 or float32, in which the encoder is faster. The
+        refined projection is computed in double precision on a CPU.
 
     inference : {"auto", "encoder"}, default="auto"
         "auto" is what the estimator does; "encoder" one pass of the encoder, which is
@@ -172,7 +179,13 @@ def prepare(
         raise ValueError(f"{method!r} of {type(estimator).__name__} is not prepared.")
     module = copy.deepcopy(estimator.module_).eval()
     device = resolve_device(estimator.device)
-    module = module.to(device, torch.float64 if dtype == np.float64 else None)
+    way = Encoded() if inference == "encoder" else estimator._inference
+    answers_rows = method not in ("inverse_transform", "predict")
+    is_refined = answers_rows and isinstance(way, Refined) and device.type == "cpu"
+    is_refined &= module.is_own  # others may have no double precision
+    is_double = dtype == np.float64 or is_refined
+    arithmetic = torch.float64 if is_double else torch.float32
+    module = module.to(device, arithmetic if is_double else None)
     n_columns = (
         estimator.n_components_
         if method == "inverse_transform"
@@ -185,9 +198,8 @@ def prepare(
     elif method == "inverse_transform":
         function = module.inverse_transform
     else:
-        way = Encoded() if inference == "encoder" else estimator._inference
         function = partial(getattr(way, method), module)
-    return PreparedMethod(function, n_columns, dtype, device)
+    return PreparedMethod(function, n_columns, dtype, device, arithmetic)
 
 
 def _predict(module: torch.nn.Module, is_flat: bool, X: Tensor) -> Tensor:

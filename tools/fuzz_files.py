@@ -248,7 +248,9 @@ def fuzz(kind: str, n_files: int, seed: int) -> int:
             command += ["--first", str(first), "--files", str(n_files)]
             command += ["--seed", str(seed)]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
-            lines = [json.loads(line) for line in ran.stdout.splitlines()]
+            # Libraries may print lines of their own.
+            said = [line for line in ran.stdout.splitlines() if line.startswith("{")]
+            lines = [json.loads(line) for line in said]
             if not lines:
                 raise SystemExit(ran.stderr)
             for start, end in zip(lines[::2], lines[1::2], strict=False):

@@ -99,6 +99,33 @@ def scanpy() -> None:
     assert cells.obsp["distances"].shape == (150, 150)
 
 
+def loky() -> None:
+    import joblib
+
+    estimator, X = fitted()
+    with joblib.parallel_config("loky", n_jobs=2):
+        parts = joblib.Parallel()(
+            joblib.delayed(estimator.transform)(part) for part in (X[:70], X[70:])
+        )
+    np.testing.assert_array_equal(np.concatenate(parts), estimator.transform(X))
+
+
+def notebook() -> None:
+    import nbclient
+    import nbformat
+
+    code = (
+        "from sklearn.datasets import load_iris\n"
+        "from sklearn_ae import AutoencoderTransformer\n"
+        "AutoencoderTransformer(2, max_iter=2).fit(load_iris().data)"
+    )
+    cells = [nbformat.v4.new_code_cell(code)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    (output,) = [o for o in notebook.cells[0].outputs if "data" in o]
+    assert "AutoencoderTransformer" in output["data"]["text/html"]
+
+
 def fastapi() -> None:
     from fastapi.testclient import TestClient
 
@@ -118,7 +145,9 @@ CLIENTS: dict[str, tuple[list[str], Callable[[], None]]] = {
     "category_encoders": (["category_encoders"], category_encoders),
     "dask_ml": (["dask-ml"], dask_ml),
     "fastapi": (["fastapi", "httpx", "sklearn_ae[onnx]"], fastapi),
+    "loky": (["loky"], loky),
     "mlflow": (["mlflow", "skops"], mlflow),
+    "nbclient": (["nbclient", "ipykernel"], notebook),
     "scanpy": (["scanpy"], scanpy),
     "shap": (["shap"], shap),
     "skrub": (["skrub"], skrub),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .._networks.modules import Autoencoder
 from .._tables.rows import Table, as_tensor, block_rows
 from .._utils.device import enough_threads, steady_convolutions
+from .inference import Refined
 from .precision import in_precision_of
 
 
@@ -26,13 +27,16 @@ def compute(
     It takes the arguments beside each block: tensors where the module is, others as
     they are. The result has the dtype of X.
 
-    On a CPU the arithmetic has the precision of X too: with float64 in, the result does
-    not depend on how rows are put together into blocks.
+    On a CPU the arithmetic has the precision of X too, or double precision where steps
+    of a projection are taken or not by comparisons: then the result does not depend on
+    how rows are put together into blocks.
     """
+    device = module.center.device
+    needs_digits = device.type == "cpu" and _is_refined(function, args)
+    dtype = np.dtype(np.float64) if needs_digits else X.dtype
     # A network of the user's may not be able to compute in double precision.
     try_out = None if module.is_own else _try_out
-    module = in_precision_of(module, X.dtype, try_out)
-    device = module.center.device
+    module = in_precision_of(module, dtype, try_out)
     args = tuple(arg.to(device) if isinstance(arg, Tensor) else arg for arg in args)
     n_block = block_rows(module.row_size)
     of_rows = (
@@ -47,7 +51,7 @@ def compute(
         steady_convolutions(device),
     ):
         for rows in gen_batches(len(X), n_block):
-            block = as_tensor(X[rows]).to(device)
+            block = as_tensor(X[rows].astype(dtype, copy=False)).to(device)
             output = of_rows(block, *args).cpu().numpy()
             if len(output) == len(X):
                 return output.astype(X.dtype, copy=False)
@@ -55,6 +59,13 @@ def compute(
                 result = np.empty((len(X), *output.shape[1:]), dtype=X.dtype)
             result[rows] = output
     return result
+
+
+def _is_refined(function: str | Callable[..., Tensor], args: tuple) -> bool:
+    return any(
+        isinstance(part, Refined)
+        for part in (getattr(function, "__self__", None), *args)
+    )
 
 
 def _try_out(module: Autoencoder) -> None:

@@ -34,6 +34,8 @@ _LEAST_DAMPING = 1e-10
 _LEAST_GAIN = 1e-3
 # Where the loss is -log p(x, z), whose size says nothing, it is so many nats.
 _LEAST_NATS = 1e-2
+# An end has to be better than that of another start by this share of its loss.
+_LEAST_BETTER = 16.0 * torch.finfo(torch.float32).eps
 # Numbers of a block's tangents.
 _JACOBIAN_SIZE = 2**19
 
@@ -221,11 +223,12 @@ def _polished(
 def _best_of(zs: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
     """Of the ends (n, k) with these losses (n,), for each row the best.
 
-    Ends that differ by rounding errors are one: chance does not choose among them.
+    Ends that are as good to the digits of single precision are one: in any precision
+    chance does not choose among them.
     """
     best, least = zs[0], values[0]
     for z, value in zip(zs[1:], values[1:], strict=True):
-        is_lower = (value < least - _rounding(least)) | ~least.isfinite()
+        is_lower = (value < least - _LEAST_BETTER * least) | ~least.isfinite()
         best = torch.where(is_lower[:, None], z, best)
         least = torch.where(is_lower, value, least)
     return best

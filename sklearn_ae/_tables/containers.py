@@ -168,7 +168,9 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
         values = numbers(series.dt.timestamp("us"))
         return RawColumn(name, "date", values, unit=_DAY)
     if dtype == nw.Duration:
-        values = numbers(series.dt.total_microseconds())
+        # narwhals' own microseconds of pandas are rounded down from seconds.
+        lengths = np.asarray(series.to_numpy(), dtype="timedelta64[us]")
+        values = np.where(np.isnat(lengths), np.nan, lengths.astype(np.int64))
         return RawColumn(name, "duration", values, unit=_UNITS[dtype.time_unit])
     if isinstance(dtype, nw.List | nw.Array | nw.Struct):
         raise ValueError(
@@ -364,6 +366,11 @@ class Array:
     def __init__(self, dtype: Any):
         self.dtype = np.dtype(dtype if np.dtype(dtype).kind in "fiu" else object)
 
+    def limits_of(self, n_columns: int) -> list[tuple[float, float] | None]:
+        """The least and the largest whole number of each column, where it has them."""
+        has_limits = self.dtype.kind in "iu"
+        return [_limits(self.dtype) if has_limits else None] * n_columns
+
     def restore(self, columns: Sequence[RawColumn], index: Any = None) -> np.ndarray:
         if self.dtype == object or not all(column.is_numeric for column in columns):
             array = np.empty((len(columns[0].values), len(columns)), dtype=object)
@@ -397,6 +404,11 @@ class Frame:
         self.backend: str = _opened(X).implementation.value
         # Names and types. A slice would keep the rows that it is of.
         self.empty = X.schema.empty_table() if self.backend == "pyarrow" else X[:0]
+
+    def limits_of(self, n_columns: int) -> list[tuple[float, float] | None]:
+        """The least and the largest whole number of each column, where it has them."""
+        dtypes = _opened(self.empty).schema.values()
+        return [_limits(dtype) if dtype.is_integer() else None for dtype in dtypes]
 
     def restore(self, columns: Sequence[RawColumn], index: Any = None) -> Any:
         """The frame, with the rows' names of another where it has any."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from .._utils.extras import import_extra
 
-OPSET = 19
+END = 2**31 - 1  # of a slice that goes to the end
+OPSET, ML_OPSET = 19, 3  # of ONNX's operators, and of those for machine learning
 Number = float | int | np.ndarray
 
 
@@ -82,22 +83,22 @@ class Value:
         return self._reduced("ReduceMean", axes, keepdims)
 
     def _reduced(self, op: str, axes: Sequence[int], keepdims: bool) -> "Value":
-        return self.graph.add(op, self, _integers(*axes), keepdims=int(keepdims))
+        return self.graph.add(op, self, integers(*axes), keepdims=int(keepdims))
 
     def unsqueeze(self, *axes: int) -> "Value":
-        return self.graph.add("Unsqueeze", self, _integers(*axes))
+        return self.graph.add("Unsqueeze", self, integers(*axes))
 
     def squeeze(self, *axes: int) -> "Value":
-        return self.graph.add("Squeeze", self, _integers(*axes))
+        return self.graph.add("Squeeze", self, integers(*axes))
 
     def reshape(self, *shape: int) -> "Value":
-        return self.graph.add("Reshape", self, _integers(*shape))
+        return self.graph.add("Reshape", self, integers(*shape))
 
     def transpose(self, *axes: int) -> "Value":
         return self.graph.add("Transpose", self, perm=list(axes))
 
     def slice(self, start: int, stop: int, axis: int = -1) -> "Value":
-        bounds = _integers(start), _integers(stop), _integers(axis)
+        bounds = integers(start), integers(stop), integers(axis)
         return self.graph.add("Slice", self, *bounds)
 
     def square(self) -> "Value":
@@ -168,14 +169,36 @@ class Graph:
         is_number = array.dtype.kind == "i" and array.ndim == 0
         return self.constant(array.astype(self.dtype) if is_number else array).name
 
+    def type_of(self, dtype: np.dtype) -> int:
+        return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
     def cast(self, value: Value, dtype: np.dtype) -> Value:
-        to = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return self.add("Cast", value, to=to)
+        return self.add("Cast", value, to=self.type_of(dtype))
+
+    def split(self, value: Value, sizes: Sequence[int], axis: int) -> list[Value]:
+        """Parts of a value, one behind the other."""
+        names = [self.new_name() for _ in sizes]
+        of = [value.name, self._name_of(integers(*sizes))]
+        self.nodes.append(
+            self.onnx.helper.make_node("Split", of, names, names[0], axis=axis)
+        )
+        return [Value(self, name) for name in names]
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         return self.add("Concat", *values, axis=axis)
 
-    def where(self, condition: Value, yes: Value, no: "Value | Number") -> Value:
+    def top(self, value: Value, n: int) -> Value:
+        """Places of the n least of each row, the least first."""
+        names = [self.new_name() for _ in range(2)]
+        of = [value.name, self._name_of(integers(n))]
+        self.nodes.append(
+            self.onnx.helper.make_node("TopK", of, names, names[0], largest=0)
+        )
+        return Value(self, names[1])
+
+    def where(
+        self, condition: Value, yes: "Value | Number", no: "Value | Number"
+    ) -> Value:
         return self.add("Where", condition, yes, no)
 
     def zeros_like(self, value: Value) -> Value:
@@ -195,41 +218,81 @@ class Graph:
 
         A step also says whether there is to be another.
         """
-        helper, proto = self.onnx.helper, self.onnx.TensorProto
+        inner, number, goes_on = self._inner()
+        states = [Value(inner, self.new_name()) for _ in start]
+        ends, is_left = step(states)
+        kind = self.type_of(self.dtype)
+        info = self.onnx.helper.make_tensor_value_info
+        parts = [info(state.name, kind, None) for state in states]
+        results = [info(end.name, kind, None) for end in ends]
+        body = inner._body(number, goes_on, parts, is_left, results)
+        steps = self.constant(np.asarray(n_steps, dtype=np.int64))
+        return self._add_loop(steps, start, body, len(start))
+
+    def in_blocks(
+        self, x: Value, n_block: int, width: int, function: Callable[[Value], Value]
+    ) -> Value:
+        """A function of rows (n, .) that gives (n, width), so many rows at a time.
+
+        What is between then stays small, and in the processor's caches. The last block
+        has as many rows as the others, some of which are done twice.
+        """
+        n = x.of("Shape", start=0, end=1)
+        size = n.of("Min", integers(n_block))
+        count = (n + size - integers(1)) / size
+        inner, number, goes_on = self._inner()
+        first = inner.value(number) * size
+        first = first.of("Min", inner.value(n.name) - size)
+        rows = inner.add("Slice", x, first, first + size, integers(0))
+        output = function(rows)
+        still = inner.add("Identity", inner.value(goes_on))
+        info = self.onnx.helper.make_tensor_value_info
+        result = info(output.name, self.type_of(self.dtype), None)
+        body = inner._body(number, goes_on, [], still, [result])
+        (blocks,) = self._add_loop(count.squeeze(0), [], body, 1)
+        flat, n_whole = blocks.reshape(-1, width), (count - integers(1)) * size
+        total = count * size
+        whole = flat.of("Slice", integers(0), n_whole, integers(0))
+        last = flat.of("Slice", total - n + n_whole, total, integers(0))
+        return self.concat([whole, last], axis=0)
+
+    def _inner(self) -> tuple["Graph", str, str]:
+        """The graph of a loop's body, and what its number and condition are called."""
         inner = Graph.__new__(Graph)
         inner.__dict__.update(
             dtype=self.dtype, prefix=self.prefix, nodes=[], constants=[]
         )
         inner.__dict__.update(_known={}, _outer=self, onnx=self.onnx)
-        number, goes_on = self.new_name(), self.new_name()
-        states = [Value(inner, self.new_name()) for _ in start]
-        ends, is_left = step(states)
-        still = is_left.name
-        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
-        body = helper.make_graph(
-            inner.nodes,
+        return inner, self.new_name(), self.new_name()
+
+    def _body(
+        self,
+        number: str,
+        goes_on: str,
+        parts: Sequence[Any],
+        still: Value,
+        results: Sequence[Any],
+    ) -> Any:
+        info, proto = self.onnx.helper.make_tensor_value_info, self.onnx.TensorProto
+        return self.onnx.helper.make_graph(
+            self.nodes,
             self.new_name(),
-            [
-                helper.make_tensor_value_info(number, proto.INT64, []),
-                helper.make_tensor_value_info(goes_on, proto.BOOL, []),
-                *(helper.make_tensor_value_info(s.name, kind, None) for s in states),
-            ],
-            [
-                helper.make_tensor_value_info(still, proto.BOOL, []),
-                *(helper.make_tensor_value_info(e.name, kind, None) for e in ends),
-            ],
+            [info(number, proto.INT64, []), info(goes_on, proto.BOOL, []), *parts],
+            [info(still.name, proto.BOOL, []), *results],
         )
-        outputs = [self.new_name() for _ in start]
-        inputs = [
-            self.constant(np.asarray(n_steps, dtype=np.int64)).name,
-            self.constant(np.asarray(True)).name,
-            *(value.name for value in start),
-        ]
+
+    def _add_loop(
+        self, n_steps: Value, start: Sequence[Value], body: Any, n_outputs: int
+    ) -> list[Value]:
+        outputs = [self.new_name() for _ in range(n_outputs)]
+        goes_on = self.constant(np.asarray(True))
+        inputs = [n_steps.name, goes_on.name, *(value.name for value in start)]
+        name = self.new_name()
         self.nodes.append(
-            helper.make_node("Loop", inputs, outputs, self.new_name(), body=body)
+            self.onnx.helper.make_node("Loop", inputs, outputs, name, body=body)
         )
         return [Value(self, name) for name in outputs]
 
 
-def _integers(*numbers: int) -> np.ndarray:
+def integers(*numbers: int) -> np.ndarray:
     return np.asarray(numbers, dtype=np.int64)

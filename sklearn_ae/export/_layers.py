@@ -16,7 +16,7 @@ from .._networks.images import (
     _ToRows,
 )
 from .._networks.modules import MLP, Anchored
-from ._graph import Value
+from ._graph import END, Value, integers
 
 # Terms of the error function's series in double precision, which ONNX Runtime lacks.
 _ERROR_TERMS = 40
@@ -99,8 +99,8 @@ def dense_with_jacobian(
     h, tangents = z, None  # tangents: (n, k, h)
     for i, layer in enumerate(layers[:-1]):
         a = h @ weights[i] + to_array(layer.bias)
-        h = activate(activation, a)
-        slopes = _slopes(activation, a, h).unsqueeze(1)  # (n, 1, h)
+        h, slopes = activate_with_slopes(activation, a)
+        slopes = slopes.unsqueeze(1)  # (n, 1, h)
         into = weights[0][:n_latents] if tangents is None else tangents @ weights[i]
         tangents = slopes * into
     output = h @ weights[-1] + to_array(layers[-1].bias)
@@ -167,7 +167,7 @@ def _error_function(x: Value) -> Value:
 # ONNX Runtime has LeakyRelu and Elu of single precision only.
 ACTIVATIONS = {
     nn.Identity: lambda x, layer: x,
-    nn.Sigmoid: lambda x, layer: x.of("Sigmoid"),
+    nn.Sigmoid: lambda x, layer: _sigmoid(x),
     nn.Tanh: lambda x, layer: x.of("Tanh"),
     nn.ReLU: lambda x, layer: x.of("Relu"),
     nn.LeakyReLU: lambda x, layer: (
@@ -177,8 +177,15 @@ ACTIVATIONS = {
         x.of("Max", 0.0) + layer.alpha * (x.of("Min", 0.0).of("Exp") - 1.0)
     ),
     nn.GELU: lambda x, layer: _gelu(x),
-    nn.SiLU: lambda x, layer: x * x.of("Sigmoid"),
+    nn.SiLU: lambda x, layer: x * _sigmoid(x),
 }
+
+
+def _sigmoid(x: Value) -> Value:
+    if x.graph.dtype == np.float32:
+        return x.of("Sigmoid")
+    # ONNX Runtime's own of double precision takes the exponential twice.
+    return 1.0 / (1.0 + (-x).of("Exp"))
 
 
 def activate(layer: nn.Module, x: Value) -> Value:
@@ -187,27 +194,29 @@ def activate(layer: nn.Module, x: Value) -> Value:
     return ACTIVATIONS[type(layer)](x, layer)
 
 
-def _slopes(layer: nn.Module, a: Value, h: Value) -> Value:
-    """Derivatives of an activation h = activate(a)."""
+def activate_with_slopes(layer: nn.Module, a: Value) -> tuple[Value, Value]:
+    """An activation h = activate(a), and its derivatives there."""
     graph = a.graph
-    one = graph.zeros_like(a) + 1.0
-    if isinstance(layer, nn.Sigmoid):
-        return h * (1.0 - h)
-    if isinstance(layer, nn.Tanh):
-        return 1.0 - h.square()
-    if isinstance(layer, nn.ReLU):
-        return graph.where(a > 0.0, one, 0.0)
-    if isinstance(layer, nn.LeakyReLU):
-        return graph.where(a > 0.0, one, layer.negative_slope)
-    if isinstance(layer, nn.ELU):
-        return graph.where(a > 0.0, one, h + layer.alpha)
     if isinstance(layer, nn.GELU):
+        share = _normal_share(a)
         density = (-0.5 * a.square()).of("Exp") * (1.0 / np.sqrt(2.0 * np.pi))
-        return _normal_share(a) + a * density
+        return a * share, share + a * density
     if isinstance(layer, nn.SiLU):
-        share = a.of("Sigmoid")
-        return share * (1.0 + a * (1.0 - share))
-    return one
+        share = _sigmoid(a)
+        h = a * share
+        return h, share + h * (1.0 - share)
+    h = activate(layer, a)
+    if isinstance(layer, nn.Sigmoid):
+        return h, h * (1.0 - h)
+    if isinstance(layer, nn.Tanh):
+        return h, 1.0 - h.square()
+    if isinstance(layer, nn.ReLU):
+        return h, graph.where(a > 0.0, 1.0, 0.0)
+    if isinstance(layer, nn.LeakyReLU):
+        return h, graph.where(a > 0.0, 1.0, layer.negative_slope)
+    if isinstance(layer, nn.ELU):
+        return h, graph.where(a > 0.0, 1.0, h + layer.alpha)
+    return h, graph.zeros_like(a) + 1.0
 
 
 # Images -------------------------------------------------------------------------------
@@ -251,15 +260,31 @@ def _apply_images(
 
 
 def _convolve(layer: nn.Conv2d, x: Value) -> Value:
-    graph = x.graph
-    # ONNX Runtime has convolutions of single precision.
-    single = np.dtype(np.float32)
-    tensors = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
-    arrays = [
-        graph.constant(to_array(tensor.contiguous()), single) for tensor in tensors
-    ]
     assert isinstance(layer.padding, tuple)
-    output = graph.cast(x, single).of(
-        "Conv", *arrays, strides=list(layer.stride), pads=[*layer.padding] * 2
-    )
-    return graph.cast(output, graph.dtype)
+    weight = to_array(layer.weight.contiguous())  # (o, c, p, q)
+    bias = np.zeros(len(weight)) if layer.bias is None else to_array(layer.bias)
+    pads, strides = [*layer.padding] * 2, list(layer.stride)
+    if x.graph.dtype == np.float32:
+        arrays = [x.graph.constant(array) for array in (weight, bias.astype("f"))]
+        return x.of("Conv", *arrays, strides=strides, pads=pads)
+    # ONNX Runtime has convolutions of single precision: these are one product of the
+    # pixels that a window takes, side by side.
+    x = x.transpose(0, 2, 3, 1)  # (n, h, w, c)
+    top, left, bottom, right = pads
+    x = x.of("Pad", integers(0, top, left, 0, 0, bottom, right, 0))
+    height, width = layer.kernel_size
+    windows = [
+        x.of(
+            "Slice",
+            integers(i, j),
+            # The last window starts so many pixels before the end.
+            integers(*(k + 1 - size or END for k, size in ((i, height), (j, width)))),
+            integers(1, 2),
+            integers(*strides),
+        )
+        for i in range(height)
+        for j in range(width)
+    ]
+    together = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+    output = x.graph.concat(windows, axis=3) @ together + bias
+    return output.transpose(0, 3, 1, 2)

@@ -13,24 +13,15 @@ import torch
 
 from .._inference.inference import _DRAWS_TO_CHOOSE, Refined
 from .._inference.posterior import Draws
-from .._inference.projection import (
-    _DAMPING,
-    _EASED,
-    _LEAST_DAMPING,
-    _LEAST_GAIN,
-    _LEAST_KEPT,
-    _LEAST_NATS,
-    _MOST_DAMPING,
-    _RAISED,
-    row_weights,
-)
-from .._networks.losses import LOG_2PI, AbsoluteError, LogLoss
 from .._networks.modules import Autoencoder, EncoderDecoder
 from .._networks.variational import VariationalAutoencoder
 from .._tables.conditions import Conditions, _Labels
 from .._utils.random import SEED_LIMIT, make_random_state
+from ._algebra import cholesky, solved
 from ._graph import Graph, Value
 from ._layers import apply, apply_with_maps, dense_with_jacobian, to_array
+from ._losses import Losses
+from ._projection import Projection
 
 
 class Writer:
@@ -46,13 +37,25 @@ class Writer:
 
     inference : Refined or None
         Which latents rows are given; None is the encoder's.
+
+    takes_missing : bool
+        Whether cells of rows may be NaN, which then have no part in anything.
     """
 
-    def __init__(self, graph: Graph, module: Autoencoder, inference: Refined | None):
+    def __init__(
+        self,
+        graph: Graph,
+        module: Autoencoder,
+        inference: Refined | None,
+        takes_missing: bool,
+    ):
         self.graph = graph
         self.module = copy.deepcopy(module).cpu().double()
-        self.inference = inference
-        self.loss = module.loss_function
+        self.takes_missing = takes_missing
+        self.losses = Losses(self.module, takes_missing)
+        self.projection: Projection | None = None
+        if inference is not None:
+            self.projection = Projection(self.module, self.losses, inference)
 
     def standardized(self, X: Value, conditions: Value | None = None) -> Value:
         """Rows in the networks' units, from rows in their own (n, d)."""
@@ -69,9 +72,10 @@ class Writer:
 
     def latents(self, x: Value) -> Value:
         """Of standardised rows (n, d + m): (n, k), in the networks' units."""
-        if self.inference is None:
-            return self._encoded(x)[0]
-        return self._projected(x)
+        encoded = self._encoded(x)[0]
+        if self.projection is None:
+            return encoded
+        return self.projection.latents(encoded, *self._parts(x))
 
     def transform(self, x: Value) -> Value:
         return self.latents(x) * to_array(self.module.latent_scale)
@@ -85,21 +89,49 @@ class Writer:
     def restored(self, output: Value) -> Value:
         """The decoder's output in the data's units."""
         columns = self.module.columns
-        rows = self._linked(output) * to_array(columns.output_scale)
+        rows = self.losses.linked(output) * to_array(columns.output_scale)
         return rows + to_array(columns.output_center)
 
     def predicted(self, x: Value) -> Value:
         """Targets of standardised rows."""
+        module = self.module
         return self.restored(
-            apply_with_maps(self.module.encoder, self.module.decoder, x)[1]
+            apply_with_maps(module.encoder, module.decoder, self.filled(x))[1]
         )
 
+    def reconstructed(self, x: Value) -> Value:
+        return self.restored(self.decoded(self.latents(x), self._parts(x)[1]))
+
     def errors(self, x: Value) -> Value:
-        """Minus the loss of each row, in the data's units: (n,)."""
+        """Minus the loss of each row, in the data's units: (n, 1)."""
         target, conditions = self._parts(x)
         output = self.decoded(self.latents(x), conditions)
-        error = self._entries(output, target).mean(-1)
-        return -error * to_array(self.module.loss_scale)
+        error = self.losses.error(output, target)
+        return (-error * to_array(self.module.loss_scale)).unsqueeze(1)
+
+    def filled(self, x: Value) -> Value:
+        """Rows whose missing cells are what the others let one expect."""
+        filling, graph = self.module.filling, self.graph
+        if not self.takes_missing or filling is None:
+            return x
+        n_own, n_all = len(filling.mean), self.module.n_inputs
+        own = x.slice(0, n_own) if n_own < n_all else x
+        mean, loadings = to_array(filling.mean), to_array(filling.loadings)
+        q = loadings.shape[1]
+        if q == 0:
+            expected = graph.constant(mean[None])
+        else:
+            rest = graph.where(own.of("IsNaN"), 0.0, own - mean)
+            squares = loadings[:, :, None] * loadings[:, None]  # (d, q, q)
+            matrix = self.losses.known(own) @ squares.reshape(n_own, -1)
+            noise = to_array(filling.noise_variance) * np.eye(q)
+            matrix = matrix.reshape(-1, q, q) + noise
+            z = solved(matrix, (rest @ loadings).unsqueeze(2), q).squeeze(2)
+            expected = mean + z @ loadings.T
+        filled = graph.where(own.of("IsNaN"), expected, own)
+        if n_own == n_all:
+            return filled
+        return graph.concat([filled, x.slice(n_own, n_all)], axis=1)
 
     # Parts ----------------------------------------------------------------------------
 
@@ -113,7 +145,7 @@ class Writer:
 
     def _encoded(self, x: Value) -> tuple[Value, Value | None]:
         """What the encoder gives: latents, or their means and log-variances."""
-        both = apply(self.module.encoder, x)
+        both = apply(self.module.encoder, self.filled(x))
         if not isinstance(self.module, VariationalAutoencoder):
             return both, None
         k = self._n_latents
@@ -128,174 +160,26 @@ class Writer:
         is_pair = isinstance(self.module, VariationalAutoencoder)
         return n_outputs // 2 if is_pair else n_outputs
 
-    def _linked(self, output: Value) -> Value:
-        return output.of("Sigmoid") if isinstance(self.loss, LogLoss) else output
-
-    def _entries(self, output: Value, x: Value) -> Value:
-        """The loss of each entry (n, d)."""
-        if isinstance(self.loss, LogLoss):
-            fading = (1.0 + (-output.of("Abs")).of("Exp")).of("Log")
-            return output.of("Max", 0.0) - output * x + fading
-        if isinstance(self.loss, AbsoluteError):
-            return (output - x).of("Abs")
-        return (output - x).square()
-
-    def _derivatives(self, output: Value, x: Value) -> tuple[Value, Value | float]:
-        """Slope and curvature of each entry's loss, as `_networks.losses` has them."""
-        if isinstance(self.loss, LogLoss):
-            p = output.of("Sigmoid")
-            return p - x, p * (1.0 - p)
-        difference = output - x
-        if not isinstance(self.loss, AbsoluteError):
-            return 2.0 * difference, 2.0
-        distances = difference.of("Abs")
-        floor = self.loss.LEAST_SHARE * distances.mean(-1, keepdims=True)
-        least = float(np.finfo(self.graph.dtype).tiny) ** 0.5
-        distances = distances.of("Max", floor, least)
-        return difference / distances, 1.0 / distances
-
-    # The projection -------------------------------------------------------------------
-
-    def _projected(self, x: Value) -> Value:
-        """The steps of `_inference.projection`."""
-        graph, inference = self.graph, self.inference
-        assert inference is not None
-        target, conditions = self._parts(x)
-        starts = [self._encoded(x)[0]]
-        if inference.remembered is not None:
-            starts.append(self._nearest(x, inference.remembered))
-        ends = [
-            self._descended(start, target, conditions, inference.n_steps)
-            for start in starts
-        ]
-        z, value = ends[0]
-        for other, lower in ends[1:]:
-            is_lower = lower < value - _rounding(value)
-            z = graph.where(is_lower.unsqueeze(1), other, z)
-            value = graph.where(is_lower, lower, value)
-        return z
-
-    def _nearest(self, x: Value, remembered: torch.Tensor) -> Value:
-        """The remembered latents whose row is nearest to each."""
-        known = remembered.double()
-        with torch.no_grad():
-            decoded = to_array(self.loss.link(self.module.decoder(known)))  # (a, d)
-        distances = np.square(decoded).sum(axis=1) - 2.0 * (x @ decoded.T)
-        nearest = distances.of("ArgMin", axis=1, keepdims=0)
-        return self.graph.add("Gather", to_array(known), nearest, axis=0)
-
-    def _descended(
-        self, z: Value, x: Value, conditions: Value | None, n_steps: int
-    ) -> tuple[Value, Value]:
-        graph, k = self.graph, self._n_latents
-        ends = [z, *self._expansion(z, x, conditions)]
-        ones = graph.zeros_like(ends[1]) + 1.0
-        first = graph.constant(np.asarray(0, dtype=np.int64))
-        place = graph.add("CumSum", ones, first, exclusive=1)
-        given = [x] if conditions is None else [x, conditions]
-        n_parts = len(ends)
-
-        def step(state: Sequence[Value]) -> tuple[list[Value], Value]:
-            """One step of the rows that go on; where they are now is put in its place.
-
-            Most rows are there long before the last: these take no more time.
-            """
-            everywhere, here = state[:n_parts], state[n_parts : 2 * n_parts]
-            damping, place, *rows = state[2 * n_parts :]
-            inner = place.graph
-            change, promised = _newton(here[2], here[3], damping, k)
-            goes_on = promised > self._least_gain(here[1])
-            goes_on = goes_on & (damping <= _MOST_DAMPING)
-            z, value, gradient, hessian, damping, place, change, promised, *rows = (
-                part.of("Compress", goes_on, axis=0)
-                for part in (*here, damping, place, change, promised, *rows)
-            )
-            new_z = z - change
-            new_value, *expansion = self._expansion(new_z, *rows)
-            gain = value - new_value
-            is_taken = gain >= -_rounding(value)
-            keeps = gain > _LEAST_KEPT * promised
-            of_row, of_matrix = is_taken.unsqueeze(1), is_taken.unsqueeze(1, 2)
-            here = [
-                inner.where(of_row, new_z, z),
-                inner.where(is_taken, new_value, value),
-                inner.where(of_row, expansion[0], gradient),
-                inner.where(of_matrix, expansion[1], hessian),
-            ]
-            places = inner.cast(place, np.dtype(np.int64)).unsqueeze(1)
-            everywhere = [
-                inner.add("ScatterND", part, places, new)
-                for part, new in zip(everywhere, here, strict=True)
-            ]
-            damping = inner.where(keeps, damping * _EASED, damping * _RAISED)
-            is_any = inner.cast(goes_on, inner.dtype).of("ReduceMax", keepdims=0) > 0.5
-            return [*everywhere, *here, damping, place, *rows], is_any
-
-        start = [*ends, *ends, ones * _DAMPING, place, *given]
-        z, value, gradient, hessian, *_ = graph.loop(n_steps, start, step)
-        change, _ = _newton(gradient, hessian, ones * _LEAST_DAMPING, k)
-        polished = z - change
-        lower = self._value(polished, self.decoded(polished, conditions), x)
-        is_lower = lower <= value + _rounding(value)
-        return (
-            graph.where(is_lower.unsqueeze(1), polished, z),
-            graph.where(is_lower, lower, value),
-        )
-
-    def _value(self, z: Value, output: Value, x: Value) -> Value:
-        """What a row's latents are to make small: (n,)."""
-        precision, prior = self._weights()
-        total = (self._entries(output, x) * precision).sum(-1)
-        return total + 0.5 * prior * z.square().sum(-1) if prior else total
-
-    def _expansion(
-        self, z: Value, x: Value, conditions: Value | None = None
-    ) -> tuple[Value, Value, Value]:
-        """Value (n,), gradient (n, k) and Gauss-Newton Hessian (n, k, k)."""
-        precision, prior = self._weights()
-        k = self._n_latents
-        graph = z.graph
-        given = z if conditions is None else graph.concat([z, conditions], axis=1)
-        output, jacobian = dense_with_jacobian(self.module.decoder, k, given)
-        slope, curvature = self._derivatives(output, x)
-        gradient = (jacobian @ (slope * precision).unsqueeze(2)).squeeze(2)
-        if isinstance(curvature, Value):
-            weighted = jacobian * (curvature * precision).unsqueeze(1)
-        else:
-            weighted = jacobian * (curvature * precision)
-        hessian = weighted @ jacobian.transpose(0, 2, 1)
-        if prior:
-            gradient = gradient + prior * z
-            hessian = hessian + prior * np.eye(k)
-        return self._value(z, output, x), gradient, hessian
-
-    def _weights(self) -> tuple[np.ndarray, float]:
-        precision, prior = row_weights(self.module)
-        return to_array(precision), prior
-
-    def _least_gain(self, value: Value) -> Value:
-        least = _LEAST_GAIN * value
-        return least.of("Min", _LEAST_NATS) if self._weights()[1] else least
-
     # The density of rows --------------------------------------------------------------
 
     def log_density(self, x: Value, eps: np.ndarray) -> Value:
-        """Importance-weighted estimate of each row's log-density, with noise (S, k)."""
+        """Importance-weighted estimate of log-densities by noise (S, k): (n, 1)."""
         module = self.module
         assert isinstance(module, VariationalAutoencoder)
         mean, log_var = self._encoded(x)
         assert log_var is not None
         std = (0.5 * log_var).of("Exp")
         factor = std.unsqueeze(1) * np.eye(self._n_latents)  # (n, k, k)
-        if self.inference is not None:
+        if self.projection is not None:
             mean, factor = self._proposal(x, mean, factor)
-        volume = to_array(module.log_volume)
-        return self._log_mean_weight(x, mean, factor, eps) + volume
+        density = self._log_mean_weight(x, mean, factor, eps)
+        density = density + self.losses.log_volume(self._parts(x)[0])
+        return density.unsqueeze(1)
 
     def _proposal(self, x: Value, mean: Value, factor: Value) -> tuple[Value, Value]:
         """The posterior of the mode's curvature, or the encoder's: the higher bound."""
         graph, k = self.graph, self._n_latents
-        z = self._projected(x)
+        z = self.latents(x)
         information = self._information(x, z)
         lower = cholesky(information, k)
         inverse = solved(lower, graph.zeros_like(lower) + np.eye(k), k)
@@ -310,6 +194,9 @@ class Writer:
         is_encoded = self._log_mean_weight(x, mean, factor, noise) > (
             self._log_mean_weight(x, z, curved, noise)
         )
+        if self.takes_missing:  # the encoder's width is that of complete rows
+            has_holes = self.losses.has_holes(self._parts(x)[0]).squeeze(1)
+            is_encoded = is_encoded & (has_holes < 0.5)
         return (
             graph.where(is_encoded.unsqueeze(1), mean, z),
             graph.where(is_encoded.unsqueeze(1, 2), factor, curved),
@@ -317,15 +204,11 @@ class Writer:
 
     def _information(self, x: Value, z: Value) -> Value:
         """Fisher's information of the latents, and the prior's: (n, k, k)."""
-        _, conditions = self._parts(x)
+        target, conditions = self._parts(x)
         k = self._n_latents
         given = z if conditions is None else self.graph.concat([z, conditions], axis=1)
         output, jacobian = dense_with_jacobian(self.module.decoder, k, given)
-        if isinstance(self.loss, LogLoss):
-            p = output.of("Sigmoid")
-            weighted = jacobian * (p * (1.0 - p)).unsqueeze(1)
-        else:
-            weighted = jacobian * _noise_information(self.module)
+        weighted = jacobian * self.losses.information(output, target)
         return weighted @ jacobian.transpose(0, 2, 1) + np.eye(k)
 
     def _log_mean_weight(
@@ -344,25 +227,15 @@ class Writer:
             rows = graph.concat([rows, same.reshape(-1, m)], axis=1)
         d = len(self.module.center)
         output = apply(self.module.decoder, rows).reshape(-1, n_draws, d)
-        log_likelihood = self._log_likelihood(output, target.unsqueeze(1))  # (n, S)
+        log_likelihood = self.losses.log_likelihood(
+            output, target.unsqueeze(1)
+        )  # (n, S)
         entropy = 0.5 * np.square(eps).sum(axis=1)  # (S,)
         log_ratio = log_width.unsqueeze(1) + entropy - 0.5 * z.square().sum(-1)
         log_weights = log_likelihood + log_ratio
         largest = log_weights.of("ReduceMax", np.array([1]), keepdims=1)
         total = (log_weights - largest).of("Exp").sum(1).of("Log")
         return total + largest.squeeze(1) - math.log(n_draws)
-
-    def _log_likelihood(self, output: Value, x: Value) -> Value:
-        if isinstance(self.loss, LogLoss):
-            return -self._entries(output, x).sum(-1)
-        module = self.module
-        assert isinstance(module, VariationalAutoencoder)
-        log_noise = to_array(module.log_noise)
-        n_equal = len(module.center) // log_noise.size
-        precision, _ = self._weights()
-        each = math.log(2.0) if isinstance(self.loss, AbsoluteError) else 0.5 * LOG_2PI
-        constants = float((log_noise + each).sum() * n_equal)
-        return -(self._entries(output, x) * precision).sum(-1) - constants
 
 
 def draws_of(estimator: Any, n_samples: int) -> np.ndarray:
@@ -389,55 +262,3 @@ def encoded_conditions(
             numbers = graph.cast(column, graph.dtype)
             parts.append((numbers - float(encoder.mean)) / float(encoder.scale))
     return graph.concat(parts, axis=1)
-
-
-def solved(matrix: Value, right: Value, k: int) -> Value:
-    """Solutions of systems (n, k, k) with right sides (n, k, r).
-
-    By elimination without pivots, which positive definite and triangular matrices need
-    none of: ONNX has no solver among its operators.
-    """
-    whole = matrix.graph.concat([matrix, right], axis=2)
-    for j in range(k):
-        row = whole.slice(j, j + 1, axis=1)  # (n, 1, k + r)
-        row = row / row.slice(j, j + 1, axis=2)
-        column = whole.slice(j, j + 1, axis=2) - np.eye(k)[:, j : j + 1]
-        whole = whole - column * row
-    return whole.slice(k, 2**31 - 1, axis=2)
-
-
-def cholesky(matrix: Value, k: int) -> Value:
-    """Lower factors of positive definite matrices (n, k, k)."""
-    columns, rest = [], matrix
-    for j in range(k):
-        pivot = rest.slice(j, j + 1, axis=1).slice(j, j + 1, axis=2)
-        column = rest.slice(j, j + 1, axis=2) / pivot.of("Sqrt")
-        column = column * (np.arange(k) >= j).astype(float)[:, None]
-        columns.append(column)
-        rest = rest - column * column.transpose(0, 2, 1)
-    return matrix.graph.concat(columns, axis=2)
-
-
-def _rounding(value: Value) -> Value:
-    return 16.0 * float(np.finfo(value.graph.dtype).eps) * value
-
-
-def _newton(
-    gradient: Value, hessian: Value, damping: Value, k: int
-) -> tuple[Value, Value]:
-    """What to subtract from the latents (n, k), and the gain it promises (n,)."""
-    trace = (hessian * np.eye(k)).sum(1, 2)
-    least = float(np.finfo(hessian.graph.dtype).tiny)
-    added = damping * trace * (1.0 / k) + least
-    matrix = hessian + added.unsqueeze(1, 2) * np.eye(k)
-    change = solved(matrix, gradient.unsqueeze(2), k).squeeze(2)
-    downhill = gradient + added.unsqueeze(1) * change
-    return change, 0.5 * (change * downhill).sum(1)
-
-
-def _noise_information(module: Autoencoder) -> np.ndarray:
-    assert isinstance(module, VariationalAutoencoder)
-    with torch.no_grad():
-        return to_array(
-            module.loss_function.information(torch.zeros(1), module.log_noise)
-        )

@@ -7,19 +7,19 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._estimators.base import BaseEncoderDecoder
-from .._inference.inference import Encoded, Refined
-from .._networks.images import ConvolutionalNetwork
+from .._inference.inference import Refined
+from .._inference.placement import Placed
 from .._networks.modules import MLP, Anchored
-from .._networks.variational import VariationalAutoencoder
-from .._tables.condition_columns import ConditionColumns
 from .._utils.types import InferenceName, PathLike
 from .._utils.version import __version__
 from .._utils.warnings import warn
-from ._graph import OPSET, Graph, Value, import_onnx
-from ._methods import Writer, draws_of, encoded_conditions
+from ._comparing import compare
+from ._graph import import_onnx
+from ._placement import can_be_placed
+from ._plan import Plan
 
 _METHODS = (
     "transform",
@@ -28,28 +28,6 @@ _METHODS = (
     "score_samples",
     "predict",
 )
-# Differences from the estimator that are taken for rounding, in units of the spread of
-# what it gives.
-_TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
-# Of rows whose last steps gain as little as rounding, chance decides which are taken:
-# what this changes is of the order of the root of the precision.
-_TOLERANCE_OF_STEPS = 1e-6
-_IR_VERSION = 10  # that of the operators' release
-
-
-class OnnxMismatchError(RuntimeError):
-    """What a written file gives is not what the estimator gives.
-
-    See Also
-    --------
-    to_onnx : Compares, and raises it.
-
-    Examples
-    --------
-    >>> from sklearn_ae.export import OnnxMismatchError
-    >>> issubclass(OnnxMismatchError, RuntimeError)
-    True
-    """
 
 
 def to_onnx(
@@ -83,7 +61,9 @@ def to_onnx(
         Rows to compare on, and their type: the file takes and gives single precision
         where these have it, and double precision otherwise. With
         ``method="inverse_transform"`` these are latents. A DataFrame for a Pipeline is
-        taken column by column, each an input of its name.
+        taken column by column, each an input of its name, and so is a table of several
+        kinds of columns (see Notes). Rows with missing cells are taken where X or the
+        rows of `fit` have any.
 
     method : {"transform", "inverse_transform", "reconstruct", "score_samples", \
             "predict"}, default=None
@@ -124,6 +104,16 @@ def to_onnx(
     sklearn_ae.serving.prepare : Single rows in Python, without a file.
     sklearn_ae.save : Files for this package.
 
+    Notes
+    -----
+    Where `fit` had more than numbers, every column is an input of its name, of shape
+    (n_rows, 1): numbers in double precision, NaN where they are missing; integers,
+    truth values, dates and times (microseconds, of moments since 1970) as int64, and
+    missing as the least of these, as NumPy's NaT; text and categories as strings, and
+    missing as the empty one. A level that `fit` did not see counts as missing. What
+    gives rows gives each column back under its name. The file's metadata have it all
+    under "inputs".
+
     Examples
     --------
     >>> import os, tempfile
@@ -150,249 +140,51 @@ def to_onnx(
             "column_maps cannot be written to ONNX yet: fit without them, or put a "
             "QuantileTransformer or a scaler before the estimator in a Pipeline."
         )
-    if kinds is not None:
+    is_inverse = of == "inverse_transform"
+    is_table = kinds is not None and steps[0] is model
+    if kinds is not None and not is_table:
         raise ValueError(
-            "Tables of categories, truths or dates cannot be written to ONNX yet: "
-            "encode them by steps of scikit-learn's in a Pipeline, which can."
+            "Tables of categories, truths or dates can be written to ONNX where the "
+            "estimator is the first step: encode them by steps of scikit-learn's "
+            "before the estimator, or none."
+        )
+    if is_table and is_inverse and len(steps) > 1:
+        raise ValueError(
+            "inverse_transform of a table of several kinds can be written of the "
+            f"estimator alone: give {type(model).__name__} without the Pipeline."
         )
     if inference not in ("auto", "refined", "encoder"):
         raise ValueError(
             f"inference must be 'auto', 'refined' or 'encoder'; got {inference!r}."
         )
     is_frame = hasattr(X, "columns") and len(steps) > 1
-    rows = X if is_frame else _as_rows(X)
-    if not is_frame and np.isnan(rows).any():
-        raise ValueError(
-            "X has missing numbers, which a file of ONNX takes no account of: give "
-            "complete rows, or impute in the Pipeline."
-        )
-    refined = _refined(model, inference)
-    plan = _Plan(model, of, refined, n_samples, y)
-    given = X if hasattr(X, "columns") else rows
+    if is_table and not is_inverse:
+        rows = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+        validate_data(model, rows, skip_check_array=True, reset=False)
+    else:
+        rows = X if is_frame else _as_rows(X)
+    found = _inference(model, inference)
+    takes_missing = is_table or model.module_.has_missing or _has_missing(rows)
+    plan = Plan(model, of, found, n_samples, y, takes_missing)
     if len(steps) == 1:
-        proto = plan.model_of_rows(rows.dtype, rows.shape[1])
-    elif of == "inverse_transform":
-        proto = plan.model_of_inverse(steps, rows.dtype, rows.shape[1])
+        proto = plan.model_alone(*_type_of(rows))
+    elif is_inverse:
+        proto = plan.model_of_inverse(steps, *_type_of(rows))
     else:
         proto = plan.model_of_pipeline(estimator, rows)
-    _describe(proto, estimator, model, of, refined)
+    _describe(proto, estimator, plan)
     onnx = import_onnx()
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
     try:
         onnx.checker.check_model(proto)
         temporary.write_bytes(proto.SerializeToString())
-        plan.compare(temporary, estimator, rows, given)
+        given = X if hasattr(X, "columns") and not is_inverse else rows
+        compare(temporary, estimator, plan, rows, given)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-class _Plan:
-    """What of which model is to be written."""
-
-    def __init__(
-        self,
-        model: BaseEncoderDecoder,
-        method: str,
-        refined: Refined | None,
-        n_samples: int,
-        y: Any,
-    ):
-        self.model = model
-        self.method = method
-        self.refined = refined
-        self.n_samples = n_samples
-        self.conditions = getattr(model, "_conditions", None)
-        if isinstance(self.conditions, ConditionColumns):
-            raise TypeError(
-                "to_onnx takes conditions apart from X: fit with conditional=True and "
-                "y, not with condition_columns."
-            )
-        if self.conditions is None:
-            self.y = None
-        elif y is None:
-            raise ValueError(
-                "The estimator is conditional: give the conditions of the rows as y."
-            )
-        else:
-            self.y = _columns_of(y)
-            self._given_y = y
-
-    def write(
-        self, graph: Graph, X: Value, conditions: Value | None, method: str
-    ) -> Value:
-        """What the method gives of rows, in the graph's type."""
-        writer = Writer(graph, self.model.module_, self.refined)
-        if method == "inverse_transform":
-            scale = writer.module.latent_scale.item()
-            z = graph.cast(X, graph.dtype) / scale
-            return writer.restored(writer.decoded(z, conditions))
-        x = writer.standardized(X, conditions)
-        if method == "transform":
-            return writer.transform(x)
-        if method == "predict":
-            y = writer.predicted(x)
-            is_flat = self.model._is_flat
-            return y.squeeze(1) if is_flat else y
-        if method == "reconstruct":
-            return writer.restored(writer.decoded(writer.latents(x), conditions))
-        if isinstance(writer.module, VariationalAutoencoder):
-            return writer.log_density(x, draws_of(self.model, self.n_samples))
-        return writer.errors(x)
-
-    def graph_type(self, dtype: np.dtype) -> np.dtype:
-        # Steps that are taken or not by a comparison need the digits.
-        return np.dtype(np.float64) if self.refined is not None else np.dtype(dtype)
-
-    def model_of_rows(self, dtype: np.dtype, n_columns: int) -> Any:
-        """A file of the estimator alone."""
-        graph = Graph(self.graph_type(dtype))
-        inputs = [("X", dtype, n_columns)]
-        conditions = None
-        if self.conditions is not None and self.y is not None:
-            inputs += [(name, column.dtype, 1) for name, column in self.y.items()]
-            values = [graph.value(name) for name in self.y]
-            conditions = encoded_conditions(graph, self.conditions, values)
-        output = self.write(graph, graph.value("X"), conditions, self.method)
-        shape = ["n"] if self._is_flat(self.method) else ["n", None]
-        return _proto(graph, inputs, graph.cast(output, dtype), dtype, shape)
-
-    def model_of_inverse(self, steps: list, dtype: np.dtype, n_columns: int) -> Any:
-        """A file of the way back through a Pipeline, whose steps are affine."""
-        n_given = n_columns
-        graph = Graph(np.dtype(np.float64))
-        value = graph.cast(graph.value("X"), graph.dtype)
-        for step in reversed(steps):
-            if step is self.model:
-                value = self.write(graph, value, None, "inverse_transform")
-                n_columns = step.n_features_in_
-                continue
-            zeros = np.zeros((1, n_columns))
-            shift = np.asarray(step.inverse_transform(zeros))
-            matrix = np.asarray(step.inverse_transform(np.eye(n_columns))) - shift
-            value = value @ matrix + shift
-            n_columns = matrix.shape[1]
-        output = graph.cast(value, dtype)
-        return _proto(graph, [("X", dtype, n_given)], output, dtype, ["n", None])
-
-    def model_of_pipeline(self, pipeline: Any, rows: Any) -> Any:
-        """A file of a Pipeline by skl2onnx, with a converter for the model."""
-        skl2onnx = import_onnx("skl2onnx")
-        known = import_onnx("skl2onnx.common.data_types")
-        plan = self
-        is_last = pipeline.steps[-1][1] is self.model
-        method = self.method if is_last else "transform"
-
-        def find_shapes(operator: Any) -> None:
-            kind = type(operator.inputs[0].type)
-            widths = [] if plan._is_flat(method) else [plan._width(method)]
-            operator.outputs[0].type = kind([None, *widths])
-
-        def convert(scope: Any, operator: Any, container: Any) -> None:
-            is_double = isinstance(operator.inputs[0].type, known.DoubleTensorType)
-            dtype = np.dtype(np.float64 if is_double else np.float32)
-            prefix = scope.get_unique_operator_name("sklearn_ae") + "_"
-            graph = Graph(plan.graph_type(dtype), prefix)
-            inputs = [graph.value(part.full_name) for part in operator.inputs]
-            X = inputs[0] if len(inputs) == 1 else graph.concat(inputs, axis=1)
-            output = graph.cast(plan.write(graph, X, None, method), dtype)
-            graph.name_output(output, operator.outputs[0].full_name)
-            container.nodes.extend(graph.nodes)
-            container.initializers.extend(graph.constants)
-            container.node_domain_version_pair_sets.add(("", OPSET))
-
-        cls = type(self.model)
-        skl2onnx.update_registered_converter(
-            cls, f"SklearnAe{cls.__name__}", find_shapes, convert, overwrite=True
-        )
-        is_frame = hasattr(rows, "columns")
-        return skl2onnx.to_onnx(
-            pipeline,
-            rows[:1] if is_frame else None,
-            initial_types=None if is_frame else [("X", _tensor_type(known, rows))],
-            target_opset={"": OPSET, "ai.onnx.ml": 3},
-            options=_without_zipmap(pipeline),
-        )
-
-    def _is_flat(self, method: str) -> bool:
-        """Whether a method gives one number for each row."""
-        has_one_target = getattr(self.model, "_is_flat", False)
-        return method == "score_samples" or (method == "predict" and has_one_target)
-
-    def _width(self, method: str) -> int | None:
-        if method == "transform":
-            return self.model.n_components_
-        if method == "reconstruct":
-            return self.model.n_features_in_
-        return None
-
-    def compare(self, path: Path, estimator: Any, rows: Any, given: Any) -> None:
-        """Raise where the file gives something else than the estimator."""
-        runtime = import_onnx("onnxruntime")
-        session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        if hasattr(rows, "columns"):
-            feeds = {
-                name: rows[name].to_numpy()[:, None] for name in map(str, rows.columns)
-            }
-            dtype = np.dtype(np.float32)
-        else:
-            feeds, dtype = {"X": rows}, rows.dtype
-        feeds.update(self.y or {})
-        answer = session.run(None, feeds)[0]
-        expected = self._expected(estimator, given)
-        answer = np.asarray(answer).reshape(expected.shape)
-        if expected.dtype.kind not in "f":
-            if not np.array_equal(answer, expected):
-                raise OnnxMismatchError(
-                    f"{np.mean(answer != expected):.2%} of the file's answers are not "
-                    "those of the estimator."
-                )
-            return
-        difference = np.abs(answer - expected).max()
-        spread = np.std(expected.reshape(len(expected), -1), axis=0).max() or 1.0
-        tolerance = self._tolerance(dtype)
-        scale = max(spread, 1e-3 * np.abs(expected).max())
-        typical = np.median(np.abs(answer - expected))
-        if not (difference <= self._most(tolerance) * scale) or not (
-            typical <= tolerance * scale
-        ):
-            raise OnnxMismatchError(
-                f"The file's answers differ from those of the estimator by up to "
-                f"{difference:.3g}, where the rows' spread is {spread:.3g} and "
-                f"{tolerance:g} of it is allowed. It was not written."
-            )
-
-    def _most(self, tolerance: float) -> float:
-        has_steps = self.refined is not None and self.method != "inverse_transform"
-        return max(tolerance, _TOLERANCE_OF_STEPS) if has_steps else tolerance
-
-    def _tolerance(self, dtype: np.dtype) -> float:
-        modules = self.model.module_.modules()
-        is_single = any(isinstance(m, ConvolutionalNetwork) for m in modules)
-        return _TOLERANCE[np.dtype(np.float32) if is_single else dtype]
-
-    def _expected(self, estimator: Any, rows: Any) -> np.ndarray:
-        # In double precision, of which the file's answers are rounded.
-        is_array = isinstance(rows, np.ndarray)
-        given = [rows.astype(np.float64) if is_array else rows]
-        if self.conditions is not None:
-            given.append(self._given_y)
-        before = self.model._inference
-        arguments = {}
-        is_density = isinstance(self.model.module_, VariationalAutoencoder)
-        if self.method == "score_samples" and is_density and estimator is self.model:
-            arguments["n_samples"] = self.n_samples
-        try:
-            self.model._inference = _inference_of(before, self.refined)
-            return np.asarray(getattr(estimator, self.method)(*given, **arguments))
-        finally:
-            self.model._inference = before
-
-
-def _inference_of(before: Any, refined: Refined | None) -> Any:
-    return Encoded() if refined is None else refined
 
 
 def _steps_of(estimator: Any) -> list:
@@ -404,7 +196,8 @@ def _steps_of(estimator: Any) -> list:
     if n_own != 1:
         raise TypeError(
             "to_onnx takes a fitted estimator of sklearn_ae for tables, or a Pipeline "
-            f"with one of them as a step; got {estimator!r}."
+            "with one of them as a step (of an AutoencoderDetector, its estimator_); "
+            f"got {estimator!r}."
         )
     return steps
 
@@ -428,102 +221,72 @@ def _as_rows(X: Any) -> np.ndarray:
     return np.ascontiguousarray(rows)
 
 
-def _refined(model: BaseEncoderDecoder, inference: str) -> Refined | None:
-    """The projection that is to be written, or None for the encoder."""
+def _inference(model: BaseEncoderDecoder, asked: str) -> Refined | Placed | None:
+    """How rows get their latents in a file; None is by the encoder alone."""
     known = model._inference
-    if inference == "encoder" or (
-        inference == "auto" and not isinstance(known, Refined)
-    ):
+    if asked == "encoder":
         return None
-    if not isinstance(known, Refined):
+    if not isinstance(known, Refined | Placed):
+        if asked == "auto":
+            return None
         raise ValueError(
             'inference="refined" can be written where the estimator was fitted with it;'
             f" {type(model).__name__} has the encoder's latents."
         )
-    decoder = model.module_.decoder
-    dense = decoder.network if isinstance(decoder, Anchored) else decoder
-    if isinstance(dense, MLP):
-        return known
-    if inference == "refined":
+    if isinstance(known, Placed):
+        if can_be_placed(known):
+            return known
+        metric = getattr(known.index, "effective_metric_", "of a long table's index")
+        limits = f"of maps of Euclidean neighbours; the metric is {metric!r}"
+    else:
+        decoder = model.module_.decoder
+        dense = decoder.network if isinstance(decoder, Anchored) else decoder
+        if isinstance(dense, MLP):
+            return known
+        limits = (
+            f"of the package's dense networks; the decoder is {type(dense).__name__}"
+        )
+    if asked == "refined":
         raise ValueError(
-            'inference="refined" can be written of the package\'s dense networks; the '
-            f'decoder is {type(dense).__name__}. Use inference="encoder".'
+            f'inference="refined" can be written {limits}. Use inference="encoder".'
         )
     warn(
-        "The projection through this decoder cannot be written to ONNX: the file has "
-        'the latents of the encoder, as with inference="encoder".',
+        f"The estimator's inference can be written to ONNX {limits}: the file has the "
+        'latents of the encoder, as with inference="encoder".',
         UserWarning,
     )
     return None
 
 
-def _columns_of(y: Any) -> dict[str, np.ndarray]:
-    """Conditions as inputs: columns (n, 1) of numbers or words."""
-    if hasattr(y, "iloc") and np.ndim(y) == 2:
-        columns = [np.asarray(y[name]) for name in y.columns]
-    else:
-        table = np.asarray(y)
-        columns = list(table.reshape(len(table), -1).T)
-    names = ["y"] if np.ndim(y) == 1 else [f"y{i}" for i in range(len(columns))]
-    words = [
-        column.astype(str).astype(object) if column.dtype.kind in "OU" else column
-        for column in columns
-    ]
-    return {name: column[:, None] for name, column in zip(names, words, strict=True)}
+def _type_of(rows: Any) -> tuple[np.dtype, int]:
+    """The type of a file's numbers, and how many a row has."""
+    is_numbers = isinstance(rows, np.ndarray) and rows.dtype.kind == "f"
+    return (rows.dtype if is_numbers else np.dtype(np.float64)), rows.shape[1]
 
 
-def _tensor_type(known: Any, rows: np.ndarray) -> Any:
-    is_double = rows.dtype == np.float64
-    kind = known.DoubleTensorType if is_double else known.FloatTensorType
-    return kind([None, rows.shape[1]])
+def _has_missing(rows: Any) -> bool:
+    if hasattr(rows, "isna"):
+        return bool(np.any(rows.isna()))
+    return isinstance(rows, np.ndarray) and bool(np.isnan(rows).any())
 
 
-def _without_zipmap(pipeline: Pipeline) -> dict:
-    """Probabilities of a classifier as an array."""
-    last = pipeline.steps[-1][1]
-    return {id(last): {"zipmap": False}} if hasattr(last, "predict_proba") else {}
-
-
-def _proto(
-    graph: Graph,
-    inputs: list[tuple[str, np.dtype, int]],
-    output: Value,
-    dtype: np.dtype,
-    shape: list,
-) -> Any:
-    """A model of the graph's nodes, with the number of rows left open."""
-    helper = graph.onnx.helper
-    graph.name_output(output, "output")
-    to_type = helper.np_dtype_to_tensor_dtype
-    of_inputs = [
-        helper.make_tensor_value_info(name, to_type(np.dtype(kind)), ["n", width])
-        for name, kind, width in inputs
-    ]
-    of_output = helper.make_tensor_value_info("output", to_type(dtype), shape)
-    made = helper.make_graph(
-        graph.nodes, "sklearn_ae", of_inputs, [of_output], graph.constants
-    )
-    opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(made, opset_imports=opsets, ir_version=_IR_VERSION)
-
-
-def _describe(
-    proto: Any,
-    estimator: Any,
-    model: BaseEncoderDecoder,
-    method: str,
-    refined: Refined | None,
-) -> None:
+def _describe(proto: Any, estimator: Any, plan: Plan) -> None:
+    """Say in the file what it is of, and what it takes."""
     proto.producer_name, proto.producer_version = "sklearn_ae", __version__
     names = getattr(estimator, "feature_names_in_", None)
+    model, inference = plan.model, plan.inference
     entries = {
         "sklearn_ae": __version__,
         "estimator": type(model).__name__,
-        "method": method,
-        "inference": "encoder" if refined is None else "refined",
+        "method": plan.method,
+        "inference": "encoder" if inference is None else "refined",
         "columns": json.dumps(None if names is None else [str(n) for n in names]),
         "latents": json.dumps(model.get_feature_names_out().tolist()),
+        "missing_cells": "taken" if plan.takes_missing else "not taken",
     }
-    if refined is not None:
-        entries["n_steps"] = str(refined.n_steps)
+    if isinstance(inference, Refined):
+        entries["n_steps"] = str(inference.n_steps)
+    if plan.takes_cells:
+        inputs = [cells.description for cells in plan.cells]
+        entries["inputs"] = json.dumps(inputs)
     import_onnx().helper.set_model_props(proto, entries)

@@ -121,6 +121,13 @@ def log_joint(vae, X, grid):
     return joint + norm.logpdf(grid).sum(axis=1)[:, None]
 
 
+def test_single_precision_is_that_of_rows_and_latents_alone(quick, X):
+    estimator = quick(AutoencoderTransformer, inference="refined").fit(X)
+    rows = X.astype(np.float32)
+    expected = estimator.transform(rows.astype(np.float64)).astype(np.float32)
+    assert_array_equal(estimator.transform(rows), expected)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_density_with_one_latent_is_the_integral(loss, quick, X, X_unit):
     X = (X_unit if loss == "log_loss" else X)[:4]

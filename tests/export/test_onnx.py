@@ -16,6 +16,7 @@ from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     EncoderDecoderRegressor,
+    NeighborMapTransformer,
     VAETransformer,
 )
 from sklearn_ae._networks.activations import ACTIVATIONS
@@ -110,6 +111,21 @@ def test_images(tmp_path):
     to_onnx(regressor, tmp_path / "file", images.astype(np.float32))
 
 
+@pytest.mark.parametrize("inference", ["auto", "encoder"])
+def test_maps(inference, tmp_path):
+    estimator = NeighborMapTransformer(2, inference=inference, max_iter=1).fit(X)
+    for method in ("transform", "score_samples"):
+        path = to_onnx(estimator, tmp_path / "file", X, method=method)
+    entries = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert entries["inference"] == ("refined" if inference == "auto" else "encoder")
+
+
+def test_maps_of_other_metrics_have_the_encoder_s_latents(tmp_path):
+    estimator = NeighborMapTransformer(2, metric="manhattan", max_iter=1).fit(X)
+    with pytest.warns(UserWarning, match="the metric is 'manhattan'"):
+        to_onnx(estimator, tmp_path / "file", X)
+
+
 PIPELINES = {
     "scaled": lambda: make_pipeline(StandardScaler(), AutoencoderTransformer(2)),
     "reduced": lambda: make_pipeline(
@@ -154,8 +170,9 @@ def autoencoder():
 
 def test_any_number_of_rows(autoencoder, tmp_path):
     path = to_onnx(autoencoder, tmp_path / "file", X)
-    for n in (1, 7, 50):
-        assert_allclose(run(path, X[:n]), autoencoder.transform(X[:n]), atol=1e-9)
+    for n in (1, 7, 50, 600):  # the last are several blocks
+        rows = np.resize(X, (n, 4))
+        assert_allclose(run(path, rows), autoencoder.transform(rows), atol=1e-9)
 
 
 def test_metadata(tmp_path):

@@ -178,6 +178,13 @@ def test_whole_numbers_stay_in_the_range_of_their_type():
     assert Frame(X).restore([column])["u8"].to_list() == [0, 255]
 
 
+def test_durations_keep_their_last_microsecond():
+    # Of which a double of seconds is a little less than it should be.
+    span = dt.timedelta(microseconds=536_115_381)
+    (column,) = read_columns(pd.DataFrame({"span": [span, None]}))
+    np.testing.assert_array_equal(column.values, [536_115_381, np.nan])
+
+
 def test_frames_are_told_from_arrays():
     assert is_frame(pd.DataFrame({"a": [1.0]}))
     assert is_frame(pl.DataFrame({"a": [1.0]}))
