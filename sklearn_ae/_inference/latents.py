@@ -16,6 +16,7 @@ _MIXTURE_SIZES = (1, 2, 4, 8, 16)
 # Beyond those, for as long as rows that were held out gain by it.
 _LARGE_MIXTURE_SIZES = (*_MIXTURE_SIZES, 32, 64, 128)
 _HELD_OUT = 0.1
+_MOST_WORSE = 2
 # Multiplications of a step of the mixture's fit: rows times components times squares of
 # latents. A hundred steps then take seconds.
 _MOST_PRODUCTS = 2**29
@@ -185,8 +186,11 @@ def _best_mixture(
     score: Callable[[Mixture], float],
     random_state: np.random.RandomState,
 ) -> Mixture | None:
-    """A mixture fitted to Z, of the first size after which the score falls."""
-    best, best_score = None, -np.inf
+    """The best of mixtures fitted to Z, which grow until two in a row are no better.
+
+    One alone may have come from an unlucky grouping.
+    """
+    best, best_score, n_worse = None, -np.inf, 0
     for size in sizes:
         # Twice the rows of a full covariance, or the components are guesses.
         n_products = size * len(Z) * Z.shape[1] ** 2
@@ -194,9 +198,10 @@ def _best_mixture(
             break
         mixture = Mixture.fitted_to(Z, size, random_state)
         value = score(mixture)
-        if value <= best_score:
+        if value > best_score:
+            best, best_score, n_worse = mixture, value, 0
+        elif (n_worse := n_worse + 1) == _MOST_WORSE:
             break
-        best, best_score = mixture, value
     return best
 
 
