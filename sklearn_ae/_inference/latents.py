@@ -16,7 +16,7 @@ _MIXTURE_SIZES = (1, 2, 4, 8, 16)
 # Beyond those, for as long as rows that were held out gain by it.
 _LARGE_MIXTURE_SIZES = (*_MIXTURE_SIZES, 32, 64, 128)
 _HELD_OUT = 0.1
-_MOST_WORSE = 2
+_MOST_GROUPINGS = 2
 # Multiplications of a step of the mixture's fit: rows times components times squares of
 # latents. A hundred steps then take seconds.
 _MOST_PRODUCTS = 2**29
@@ -186,22 +186,24 @@ def _best_mixture(
     score: Callable[[Mixture], float],
     random_state: np.random.RandomState,
 ) -> Mixture | None:
-    """The best of mixtures fitted to Z, which grow until two in a row are no better.
+    """A mixture fitted to Z, of the first size after which the score falls.
 
-    One alone may have come from an unlucky grouping.
+    It falls where it does so twice: one grouping to start from may be unlucky.
     """
-    best, best_score, n_worse = None, -np.inf, 0
+    best, best_score = None, -np.inf
     for size in sizes:
         # Twice the rows of a full covariance, or the components are guesses.
         n_products = size * len(Z) * Z.shape[1] ** 2
         if size > 1 and (len(Z) < 2 * size * Z.shape[1] or n_products > _MOST_PRODUCTS):
             break
-        mixture = Mixture.fitted_to(Z, size, random_state)
-        value = score(mixture)
-        if value > best_score:
-            best, best_score, n_worse = mixture, value, 0
-        elif (n_worse := n_worse + 1) == _MOST_WORSE:
+        for _ in range(1 if size == 1 else _MOST_GROUPINGS):
+            mixture = Mixture.fitted_to(Z, size, random_state)
+            value = score(mixture)
+            if value > best_score:
+                break
+        else:
             break
+        best, best_score = mixture, value
     return best
 
 
