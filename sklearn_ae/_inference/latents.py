@@ -16,7 +16,6 @@ _MIXTURE_SIZES = (1, 2, 4, 8, 16)
 # Beyond those, for as long as rows that were held out gain by it.
 _LARGE_MIXTURE_SIZES = (*_MIXTURE_SIZES, 32, 64, 128)
 _HELD_OUT = 0.1
-_MOST_GROUPINGS = 2
 # Multiplications of a step of the mixture's fit: rows times components times squares of
 # latents. A hundred steps then take seconds.
 _MOST_PRODUCTS = 2**29
@@ -186,9 +185,10 @@ def _best_mixture(
     score: Callable[[Mixture], float],
     random_state: np.random.RandomState,
 ) -> Mixture | None:
-    """A mixture fitted to Z, of the first size after which the score falls.
+    """The best of mixtures fitted to Z: small ones, and as large as gains go on.
 
-    It falls where it does so twice: one grouping to start from may be unlucky.
+    A small one may be worse than one still smaller, and all larger ones better: what
+    they come to depends on the grouping that they start from.
     """
     best, best_score = None, -np.inf
     for size in sizes:
@@ -196,14 +196,12 @@ def _best_mixture(
         n_products = size * len(Z) * Z.shape[1] ** 2
         if size > 1 and (len(Z) < 2 * size * Z.shape[1] or n_products > _MOST_PRODUCTS):
             break
-        for _ in range(1 if size == 1 else _MOST_GROUPINGS):
-            mixture = Mixture.fitted_to(Z, size, random_state)
-            value = score(mixture)
-            if value > best_score:
-                break
-        else:
+        mixture = Mixture.fitted_to(Z, size, random_state)
+        value = score(mixture)
+        if value > best_score:
+            best, best_score = mixture, value
+        elif size >= _MIXTURE_SIZES[-1]:
             break
-        best, best_score = mixture, value
     return best
 
 

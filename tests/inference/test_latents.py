@@ -406,12 +406,13 @@ def test_without_axes_all_latents_are_standard_normal():
 
 
 @pytest.mark.parametrize(
-    ("scores", "chosen"), [([0, 1, 0, 2, 1, 1, 9], 4), ([3, 2, 1, 9], 1)]
+    ("scores", "chosen"), [([0, 1, 0, 2, 1, 1, 9], 8), ([3, 2, 1, 0, 4, 5, 4, 9], 32)]
 )
-def test_mixtures_grow_past_one_unlucky_grouping_and_not_past_two(scores, chosen):
+def test_mixtures_grow_past_small_ones_that_are_worse(scores, chosen):
     Z = np.random.RandomState(0).normal(size=(600, 2))
     values = iter(scores)
     best = _latents._best_mixture(
-        Z, (1, 2, 4, 8), lambda mixture: next(values), np.random.RandomState(0)
+        *(Z, _latents._LARGE_MIXTURE_SIZES, lambda mixture: next(values)),
+        np.random.RandomState(0),
     )
     assert len(best.weights) == chosen
