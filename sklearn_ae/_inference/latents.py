@@ -200,7 +200,7 @@ def _best_mixture(
         value = score(mixture)
         if value > best_score:
             best, best_score = mixture, value
-        elif size >= _MIXTURE_SIZES[-1]:
+        elif size > _MIXTURE_SIZES[-1]:
             break
     return best
 
