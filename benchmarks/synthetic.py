@@ -243,7 +243,7 @@ def of_ctgan(name: str) -> Draw:
 
 
 METHODS: dict[str, Draw] = {
-    "VAE": ours(8, column_maps="quantile"),
+    "VAE": ours(8, column_maps="quantile", **TO_THE_END),
     "VAE, beta=0.5": ours(12, column_maps="quantile", beta=0.5, **TO_THE_END),
     "VAE, beta=0.1": ours(16, column_maps="quantile", beta=0.1, **TO_THE_END),
     "VAE, no maps": lambda A, n, seed: (

@@ -185,7 +185,11 @@ def _best_mixture(
     score: Callable[[Mixture], float],
     random_state: np.random.RandomState,
 ) -> Mixture | None:
-    """A mixture fitted to Z, of the first size after which the score falls."""
+    """The best of mixtures fitted to Z: small ones, and as large as gains go on.
+
+    A small one may be worse than one still smaller, and all larger ones better: what
+    they come to depends on the grouping that they start from.
+    """
     best, best_score = None, -np.inf
     for size in sizes:
         # Twice the rows of a full covariance, or the components are guesses.
@@ -194,9 +198,10 @@ def _best_mixture(
             break
         mixture = Mixture.fitted_to(Z, size, random_state)
         value = score(mixture)
-        if value <= best_score:
+        if value > best_score:
+            best, best_score = mixture, value
+        elif size > _MIXTURE_SIZES[-1]:
             break
-        best, best_score = mixture, value
     return best
 
 

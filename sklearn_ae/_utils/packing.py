@@ -13,7 +13,8 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, is_dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 import numpy as np
@@ -185,9 +186,12 @@ class Unpacker:
         if kind == "arrow":
             return _unpack_arrow(value["library"], self.unpack(value["schema"]))
         if kind == "object":
-            made: Any = object.__new__(_class_of(value["class"]))
+            cls = _class_of(value["class"])
+            fields = self._fields(value["fields"])
+            _check_complete(cls, fields)
+            made: Any = object.__new__(cls)
             # Not by their setters: frozen dataclasses have none.
-            vars(made).update(self._fields(value["fields"]))
+            vars(made).update(fields)
             return made
         if kind == "module":
             if id(value) not in self._modules:
@@ -230,6 +234,19 @@ class Unpacker:
             module._modules[key] = None if child is None else self.unpack(child)
         module.training = packed["training"]
         return module
+
+
+def _check_complete(cls: type, fields: dict[str, Any]) -> None:
+    """Raise where an object was packed when its class had not all of its fields."""
+    if not is_dataclass(cls):
+        return
+    needed = {f.name for f in dataclass_fields(cls) if f.default is MISSING}
+    lacking = sorted(needed - fields.keys())
+    if lacking:
+        raise ValueError(
+            f"Its {cls.__name__} has no {', '.join(lacking)}: another version of "
+            "sklearn_ae has written it. Read it with that version, or fit anew."
+        )
 
 
 def unpack(value: Any) -> Any:

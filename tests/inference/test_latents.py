@@ -403,3 +403,16 @@ def test_without_axes_all_latents_are_standard_normal():
     drawn = density.sample(5000, np.random.RandomState(0))
     np.testing.assert_allclose(drawn.std(axis=0), 1.0, atol=0.06)
     assert drawn.shape == (5000, 3)
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen"), [([0, 1, 0, 2, 1, 1, 9], 8), ([3, 2, 1, 0, 4, 5, 4, 9], 32)]
+)
+def test_mixtures_grow_past_small_ones_that_are_worse(scores, chosen):
+    Z = np.random.RandomState(0).normal(size=(600, 2))
+    values = iter(scores)
+    best = _latents._best_mixture(
+        *(Z, _latents._LARGE_MIXTURE_SIZES, lambda mixture: next(values)),
+        np.random.RandomState(0),
+    )
+    assert len(best.weights) == chosen

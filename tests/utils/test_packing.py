@@ -14,6 +14,7 @@ from sklearn_ae._inference.inference import Refined
 from sklearn_ae._networks.images import SkipDecoder, SkipEncoder
 from sklearn_ae._networks.modules import MLP
 from sklearn_ae._tables.columns import Columns
+from sklearn_ae._tables.given import GivenScores
 from sklearn_ae._utils.packing import KIND, Packer, pack, unpack
 
 
@@ -212,3 +213,11 @@ def test_other_modules_are_not_made(name, fields):
     packed = copy.copy(pack(nn.Identity()))
     with pytest.raises(ValueError, match=r"is no|takes|attributes"):
         unpack({**packed, "class": name, "fields": fields})
+
+
+def test_an_object_that_lacks_a_field_of_its_class_is_of_another_version():
+    packed = pack(GivenScores(0, 1.0, 2.0))
+    assert unpack(packed) == GivenScores(0, 1.0, 2.0)
+    del packed["fields"]["upper"]
+    with pytest.raises(ValueError, match="GivenScores has no upper: another version"):
+        unpack(packed)
