@@ -237,8 +237,11 @@ class Unpacker:
 
 
 def _check_complete(cls: type, fields: dict[str, Any]) -> None:
-    """Raise where an object was packed when its class had not all of its fields."""
-    if not is_dataclass(cls):
+    """Raise where an object was packed when its class had not all of its fields.
+
+    Classes with an ``of_file`` understand what they were before.
+    """
+    if not is_dataclass(cls) or hasattr(cls, "of_file"):
         return
     needed = {f.name for f in dataclass_fields(cls) if f.default is MISSING}
     lacking = sorted(needed - fields.keys())
