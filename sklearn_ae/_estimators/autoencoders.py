@@ -204,7 +204,11 @@ class BaseAutoencoder(BaseEncoderDecoder):
         self, n_samples: int, random_state: np.random.RandomState
     ) -> np.ndarray:
         Z = self._latent_density.sample(n_samples, random_state)  # networks' units
-        return Z * self.module_.latent_scale.item()
+        return self._in_units(Z)
+
+    def _in_units(self, Z: np.ndarray) -> np.ndarray:
+        """Latents as users get them, from those in the networks' units."""
+        return Z * self.module_.latent_scale.cpu().numpy()
 
     # Latents by their old name are no metadata that a Pipeline could hand on.
     __metadata_request__inverse_transform: ClassVar[dict[str, str]] = {"Z": UNUSED}

@@ -140,6 +140,10 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         learned. A fit takes longer, and with all latents the error may be a few percent
         higher or lower.
 
+    whiten : bool, default=False
+        Give latents unit variance on the training rows, as PCA has it;
+        `inverse_transform` takes them so.
+
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
         random one, less from PCA where a layer is wider than 256; where a training
@@ -323,6 +327,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         min_frequency: float | Auto = "auto",
         inference: InferenceName = "auto",
         nested: bool = False,
+        whiten: bool = False,
         learning_rate_init: float | Auto = "auto",
         alpha: float | Auto = "auto",
         batch_size: int | Auto = "auto",
@@ -353,6 +358,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
         self.min_frequency = min_frequency
         self.inference = inference
         self.nested = nested
+        self.whiten = whiten
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
         self.batch_size = batch_size

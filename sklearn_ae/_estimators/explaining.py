@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch, check_scalar, gen_batches
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from .._inference.described import DescribedRows
 from .._inference.effects import column_losses, jacobians
@@ -121,8 +122,7 @@ class Explaining(BaseAutoencoder):
     def _latents_to_differentiate(self, X: Any) -> np.ndarray:
         """Latents (n, k) of rows of X, or of the training rows, in float64."""
         if X is None:
-            latents = self._explained.latents.double().numpy()
-            return latents * self.module_.latent_scale.item()
+            return self._in_units(self._explained.latents.double().numpy())
         rows = self._validate_new_rows(X)
         if len(rows) > _MOST_ROWS:
             numbers = np.random.RandomState(0).permutation(len(rows))[:_MOST_ROWS]
@@ -184,7 +184,28 @@ class Explaining(BaseAutoencoder):
 class Truncating(Explaining):
     """Estimators whose first latents are an estimator too."""
 
-    _parameter_constraints: ClassVar[dict[str, list]] = {"nested": ["boolean"]}
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "nested": ["boolean"],
+        "whiten": ["boolean"],
+    }
+
+    def _describe(
+        self,
+        module: Autoencoder,
+        rows: DescribedRows,
+        error: float,
+        random_state: np.random.RandomState,
+    ) -> None:
+        super()._describe(module, rows, error, random_state)
+        module.whiten(self._spread().to(module.center) if self.whiten else None)
+
+    def _spread(self) -> Tensor:
+        """Standard deviations of the latents (k,), as PCA has them."""
+        density = self._latent_density
+        freedom = density.n_samples / max(1, density.n_samples - 1)
+        spread = np.sqrt(np.diag(density.covariance) * freedom)
+        # Of latents that hardly vary, rounding errors are not made large.
+        return torch.from_numpy(spread.clip(min=1e-6 * (spread.max() or 1.0)))
 
     def _nesting(self) -> dict[str, Any]:
         """What a design needs for latents of which the first do without the others."""

@@ -121,6 +121,7 @@ class Autoencoder(nn.Module):
         self.loss_function = loss
         self.corruption = corruption
         self.columns = Columns(center, scale, n_seen)
+        self.whiten(None)
         # What missing cells are for the encoder, and whether training rows have any.
         self.filling: Filling | None = None
         self.has_missing = False
@@ -245,8 +246,16 @@ class Autoencoder(nn.Module):
 
     @property
     def latent_scale(self) -> Tensor:
-        """Latents are in the data's units, as those of PCA are."""
-        return self.columns.unit
+        """Latents are in the data's units, as those of PCA are, or of unit variance."""
+        spread = self._buffers.get("latent_spread")  # which older files have not
+        return self.columns.unit if spread is None else 1.0 / spread
+
+    def whiten(self, spread: Tensor | None) -> None:
+        """Give latents divided by their spread (k,); without one, in the data's units.
+
+        It is no part of the networks: steps of inference see latents as they were.
+        """
+        self.register_buffer("latent_spread", spread)
 
     @property
     def loss_scale(self) -> Tensor:

@@ -44,6 +44,10 @@ def with_first_latents(module: Autoencoder, k: int, n_kept: int) -> Autoencoder:
     vars(cut)["_modules"] = dict(module._modules)
     cut.encoder = _with_outputs(module.encoder, k, n_kept)
     cut.decoder = _with_inputs(module.decoder, k, n_kept)
+    spread = module._buffers.get("latent_spread")
+    if spread is not None:
+        vars(cut)["_buffers"] = dict(module._buffers)
+        cut.whiten(spread[:n_kept])
     cut._measure()
     return cut
 

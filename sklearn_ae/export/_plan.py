@@ -14,6 +14,7 @@ from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
 from ._cells import Cells, cells_of, decoded_table, encoded_table
 from ._graph import ML_OPSET, OPSET, Graph, Value, import_onnx
+from ._layers import to_array
 from ._methods import Writer, draws_of, encoded_conditions
 from ._placement import landmark_latents, placement_scores, places
 
@@ -114,7 +115,7 @@ class Plan:
         module = self.model.module_
         writer = self._writer(graph)
         if method == "inverse_transform":
-            scale = writer.module.latent_scale.item()
+            scale = to_array(writer.module.latent_scale)
             z = graph.cast(X, graph.dtype) / scale
             return writer.restored(writer.decoded(z, conditions))
         if method == "predict":
