@@ -27,11 +27,11 @@ from .._utils.types import (
 from .autoencoders import LearnsByParts
 from .base import FitTable
 from .design import Design
-from .explaining import Explaining, Truncating
+from .explaining import Explaining, Nesting
 from .imputing import Imputing
 
 
-class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
+class AutoencoderTransformer(LearnsByParts, Nesting, Imputing):
     """Nonlinear dimension reduction with an autoencoder that starts as PCA.
 
     An encoder maps each row to ``n_components`` latents, a decoder maps the latents
@@ -306,7 +306,7 @@ class AutoencoderTransformer(LearnsByParts, Truncating, Imputing):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **Explaining._parameter_constraints,
-        **Truncating._parameter_constraints,
+        **Nesting._parameter_constraints,
     }
 
     def __init__(

@@ -43,11 +43,11 @@ from .._utils.types import (
 from .autoencoders import LearnsByParts
 from .base import FitTable
 from .design import Design
-from .explaining import Explaining, Truncating
+from .explaining import Explaining, Nesting
 from .imputing import Imputing
 
 
-class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
+class DenoisingAutoencoderTransformer(LearnsByParts, Nesting, Imputing):
     """Autoencoder that learns to give back clean rows from corrupted ones.
 
     In training the encoder sees each row corrupted, with new noise every time, and
@@ -302,7 +302,7 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Truncating, Imputing):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **Explaining._parameter_constraints,
-        **Truncating._parameter_constraints,
+        **Nesting._parameter_constraints,
         "corruption": [
             StrOptions({"gaussian", "masking", "salt_and_pepper", "swap", "block"}),
             callable,

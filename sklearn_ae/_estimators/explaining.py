@@ -60,6 +60,15 @@ class Explaining(BaseAutoencoder):
         self.explained_variance_ = explained.ratios * explained.total
         self.mean_ = explained.mean
 
+    def _known_of_rows(self, user: str) -> Explained:
+        """What is kept of the training rows."""
+        if not hasattr(self, "_explained"):
+            raise ValueError(
+                f"{user} needs what fits keep of their rows, and the file of this "
+                f"{type(self).__name__} is of a release before they did: fit it anew."
+            )
+        return self._explained
+
     def column_effects(self, X: Any = None) -> Any:
         """Return what each latent does to each column, as tables with names.
 
@@ -122,7 +131,8 @@ class Explaining(BaseAutoencoder):
     def _latents_to_differentiate(self, X: Any) -> np.ndarray:
         """Latents (n, k) of rows of X, or of the training rows, in float64."""
         if X is None:
-            return self._in_units(self._explained.latents.double().numpy())
+            latents = self._known_of_rows("column_effects without X").latents
+            return self._in_units(latents.double().numpy())
         rows = self._validate_new_rows(X)
         if len(rows) > _MOST_ROWS:
             numbers = np.random.RandomState(0).permutation(len(rows))[:_MOST_ROWS]
@@ -184,6 +194,54 @@ class Explaining(BaseAutoencoder):
 class Truncating(Explaining):
     """Estimators whose first latents are an estimator too."""
 
+    def truncate(self: Self, n_components: int) -> Self:
+        """Return a smaller fitted estimator: the first latents of this one.
+
+        The other latents stay at zero, and rows are projected on what the decoder
+        gives then. Where the fit was not nested (``nested=True`` of the autoencoders),
+        the error is about that of PCA with as many latents; a fit with as many has a
+        lower one.
+
+        Parameters
+        ----------
+        n_components : int
+            Latents to keep, from 1 to ``n_components_``.
+
+        Returns
+        -------
+        truncated : object
+            An estimator of the same class, independent of this one. Of missing cells
+            its `impute` knows what a linear model of the rows says.
+        """
+        check_is_fitted(self)
+        k = self.n_components_
+        check_scalar(n_components, "n_components", Integral, min_val=1, max_val=k)
+        n_kept = int(n_components)
+        truncated = copy.copy(self)
+        truncated.n_components = truncated.n_components_ = n_kept
+        module = (
+            self.module_ if n_kept == k else with_first_latents(self.module_, k, n_kept)
+        )
+        truncated.module_ = copy.deepcopy(module)
+        if n_kept == k:
+            return truncated
+        explained = self._known_of_rows("truncate").first(n_kept)
+        truncated._set_explained(explained)
+        truncated.reconstruction_err_ = float(explained.errors[-1])
+        # What is near depends on conditions, if there are any.
+        has_conditions = self.module_.n_inputs > len(self.module_.center)
+        near = None if has_conditions else explained.latents
+        truncated._inference = self._inference.of_first(n_kept, near)
+        truncated._spec = replace(self._spec, n_components=n_kept)
+        truncated._moments = None
+        truncated._latent_density = self._latent_density.of_first(n_kept)
+        truncated._imputer = self._imputer.without_networks()
+        return truncated
+
+
+class Nesting(Truncating):
+    """Estimators whose latents have no prior: nested if asked, or of unit variance."""
+
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "nested": ["boolean"],
         "whiten": ["boolean"],
@@ -213,47 +271,6 @@ class Truncating(Explaining):
         if not self.nested or k < 2:
             return {}
         return {"objective": NestedObjective(k), "find_axes": _to_signed_axes}
-
-    def truncate(self: Self, n_components: int) -> Self:
-        """Return a smaller fitted estimator: the first latents of this one.
-
-        The other latents stay at zero, and rows are projected on what the decoder
-        gives then. With ``nested=True`` the decoder has learned to do with few.
-        Without it the error is about that of PCA with as many latents; a fit with as
-        many has a lower one.
-
-        Parameters
-        ----------
-        n_components : int
-            Latents to keep, from 1 to ``n_components_``.
-
-        Returns
-        -------
-        truncated : object
-            An estimator of the same class, independent of this one. Of missing cells
-            its `impute` knows what a linear model of the rows says.
-        """
-        check_is_fitted(self)
-        k = self.n_components_
-        check_scalar(n_components, "n_components", Integral, min_val=1, max_val=k)
-        n_kept = int(n_components)
-        truncated = copy.copy(self)
-        truncated.n_components = truncated.n_components_ = n_kept
-        module = (
-            self.module_ if n_kept == k else with_first_latents(self.module_, k, n_kept)
-        )
-        truncated.module_ = copy.deepcopy(module)
-        if n_kept == k:
-            return truncated
-        explained = self._explained.first(n_kept)
-        truncated._set_explained(explained)
-        truncated.reconstruction_err_ = float(explained.errors[-1])
-        truncated._inference = self._inference.of_first(n_kept, explained.latents)
-        truncated._spec = replace(self._spec, n_components=n_kept)
-        truncated._moments = None
-        truncated._latent_density = self._latent_density.of_first(n_kept)
-        truncated._imputer = self._imputer.without_networks()
-        return truncated
 
 
 def _to_signed_axes(module: Autoencoder, rows: DescribedRows) -> Axes:

@@ -22,7 +22,7 @@ from .._inference.explained import explain
 from .._inference.latents import signed_order
 from .._inference.posterior import training_draws, training_moments
 from .._inference.priors import Exemplars
-from .._networks.losses import LOSSES, NoiseScale, SquaredError
+from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import (
     LinearPaths,
@@ -57,7 +57,7 @@ from .base import FitTable
 from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design
 from .explaining import Explaining
-from .vae_methods import FittedVAE, noise_scale_of
+from .vae_methods import FittedVAE
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
@@ -706,13 +706,6 @@ class VAETransformer(FittedVAE):
         self._set_imputer(module, rows)
         self._set_latent_density(module, rows, random_state)
         self._warn_if_collapsed(module, rows.x)
-
-    def _set_noise_variance(self) -> None:
-        """What the fitted module has learned of the noise, by the columns of X."""
-        loss = self.module_.loss_function
-        self.noise_variance_: NoiseScale = math.nan
-        if loss.has_noise:
-            self.noise_variance_ = loss.noise_variance(noise_scale_of(self.module_))
 
     def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
         """Warn where most latents are dead though the rows have something for them.

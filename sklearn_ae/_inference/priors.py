@@ -113,6 +113,10 @@ class Exemplars(Prior):
             np.concatenate([self.std[own], other.std[new]]),
         )
 
+    def of_first(self, n_kept: int) -> "Exemplars":
+        """Of the first latents alone."""
+        return Exemplars(self.n_rows, self.mean[:, :n_kept], self.std[:, :n_kept])
+
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         chosen = random_state.randint(len(self.mean), size=n_samples)
         mean, std = self.mean[chosen], self.std[chosen]

@@ -268,6 +268,27 @@ class VariationalAutoencoder(Autoencoder):
         )
 
     @torch.no_grad()
+    def widen(self, ratio: float, z: Tensor) -> None:
+        """Multiply the variance of the noise, and let the posterior follow.
+
+        It does as in a linear model, where each latent's precision beyond the prior's
+        goes with that of the noise. Latents z (n, k) are typical ones.
+        """
+        power = 2.0 * self.NOISE_SPEED  # of the parameter, in the variance
+        self.noise += math.log(ratio) / power
+        if not self.is_own:
+            return
+        z = z.to(self.center.device, self.dtype)
+        conditions = z.new_zeros(len(z), self.n_conditions)
+        output = self.decode(beside(z, conditions))
+        x = beside(self.loss_function.link(output), conditions)
+        before = self.posterior(x)[1].mean(dim=0).exp()  # (k,)
+        after = 1.0 / (1.0 + (1.0 / before - 1.0).clamp(min=0.0) / ratio)
+        smaller = torch.cat([after / before / ratio, torch.ones_like(after)])
+        wider = torch.cat([torch.zeros_like(after), (after / before).log()])
+        map_outputs(self.encoder, smaller.diag(), -wider)
+
+    @torch.no_grad()
     def put_columns_back(self, order: Tensor) -> None:
         super().put_columns_back(order)
         if self.noise.ndim:

@@ -1,9 +1,12 @@
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -76,7 +79,6 @@ def test_variational_start_explains_less_than_its_principal_components(X):
     shares = vae.explained_variance_ratio_.cumsum()
     assert (shares <= PCA(2).fit(X).explained_variance_ratio_.cumsum() + 1e-6).all()
     assert shares[-1] > 0.8
-    assert not hasattr(vae, "truncate")
 
 
 def test_all_latents_explain_what_the_error_leaves(X, nested):
@@ -245,6 +247,110 @@ def test_all_latents_are_a_copy(X, nested):
 def test_number_to_keep_is_checked(nested, n_components):
     with pytest.raises((ValueError, TypeError), match="n_components"):
         nested.truncate(n_components)
+
+
+def linear_vae(X, n_components, **params):
+    return VAETransformer(n_components, max_iter=0, **params).fit(X)
+
+
+@pytest.mark.parametrize("inference", ["refined", "encoder"])
+def test_truncated_variational_start_is_about_probabilistic_pca(X, inference):
+    truncated = linear_vae(X, 3, inference=inference).truncate(2)
+    pca = PCA(2).fit(X)
+    assert truncated.noise_variance_ == pytest.approx(pca.noise_variance_, rel=0.05)
+    assert truncated.score(X) == pytest.approx(pca.score(X), abs=0.01)
+    assert truncated.kl_per_component_.shape == (2,)
+
+
+def test_truncated_variational_density_is_exact_where_it_is_linear(X):
+    truncated = linear_vae(X, 3).truncate(1)
+    W = np.diff(truncated.inverse_transform([[0.0], [1.0]]), axis=0)
+    covariance = W.T @ W + truncated.noise_variance_ * np.eye(5)
+    exact = multivariate_normal(X.mean(axis=0), covariance).logpdf(X)
+    np.testing.assert_allclose(truncated.score_samples(X), exact, atol=1e-3)
+
+
+def test_truncated_conditional_model_draws_and_goes_into_a_file(X, tmp_path):
+    y = np.arange(60) % 2
+    options = {"n_exemplars": 5, "loss": "absolute_error", "max_iter": 0}
+    vae = VAETransformer(3, conditional=True, **options).fit(X, y)
+    truncated = vae.truncate(2)
+    assert truncated.noise_variance_ > vae.noise_variance_
+    assert truncated.sample(4, y=0, prior="exemplars").shape == (4, 5)
+    save(truncated, tmp_path / "truncated")
+    Z = load(tmp_path / "truncated").transform(X, y)
+    assert (truncated.transform(X, y) == Z).all()
+
+
+def test_likelihoods_of_column_maps_cannot_be_truncated(X):
+    vae = linear_vae(X, 2, column_maps="quantile")
+    with pytest.raises(ValueError, match="column_maps='quantile'"):
+        vae.truncate(1)
+
+
+@pytest.mark.parametrize("method", ["truncate", "column_effects"])
+def test_files_of_before_do_not_know_their_rows(method):
+    path = Path(__file__).parents[1] / "files" / "autoencoder_format_1.safetensors"
+    loaded = load(path)
+    with pytest.raises(ValueError, match=f"{method}.*before.*fit it anew"):
+        getattr(loaded, method)(*(1,) * (method == "truncate"))
+
+
+# Latents of unit variance -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whitened(X, nested):
+    return clone(nested).set_params(whiten=True).fit(X)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_whitened_start_is_whitened_pca(X, dtype):
+    ae = AutoencoderTransformer(3, whiten=True, max_iter=0).fit(X.astype(dtype))
+    pca = PCA(3, whiten=True).fit(X)
+    Z = ae.transform(X.astype(dtype))
+    np.testing.assert_allclose(Z, pca.transform(X), atol=1e-4)
+    made = ae.inverse_transform(Z)
+    np.testing.assert_allclose(made, pca.inverse_transform(Z), atol=1e-5)
+
+
+def test_whitening_changes_the_latents_alone(X, nested, whitened):
+    Z = whitened.transform(X)
+    np.testing.assert_allclose(Z.std(axis=0, ddof=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(
+        Z * nested.transform(X).std(axis=0, ddof=1), nested.transform(X), rtol=1e-5
+    )
+    np.testing.assert_allclose(whitened.reconstruct(X), nested.reconstruct(X))
+    np.testing.assert_allclose(whitened.inverse_transform(Z), nested.reconstruct(X))
+    np.testing.assert_allclose(whitened.sample(4), nested.sample(4))
+    assert whitened.score(X) == nested.score(X)
+
+
+def test_whitened_latents_have_effects_in_their_units(X, nested, whitened):
+    spread = nested.transform(X).std(axis=0, ddof=1)
+    effects = nested.column_effects(X).effects.mul(spread, axis=0)
+    np.testing.assert_allclose(whitened.column_effects(X).effects, effects, rtol=1e-5)
+
+
+def test_cuts_and_files_are_whitened(X, nested, whitened, tmp_path):
+    save(whitened, tmp_path / "whitened")
+    assert (load(tmp_path / "whitened").transform(X) == whitened.transform(X)).all()
+    spread = nested.transform(X).std(axis=0, ddof=1)[:2]
+    Z = whitened.truncate(2).transform(X)
+    np.testing.assert_allclose(Z * spread, nested.truncate(2).transform(X), rtol=1e-5)
+
+
+def test_latents_are_whitened_by_all_parts_and_as_the_parameter_says(X):
+    ae = AutoencoderTransformer(2, whiten=True, hidden_layer_sizes=(4,))
+    ae.partial_fit(X[:30]).partial_fit(X[30:])
+    np.testing.assert_allclose(ae.transform(X).std(axis=0), 1.0, atol=0.1)
+    ae.set_params(whiten=False).partial_fit(X)
+    assert ae.module_.latent_scale == ae.module_.scale
+
+
+def test_latents_that_do_not_vary_stay_finite():
+    ae = AutoencoderTransformer(2, whiten=True, max_iter=0).fit(np.ones((6, 2)))
+    assert np.isfinite(ae.transform(np.ones((2, 2)))).all()
 
 
 # Nested latents -----------------------------------------------------------------------
