@@ -10,6 +10,7 @@ from ._column_effects import ColumnEffectsDisplay
 from ._explained_variance import ExplainedVarianceDisplay
 from ._latent_map import LatentMapDisplay
 from ._latent_space import LatentSpaceDisplay
+from ._latent_traversal import LatentTraversalDisplay
 from ._reconstruction import ReconstructionDisplay
 from ._samples import SamplesDisplay
 from ._training_curve import TrainingCurveDisplay
@@ -19,6 +20,7 @@ __all__ = [
     "ExplainedVarianceDisplay",
     "LatentMapDisplay",
     "LatentSpaceDisplay",
+    "LatentTraversalDisplay",
     "ReconstructionDisplay",
     "SamplesDisplay",
     "TrainingCurveDisplay",
