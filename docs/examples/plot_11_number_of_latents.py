@@ -12,7 +12,11 @@ from sklearn.datasets import load_wine
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae.plotting import ColumnEffectsDisplay, ExplainedVarianceDisplay
+from sklearn_ae.plotting import (
+    ColumnEffectsDisplay,
+    ExplainedVarianceDisplay,
+    LatentTraversalDisplay,
+)
 
 X = load_wine(as_frame=True).data
 X = StandardScaler().set_output(transform="pandas").fit_transform(X)
@@ -53,6 +57,13 @@ for latent, row in effects.iterrows():
     strongest = row.abs().nlargest(3).index
     words = [f"{name} {'up' if row[name] > 0 else 'down'}" for name in strongest]
     print(f"Along {latent}: {', '.join(words)}.")
+
+# %%
+# A curve shows where a column stops to follow: these are means over all wines, of which
+# one latent is changed.
+
+LatentTraversalDisplay.from_estimator(two, X)
+plt.show()
 
 # %%
 # So the first latent is what a wine has of phenols, the second its body: colour,
