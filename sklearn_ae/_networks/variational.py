@@ -275,7 +275,7 @@ class VariationalAutoencoder(Autoencoder):
         goes with that of the noise. Latents z (n, k) are typical ones.
         """
         power = 2.0 * self.NOISE_SPEED  # of the parameter, in the variance
-        self.noise += math.log(ratio) / power
+        self.noise.add_(math.log(ratio) / power)
         if not self.is_own:
             return
         z = z.to(self.center.device, self.dtype)

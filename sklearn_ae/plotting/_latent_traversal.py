@@ -193,7 +193,8 @@ class LatentTraversalDisplay:
             chosen = np.random.RandomState(0).permutation(len(Z))[:_MOST_ROWS]
             others = Z[chosen]
         n_points = _N_POINTS if image_shape is None else _N_PICTURES
-        latents = np.linspace(*np.quantile(Z[:, components], _ENDS, axis=0), n_points).T
+        first, last = np.quantile(Z[:, components], _ENDS, axis=0)
+        latents = np.linspace(first, last, n_points, axis=1)  # (n_latents, n_points)
         decoded = [
             [_mean_row(estimator, others, i, value) for value in values]
             for i, values in zip(components, latents, strict=True)
