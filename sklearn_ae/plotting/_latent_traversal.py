@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.utils import check_scalar
 
 from .._utils.types import Shape
@@ -199,7 +200,7 @@ class LatentTraversalDisplay:
             [_mean_row(estimator, others, i, value) for value in values]
             for i, values in zip(components, latents, strict=True)
         ]
-        spread = np.std(_numbers(estimator.inverse_transform(Z)), axis=0)
+        spread = np.nanstd(_numbers(X), axis=0)
         names = find_feature_names(feature_names, X, estimator, len(spread))
         display = cls(
             latents=latents,
@@ -293,6 +294,7 @@ def _mean_row(estimator: Any, Z: np.ndarray, i: int, value: float) -> np.ndarray
 
 
 def _numbers(rows: Any) -> np.ndarray:
+    rows = rows.toarray() if issparse(rows) else rows
     try:
         return np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError) as error:
