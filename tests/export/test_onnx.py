@@ -58,7 +58,7 @@ MODELS = {
     "log": lambda: fitted(X=X / 8, loss="log_loss"),
     "vae's log": lambda: fitted(VAETransformer, X=X / 8, loss="log_loss"),
     "vae's absolute": lambda: fitted(VAETransformer, loss="absolute_error"),
-    "linear": lambda: fitted(hidden_layer_sizes=()),
+    "linear, whitened": lambda: fitted(hidden_layer_sizes=(), whiten=True),
     "torch's layers": lambda: fitted(
         encoder=nn.Linear,
         decoder=nn.Sequential(nn.Linear(2, 5), nn.BatchNorm1d(5), nn.Linear(5, 4)),
