@@ -80,21 +80,29 @@ def measure_number(split: Split, asked: Any, seed: int) -> Row:
 
 
 def measure_agreement(split: Split, seed: int) -> list[Row]:
-    """Latents of two seeds, and of two halves of the rows, on rows held out."""
+    """Latents of two seeds, and of two halves of the rows, on rows held out.
+
+    Beside them, how far the principal components of the same rows agree.
+    """
     X = split.X_train
     halves = (X[::2], X[1::2])
 
-    def latents(rows: Any, of_seed: int) -> Any:
+    def latents(fit: tuple[Any, int]) -> Any:
+        rows, of_seed = fit
         model = AutoencoderTransformer(N_STABLE, random_state=of_seed).fit(rows)
         return model.transform(split.X_test)
 
+    def components(fit: tuple[Any, int]) -> Any:
+        return PCA(N_STABLE).fit(fit[0]).transform(split.X_test)
+
     pairs = {
-        "seeds": [latents(X, 2 * seed), latents(X, 2 * seed + 1)],
-        "halves": [latents(half, seed) for half in halves],
+        "seeds": [(X, 2 * seed), (X, 2 * seed + 1)],
+        "halves": [(half, seed) for half in halves],
     }
     rows: list[Row] = []
     for what, pair in pairs.items():
-        agreement = latent_agreement(*pair)
+        agreement = latent_agreement(*map(latents, pair))
+        of_pca = latent_agreement(*map(components, pair))
         rows.append(
             {
                 "what": what,
@@ -102,6 +110,7 @@ def measure_agreement(split: Split, seed: int) -> list[Row]:
                 "least": float(agreement.correlations.min()),
                 "mean": float(agreement.correlations.mean()),
                 "canonical": float(agreement.canonical_correlations.min()),
+                "least_of_pca": float(of_pca.correlations.min()),
             }
         )
     return rows
