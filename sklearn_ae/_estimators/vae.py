@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._inference.described import DescribedRows
@@ -57,7 +58,7 @@ from .base import FitTable
 from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design
 from .explaining import Explaining
-from .vae_methods import FittedVAE
+from .vae_methods import FittedVAE, noise_variance_of
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
@@ -528,7 +529,7 @@ class VAETransformer(FittedVAE):
             The fitted estimator.
         """
         self._fit(X, y, sample_weight)
-        self._set_noise_variance()
+        self.noise_variance_ = noise_variance_of(self.module_)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -560,8 +561,57 @@ class VAETransformer(FittedVAE):
             The estimator after the pass.
         """
         self._partial_fit(X, y, sample_weight)
-        self._set_noise_variance()
+        self.noise_variance_ = noise_variance_of(self.module_)
         return self
+
+    def truncate(self, n_components: int) -> Self:
+        """Return a smaller fitted estimator: the first latents of this one.
+
+        The other latents stay at zero, the mean of their prior, and the likelihood is
+        as much wider as rows are further from what the decoder gives then. A fit with
+        as many latents is better.
+
+        Parameters
+        ----------
+        n_components : int
+            Latents to keep, from 1 to ``n_components_``.
+
+        Returns
+        -------
+        truncated : object
+            An estimator of the same class, independent of this one. Of missing cells
+            its `impute` knows what a linear model of the rows says.
+        """
+        check_is_fitted(self)
+        loss = self.module_.loss_function
+        if loss.has_noise and loss.scale_power == 0:
+            raise ValueError(
+                "truncate widens a likelihood by one factor for all columns, which "
+                f"those of column_maps={self._spec.column_maps!r} have not: fit anew "
+                "with as many latents."
+            )
+        truncated = super().truncate(n_components)
+        n_kept = truncated.n_components_
+        truncated.kl_per_component_ = self.kl_per_component_[:n_kept]
+        truncated.n_active_components_ = len(
+            active_latents(self.kl_per_component_[:n_kept])
+        )
+        if self._exemplars is not None:
+            truncated._exemplars = self._exemplars.of_first(n_kept)
+        if loss.has_noise and n_kept < self.n_components_:
+            # As PCA's, the noise is what is left for each dimension that is left.
+            d = len(self.module_.center)
+            before, after = (
+                model._explained.errors[-1] / max(1, d - model.n_components_)
+                for model in (self, truncated)
+            )
+            ratio = max(1.0, after / before) if before > 0 else 1.0
+            module = cast(VariationalAutoencoder, truncated.module_)
+            module.widen(
+                ratio ** (2.0 / loss.scale_power), truncated._explained.latents
+            )
+        truncated.noise_variance_ = noise_variance_of(truncated.module_)
+        return truncated
 
     def _validate_params(self) -> None:
         super()._validate_params()

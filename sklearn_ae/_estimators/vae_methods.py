@@ -2,14 +2,13 @@
 
 import math
 from numbers import Integral
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from sklearn.utils import Bunch, check_consistent_length, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.conditioning import GivenSampler
-from .._inference.diagnostics import active_latents
 from .._inference.latents import PATHS
 from .._inference.posterior import (
     Draws,
@@ -559,62 +558,6 @@ class FittedVAE(Truncating, Imputing):
 
     # What the methods share -----------------------------------------------------------
 
-    def truncate(self, n_components: int) -> Self:
-        """Return a smaller fitted estimator: the first latents of this one.
-
-        The other latents stay at zero, the mean of their prior, and the likelihood is
-        as much wider as rows are further from what the decoder gives then. A fit with
-        as many latents is better.
-
-        Parameters
-        ----------
-        n_components : int
-            Latents to keep, from 1 to ``n_components_``.
-
-        Returns
-        -------
-        truncated : object
-            An estimator of the same class, independent of this one. Of missing cells
-            its `impute` knows what a linear model of the rows says.
-        """
-        check_is_fitted(self)
-        loss = self.module_.loss_function
-        if loss.has_noise and loss.scale_power == 0:
-            raise ValueError(
-                "truncate widens a likelihood by one factor for all columns, which "
-                f"those of column_maps={self._spec.column_maps!r} have not: fit anew "
-                "with as many latents."
-            )
-        truncated = super().truncate(n_components)
-        n_kept = truncated.n_components_
-        truncated.kl_per_component_ = self.kl_per_component_[:n_kept]
-        truncated.n_active_components_ = len(
-            active_latents(self.kl_per_component_[:n_kept])
-        )
-        if self._exemplars is not None:
-            truncated._exemplars = self._exemplars.of_first(n_kept)
-        if loss.has_noise and n_kept < self.n_components_:
-            # As PCA's, the noise is what is left for each dimension that is left.
-            d = len(self.module_.center)
-            before, after = (
-                model._explained.errors[-1] / max(1, d - model.n_components_)
-                for model in (self, truncated)
-            )
-            ratio = max(1.0, after / before) if before > 0 else 1.0
-            module = cast(VariationalAutoencoder, truncated.module_)
-            module.widen(
-                ratio ** (2.0 / loss.scale_power), truncated._explained.latents
-            )
-        truncated._set_noise_variance()
-        return truncated
-
-    def _set_noise_variance(self) -> None:
-        """What the fitted module has learned of the noise, by the columns of X."""
-        loss = self.module_.loss_function
-        self.noise_variance_ = math.nan
-        if loss.has_noise:
-            self.noise_variance_ = loss.noise_variance(noise_scale_of(self.module_))
-
     def _beside_conditions(
         self, X: np.ndarray | Table, y: Any, reset: bool = False
     ) -> np.ndarray | Table:
@@ -744,6 +687,12 @@ def required_conditions(y: Any) -> Any:
             "table, one row for each row of X."
         )
     return y
+
+
+def noise_variance_of(module: Autoencoder) -> NoiseScale:
+    """What a fitted module has learned of the noise, by the columns of X."""
+    loss = module.loss_function
+    return loss.noise_variance(noise_scale_of(module)) if loss.has_noise else math.nan
 
 
 def noise_scale_of(module: Autoencoder) -> NoiseScale:
