@@ -8,6 +8,7 @@ closed, by which the others know at once.
 
 import contextlib
 import itertools
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -220,7 +221,7 @@ class Group(Processes):
 
 
 def _shared_memory(processes: Group) -> Any:
-    if sys.platform != "linux":
+    if sys.platform != "linux" or platform.machine() != "x86_64":
         return None
     from .shared_memory import SharedSums
 
