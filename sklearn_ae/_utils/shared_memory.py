@@ -2,8 +2,8 @@
 
 Through sockets a sum takes a third of a millisecond at least, as long as a step of a
 small network. Here each process writes its numbers where all can read them, and adds up
-those of all: a third of that. A process counts its sum after it has written its numbers,
-and others see both in this order: x86 promises that, other processors do not.
+those of all: a third of that. A process counts its sum after it has written its
+numbers, and others see both in this order: x86 promises that, other processors do not.
 """
 
 import contextlib
