@@ -142,18 +142,19 @@ class FaceBatches:
         return self.n_steps
 
     def __iter__(self) -> Iterator[FaceBatch]:
-        orders = [
-            self._endless_order(len(x)).split(self.batch_size)
-            for x in self.faces.values()
-        ]
-        rank, n = self.processes.rank, self.processes.n
+        orders = [self._own_order(len(x)) for x in self.faces.values()]
         for step in range(self.n_steps):
             parts = [
-                (identity, to_unit_interval(x[of_step]).to(self.device))
+                (identity, to_unit_interval(x[order[step]]).to(self.device))
                 for (identity, x), order in zip(self.faces.items(), orders, strict=True)
-                for of_step in (order[step].tensor_split(n)[rank],)
             ]
             yield FaceBatch(parts, len(parts[0][1]) / self.batch_size)
+
+    def _own_order(self, n_faces: int) -> list[Tensor]:
+        """Numbers of an identity's faces that this process sees, step by step."""
+        rank, n = self.processes.rank, self.processes.n
+        of_all = self._endless_order(n_faces).split(self.batch_size)
+        return [numbers.tensor_split(n)[rank] for numbers in of_all]
 
     def _endless_order(self, n_faces: int) -> Tensor:
         """Numbers of faces, as many as an epoch takes of an identity."""
@@ -178,7 +179,9 @@ class FaceObjective:
     ) -> tuple[Tensor, Tensor]:
         """The number () that a step goes down from, and each identity's loss (p,)."""
         made = network.seen_and_made(batch.parts, generator)
-        of_all = replace(made, latents=_latents_of_all(made.latents))
+        of_all = made
+        if self.mmd_weight:  # what asks for the latents of others
+            of_all = replace(made, latents=_latents_of_all(made.latents))
         losses, discrepancy = network.losses_of(of_all)
         loss = losses.mean()
         if self.mmd_weight:
