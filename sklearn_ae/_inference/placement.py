@@ -2,8 +2,7 @@
 
 An encoder draws a map as well as a function of its size can, and of few rows it cannot
 know where others belong. So the training rows settle, from where the encoder has put
-them; and a new row is put where its nearest
-training rows are.
+them; and a new row is put where its nearest training rows are.
 
 Shapes: n known rows, m new rows, K neighbours, k latents.
 """

@@ -69,9 +69,8 @@ def _without_far_ones(z: Tensor) -> Tensor:
     low = np.quantile(z.numpy(), _FAR, axis=0, method="higher")
     high = np.quantile(z.numpy(), 1.0 - _FAR, axis=0, method="lower")
     margin = 3.0 * max(_RATE, float((high - low).max()))
-    return z.clamp(torch.from_numpy(low - margin), torch.from_numpy(high + margin)).to(
-        z
-    )
+    least, most = torch.from_numpy(low - margin), torch.from_numpy(high + margin)
+    return z.clamp(least, most).to(z)
 
 
 def _settle_by_pairs(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
