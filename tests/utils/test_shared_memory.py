@@ -1,6 +1,7 @@
 """Sums over processes through memory that they share."""
 
 import os
+import platform
 import sys
 import tempfile
 from unittest.mock import Mock
@@ -12,7 +13,10 @@ import torch
 shared_memory = pytest.importorskip("sklearn_ae._utils.shared_memory")
 SharedSums = shared_memory.SharedSums
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="memory is shared on Linux"),
+    pytest.mark.skipif(
+        sys.platform != "linux" or platform.machine() != "x86_64",
+        reason="memory is shared on Linux and x86-64",
+    ),
     # Of a process with threads, which torch may have: they do nothing here.
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
