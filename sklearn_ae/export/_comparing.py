@@ -40,6 +40,7 @@ def compare(path: Path, estimator: Any, plan: Plan, rows: Any, given: Any) -> No
     """Raise where the file gives something else than the estimator."""
     runtime = import_onnx("onnxruntime")
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    dtype: np.dtype
     if plan.takes_cells:
         feeds, dtype = feeds_of(plan.cells, rows), np.dtype(np.float64)
     elif hasattr(rows, "columns"):
