@@ -465,6 +465,16 @@ def kind_of(
     return numbers if mapped is None else MappedNumbers.of(numbers, mapped)
 
 
+def summaries_together(
+    columns: list[ColumnSummary], others: list[ColumnSummary], place: str
+) -> list[ColumnSummary]:
+    """The summaries of some rows of all columns and of those at another place."""
+    return [
+        column.with_rows_of(other, place)
+        for column, other in zip(columns, others, strict=True)
+    ]
+
+
 def summaries_of_all(columns: list[ColumnSummary]) -> list[ColumnSummary]:
     """The summaries of the rows of all processes, each of which has some."""
     parts = [
@@ -474,8 +484,5 @@ def summaries_of_all(columns: list[ColumnSummary]) -> list[ColumnSummary]:
     ]
     (_, all_columns), *others = parts
     for rank, part in others:
-        all_columns = [
-            column.with_rows_of(other, f"process {rank}")
-            for column, other in zip(all_columns, part, strict=True)
-        ]
+        all_columns = summaries_together(all_columns, part, f"process {rank}")
     return all_columns
