@@ -132,16 +132,13 @@ class ParquetTable:
         group_bytes = self.chunk_rows * self.shape[1] * self.dtype.itemsize
         if group_bytes > _LARGE_GROUP_BYTES:
             copy = (
-                ""
-                if self._has_kinds
-                else (
-                    ", or copy the table with sklearn_ae.data.to_npy and fit on "
-                    'numpy.load(path, mmap_mode="r")'
-                )
+                ", or copy the table with sklearn_ae.data.to_npy and fit on "
+                'numpy.load(path, mmap_mode="r")'
             )
             warnings.warn(
                 f"A row group of these files takes {group_bytes / 2**20:.0f} MB in "
-                f"memory. Write them with a smaller row_group_size{copy}.",
+                f"memory. Write them with a smaller row_group_size"
+                f"{'' if self._has_kinds else copy}.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -98,11 +98,11 @@ class Case:
         method = self.method or (
             "predict" if hasattr(estimator, "predict") else "transform"
         )
+        is_array = isinstance(self.rows, np.ndarray)
+        given = [] if self.given is None else [self.given]
         found = {}
-        for dtype in LIMITS if isinstance(self.rows, np.ndarray) else [np.float64]:
-            is_array = isinstance(self.rows, np.ndarray)
+        for dtype in LIMITS if is_array else [np.float64]:
             rows = self.rows.astype(dtype) if is_array else self.rows
-            given = [] if self.given is None else [self.given]
             path = to_onnx(
                 estimator,
                 folder / "file.onnx",

@@ -71,14 +71,20 @@ class RawColumn:
 
 def is_frame(X: Any) -> bool:
     """Whether X is a frame of a library that narwhals knows."""
+    return _frame_of(X) is not None
+
+
+def _frame_of(X: Any) -> Any:
+    """X as narwhals has it, or None where it is no frame."""
     if isinstance(X, np.ndarray | list | tuple) or not hasattr(X, "__len__"):
-        return False
+        return None
     is_named = hasattr(X, "columns") or hasattr(X, "column_names")
     if not (is_named and len(getattr(X, "shape", ())) == 2):
-        return False
+        return None
     import narwhals as nw
 
-    return isinstance(_opened(X), nw.DataFrame)
+    frame = _opened(X)
+    return frame if isinstance(frame, nw.DataFrame) else None
 
 
 def has_only_floats(X: Any) -> bool:
@@ -87,8 +93,10 @@ def has_only_floats(X: Any) -> bool:
 
 
 def has_times(X: Any) -> bool:
-    """Whether columns of a frame are dates or durations."""
-    return any(dtype.is_temporal() for dtype in _opened(X).schema.values())
+    """Whether X is a frame with columns that are dates or durations."""
+    frame = _frame_of(X)
+    dtypes = () if frame is None else frame.schema.values()
+    return any(dtype.is_temporal() for dtype in dtypes)
 
 
 def _opened(X: Any) -> Any:

@@ -83,9 +83,7 @@ def _allowed(name: Any, wanted: Any, kind: Kind) -> np.ndarray:
     rare: tuple[Any, ...] = ()
     if not isinstance(kind, Truths):
         assert isinstance(kind, Categories)
-        rare = kind.rare
-        # Of those that are rare, the first stands for all.
-        levels = [*kind.levels, *rare[:1]]
+        rare, levels = kind.rare, kind.share_levels
     for level in chosen:
         if level in rare[1:]:
             raise ValueError(

@@ -19,7 +19,8 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-# Columns beyond which as many principal components stand for a row.
+# Columns beyond which as many principal components stand for a row, where rows are many
+# and compared by their Euclidean distance.
 N_COMPONENTS = 50
 # Cells that are looked through for a row.
 _N_PROBES = 8

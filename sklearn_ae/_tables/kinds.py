@@ -93,21 +93,21 @@ class Kind(ABC):
         if column.is_numeric and np.isnan(column.values).all():
             return  # nothing is known of it
         if not self.takes(column):
-            raise ValueError(
-                f"{quoted(self.name)} holds {PLURALS[column.type]}; in fit it held "
-                f"{PLURALS[self.type]}."
-            )
+            raise ValueError(other_type(column, self.type))
 
     def takes(self, column: RawColumn) -> bool:
         """Whether a column is of this kind, or may stand for one that is."""
         of_time = {"datetime", "date"}
         return (
             column.type == self.type
-            or {column.type, self.type} <= {"float", "decimal", "integer", "boolean"}
+            or {column.type, self.type} <= NUMBERS
             or {column.type, self.type} <= of_time
         )
 
 
+# Types whose cells are numbers, or pass for them, and types whose cells are words.
+NUMBERS = frozenset({"float", "decimal", "integer", "boolean"})
+WORDS = frozenset({"text", "category"})
 PLURALS = {
     "float": "numbers",
     "decimal": "decimal numbers",
@@ -120,6 +120,14 @@ PLURALS = {
     "text": "text",
     "category": "categories",
 }
+
+
+def other_type(column: RawColumn, type_in_fit: str) -> str:
+    """Say that a column of new rows is of another type than in `fit`."""
+    return (
+        f"{quoted(column.name)} holds {PLURALS[column.type]}; in fit it held "
+        f"{PLURALS[type_in_fit]}."
+    )
 
 
 @dataclass(frozen=True)
@@ -267,7 +275,12 @@ class Categories(Kind):
     @property
     def n_shares(self) -> int:
         """Levels, those that are rare as one."""
-        return len(self.levels) + bool(self.rare)
+        return len(self.share_levels)
+
+    @property
+    def share_levels(self) -> list[Any]:
+        """What each share stands for: of levels that are rare the most frequent."""
+        return [*self.levels, *self.rare[:1]]
 
     @property
     def n_numbers(self) -> int:
@@ -315,18 +328,15 @@ class Categories(Kind):
         if self.n_numbers == 1:
             p = np.hstack([1.0 - p, p])[:, -self.n_shares :]
         codes = _likeliest(p) if random_state is None else drawn_levels(p, random_state)
-        levels = [*self.levels, *self.rare[:1]]
-        is_number = self.type not in ("text", "category")
+        levels, is_number = self.share_levels, self.type not in WORDS
         values = np.empty(len(p), dtype=np.float64 if is_number else object)
         values[:] = [levels[code] for code in codes]
         values[np.isnan(p).any(axis=1)] = np.nan if is_number else None
         return RawColumn(self.name, self.type, values, unit=self.unit)
 
     def takes(self, column: RawColumn) -> bool:
-        is_of_levels = column.type == "category" or (
-            {column.type, self.type} <= {"text", "category"}
-        )
-        return is_of_levels or super().takes(column)
+        are_words = {column.type, self.type} <= WORDS
+        return column.type == "category" or are_words or super().takes(column)
 
 
 def _names_rows(n_levels: int, n_rows: int) -> bool:
@@ -374,7 +384,7 @@ class Nothing(Kind):
     def decode(
         self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
     ) -> RawColumn:
-        if self.type in ("text", "category"):
+        if self.type in WORDS:
             return RawColumn(self.name, self.type, np.full(len(numbers), None))
         values = np.full(len(numbers), np.nan)
         return RawColumn(self.name, self.type, values, unit=self.unit)
@@ -455,6 +465,16 @@ def kind_of(
     return numbers if mapped is None else MappedNumbers.of(numbers, mapped)
 
 
+def summaries_together(
+    columns: list[ColumnSummary], others: list[ColumnSummary], place: str
+) -> list[ColumnSummary]:
+    """The summaries of some rows of all columns and of those at another place."""
+    return [
+        column.with_rows_of(other, place)
+        for column, other in zip(columns, others, strict=True)
+    ]
+
+
 def summaries_of_all(columns: list[ColumnSummary]) -> list[ColumnSummary]:
     """The summaries of the rows of all processes, each of which has some."""
     parts = [
@@ -464,8 +484,5 @@ def summaries_of_all(columns: list[ColumnSummary]) -> list[ColumnSummary]:
     ]
     (_, all_columns), *others = parts
     for rank, part in others:
-        all_columns = [
-            column.with_rows_of(other, f"process {rank}")
-            for column, other in zip(all_columns, part, strict=True)
-        ]
+        all_columns = summaries_together(all_columns, part, f"process {rank}")
     return all_columns

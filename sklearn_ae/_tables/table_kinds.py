@@ -21,7 +21,13 @@ from .containers import (
     read_columns,
     rows_of,
 )
-from .kinds import ColumnSummary, Kind, kind_of, summaries_of_all
+from .kinds import (
+    ColumnSummary,
+    Kind,
+    kind_of,
+    summaries_of_all,
+    summaries_together,
+)
 from .patterns import MissingPatterns
 from .rows import block_rows, is_lazy
 
@@ -84,14 +90,9 @@ class TableKinds:
             if categorical_features is None:
                 _check_no_text(columns)
             here = list(map(ColumnSummary.of, columns, chosen))
-            summaries = (
-                here
-                if summaries is None
-                else [
-                    column.with_rows_of(other, f"the rows from {start} on")
-                    for column, other in zip(summaries, here, strict=True)
-                ]
-            )
+            if summaries is not None:
+                here = summaries_together(summaries, here, f"the rows from {start} on")
+            summaries = here
         assert summaries is not None  # one block there is
         self.container = _container_of(block)
         mapped = columns if self.has_maps else [None] * len(columns)

@@ -125,22 +125,24 @@ class _ChosenRows:
         return len(self.index)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
+        near, places = self._span(rows)
+        return np.asarray(self.X[near])[places]
+
+    def _span(self, rows: slice) -> tuple[slice, np.ndarray]:
+        """A slice of the table that has the rows, and where they are in it."""
         index = self.index[rows]
         if not len(index):
-            return np.asarray(self.X[:0])
-        block = np.asarray(self.X[int(index[0]) : int(index[-1]) + 1])
-        return block[index - index[0]]
+            return slice(0, 0), index
+        first = int(index[0])
+        return slice(first, int(index[-1]) + 1), index - first
 
 
 class _ChosenFrames(_ChosenRows):
     """The same of a table that gives its rows as frames."""
 
     def to_arrow(self, rows: slice = slice(None)) -> Any:
-        index = self.index[rows]
-        if not len(index):
-            return self.X.to_arrow(slice(0, 0))
-        block = self.X.to_arrow(slice(int(index[0]), int(index[-1]) + 1))
-        return block.take(index - index[0])
+        near, places = self._span(rows)
+        return self.X.to_arrow(near).take(places)
 
 
 def order_of_content(X: np.ndarray) -> np.ndarray | None:

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .containers import RawColumn, has_times, is_frame, quoted, read_columns
-from .kinds import PLURALS
-
-_NUMBERS = ("float", "decimal", "integer", "boolean")
+from .containers import has_times, is_frame, quoted, read_columns
+from .kinds import NUMBERS, other_type
 
 
 @contextmanager
@@ -36,7 +34,7 @@ def naming_cells(X: Any, first_row: int = 0) -> Iterator[None]:
 
 def check_hold_no_times(X: Any) -> None:
     """Raise where columns of a frame are dates or durations, which pass for numbers."""
-    if is_frame(X) and has_times(X) and (found := wrong_cell(X)):
+    if has_times(X) and (found := wrong_cell(X)):
         raise ValueError(found)
 
 
@@ -69,8 +67,8 @@ def wrong_cell(X: Any, first_row: int = 0) -> str | None:
             return None
         table = table.astype(object)
     for column in read_columns(table):  # raises where a cell is no value
-        if column.type not in _NUMBERS and not column.is_missing.all():
-            return _other_type(column)
+        if column.type not in NUMBERS and not column.is_missing.all():
+            return other_type(column, "float")
         if column.is_numeric and np.isinf(column.values).any():
             return _infinite(column.name, int(np.argmax(np.isinf(column.values))))
     return None
@@ -85,9 +83,3 @@ def _as_array(X: Any) -> np.ndarray | None:
 
 def _infinite(name: str, row: int) -> str:
     return f"{quoted(name)} has an infinite value in row {row}."
-
-
-def _other_type(column: RawColumn) -> str:
-    return (
-        f"{quoted(column.name)} holds {PLURALS[column.type]}; in fit it held numbers."
-    )

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from .._tables.containers import RawColumn
-from .._tables.kinds import Categories, Kind, Nothing, Truths
+from .._tables.kinds import WORDS, Categories, Kind, Nothing, Truths
 from .._tables.table_kinds import TableKinds, columns_of
 from ._graph import Graph, Value
 
 MISSING_WHOLE = np.iinfo(np.int64).min
 _REALS = ("float", "decimal")
-_WORDS = ("text", "category")
 _OBJECT, _WHOLE = np.dtype(object), np.dtype(np.int64)
 _DOUBLE, _TRUTH = np.dtype(np.float64), np.dtype(bool)
 
@@ -33,18 +32,19 @@ class Cells:
     ----------
     kind : Kind
         What `fit` took it for.
-
-    name : str
-        Of the input.
     """
 
     kind: Kind
-    name: str
+
+    @property
+    def name(self) -> str:
+        """Of the input."""
+        return self.kind.name
 
     @property
     def dtype(self) -> np.dtype:
         """Of the input."""
-        if self.kind.type in _WORDS:
+        if self.kind.type in WORDS:
             return _OBJECT
         return _DOUBLE if self.kind.type in _REALS else _WHOLE
 
@@ -141,8 +141,7 @@ class Cells:
 
     @property
     def output_dtype(self) -> np.dtype:
-        is_truth = isinstance(self.kind, Truths) and self.kind.type == "boolean"
-        return _TRUTH if is_truth else self.dtype
+        return _TRUTH if isinstance(self.kind, Truths) else self.dtype
 
     def decoded(
         self, graph: Graph, numbers: Value, limits: tuple[float, float] | None
@@ -159,11 +158,10 @@ class Cells:
                 both = graph.concat([1.0 - numbers, numbers], axis=1)
                 numbers = both.slice(2 - kind.n_shares, 2, axis=1)
             codes = numbers.of("ArgMax", axis=1, keepdims=1)
-            levels = [*kind.levels, *kind.rare[:1]]
-            values = np.array(
-                [str(level) for level in levels] if self.dtype == _OBJECT else levels,
-                dtype=self.dtype,
-            )
+            levels = kind.share_levels
+            if self.dtype == _OBJECT:
+                levels = [str(level) for level in levels]
+            values = np.array(levels, dtype=self.dtype)
             return graph.add("Gather", values, codes, axis=0)
         if kind.type != "float":
             numbers = (numbers / kind.unit).of("Round") * kind.unit
@@ -174,7 +172,7 @@ class Cells:
 
 def cells_of(kinds: TableKinds) -> list[Cells]:
     """The columns of a table, each with what it is in a file."""
-    return [Cells(kind, kind.name) for kind in kinds.kinds]
+    return [Cells(kind) for kind in kinds.kinds]
 
 
 def feeds_of(columns: Sequence[Cells], X: Any) -> dict[str, np.ndarray]:

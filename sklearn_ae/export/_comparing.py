@@ -40,7 +40,7 @@ def compare(path: Path, estimator: Any, plan: Plan, rows: Any, given: Any) -> No
     """Raise where the file gives something else than the estimator."""
     runtime = import_onnx("onnxruntime")
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    dtype = rows.dtype if isinstance(rows, np.ndarray) else np.dtype(np.float64)
+    dtype: np.dtype
     if plan.takes_cells:
         feeds, dtype = feeds_of(plan.cells, rows), np.dtype(np.float64)
     elif hasattr(rows, "columns"):
@@ -49,14 +49,13 @@ def compare(path: Path, estimator: Any, plan: Plan, rows: Any, given: Any) -> No
         }
         dtype = np.dtype(np.float32)
     else:
-        feeds = {session.get_inputs()[0].name: rows}
+        feeds, dtype = {session.get_inputs()[0].name: rows}, rows.dtype
     answers = session.run(None, {**feeds, **plan.y})
     expected = _expected(estimator, plan, given)
     if plan.gives_cells:
         _compare_cells(plan, answers, expected)
     else:
-        expected = np.asarray(expected)
-        _compare_arrays(plan, answers[0], expected, dtype)
+        _compare_arrays(plan, answers[0], np.asarray(expected), dtype)
 
 
 def _compare_arrays(

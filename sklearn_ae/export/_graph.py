@@ -12,7 +12,8 @@ import numpy as np
 from .._utils.extras import import_extra
 
 END = 2**31 - 1  # of a slice that goes to the end
-OPSET, ML_OPSET = 19, 3  # of ONNX's operators, and of those for machine learning
+# Versions of ONNX's operators, and of those for machine learning.
+OPSETS = {"": 19, "ai.onnx.ml": 3}
 Number = float | int | np.ndarray
 
 
@@ -142,11 +143,16 @@ class Graph:
 
     def add(self, op: str, *inputs: "Value | Number", **attributes: Any) -> Value:
         """A node with one output."""
-        name = self.new_name()
+        return self._add(op, 1, *inputs, **attributes)[0]
+
+    def _add(
+        self, op: str, n_outputs: int, *inputs: "Value | Number", **attributes: Any
+    ) -> list[Value]:
+        outputs = [self.new_name() for _ in range(n_outputs)]
         names = [self._name_of(value) for value in inputs]
-        node = self.onnx.helper.make_node(op, names, [name], name, **attributes)
-        self.nodes.append(node)
-        return Value(self, name)
+        make = self.onnx.helper.make_node
+        self.nodes.append(make(op, names, outputs, outputs[0], **attributes))
+        return [Value(self, name) for name in outputs]
 
     def constant(self, array: Any, dtype: np.dtype | None = None) -> Value:
         """Numbers that are in the file; once, however often they are asked for."""
@@ -177,24 +183,14 @@ class Graph:
 
     def split(self, value: Value, sizes: Sequence[int], axis: int) -> list[Value]:
         """Parts of a value, one behind the other."""
-        names = [self.new_name() for _ in sizes]
-        of = [value.name, self._name_of(integers(*sizes))]
-        self.nodes.append(
-            self.onnx.helper.make_node("Split", of, names, names[0], axis=axis)
-        )
-        return [Value(self, name) for name in names]
+        return self._add("Split", len(sizes), value, integers(*sizes), axis=axis)
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         return self.add("Concat", *values, axis=axis)
 
     def top(self, value: Value, n: int) -> Value:
         """Places of the n least of each row, the least first."""
-        names = [self.new_name() for _ in range(2)]
-        of = [value.name, self._name_of(integers(n))]
-        self.nodes.append(
-            self.onnx.helper.make_node("TopK", of, names, names[0], largest=0)
-        )
-        return Value(self, names[1])
+        return self._add("TopK", 2, value, integers(n), largest=0)[1]
 
     def where(
         self, condition: Value, yes: "Value | Number", no: "Value | Number"
@@ -227,7 +223,7 @@ class Graph:
         results = [info(end.name, kind, None) for end in ends]
         body = inner._body(number, goes_on, parts, is_left, results)
         steps = self.constant(np.asarray(n_steps, dtype=np.int64))
-        return self._add_loop(steps, start, body, len(start))
+        return self._add("Loop", len(start), steps, True, *start, body=body)
 
     def in_blocks(
         self, x: Value, n_block: int, width: int, function: Callable[[Value], Value]
@@ -249,7 +245,7 @@ class Graph:
         info = self.onnx.helper.make_tensor_value_info
         result = info(output.name, self.type_of(self.dtype), None)
         body = inner._body(number, goes_on, [], still, [result])
-        (blocks,) = self._add_loop(count.squeeze(0), [], body, 1)
+        blocks = self.add("Loop", count.squeeze(0), True, body=body)
         flat, n_whole = blocks.reshape(-1, width), (count - integers(1)) * size
         total = count * size
         whole = flat.of("Slice", integers(0), n_whole, integers(0))
@@ -258,11 +254,8 @@ class Graph:
 
     def _inner(self) -> tuple["Graph", str, str]:
         """The graph of a loop's body, and what its number and condition are called."""
-        inner = Graph.__new__(Graph)
-        inner.__dict__.update(
-            dtype=self.dtype, prefix=self.prefix, nodes=[], constants=[]
-        )
-        inner.__dict__.update(_known={}, _outer=self, onnx=self.onnx)
+        inner = Graph(self.dtype, self.prefix)
+        inner._outer = self
         return inner, self.new_name(), self.new_name()
 
     def _body(
@@ -280,18 +273,6 @@ class Graph:
             [info(number, proto.INT64, []), info(goes_on, proto.BOOL, []), *parts],
             [info(still.name, proto.BOOL, []), *results],
         )
-
-    def _add_loop(
-        self, n_steps: Value, start: Sequence[Value], body: Any, n_outputs: int
-    ) -> list[Value]:
-        outputs = [self.new_name() for _ in range(n_outputs)]
-        goes_on = self.constant(np.asarray(True))
-        inputs = [n_steps.name, goes_on.name, *(value.name for value in start)]
-        name = self.new_name()
-        self.nodes.append(
-            self.onnx.helper.make_node("Loop", inputs, outputs, name, body=body)
-        )
-        return [Value(self, name) for name in outputs]
 
 
 def integers(*numbers: int) -> np.ndarray:

@@ -95,8 +95,7 @@ def to_onnx(
     ------
     OnnxMismatchError
         Where the file's answers differ from the estimator's by more than 1e-4 of their
-        spread, in double precision 1e-9 (1e-4 where convolutions are in it, which ONNX
-        Runtime has in single precision). Single rows of refined inference, whose last
+        spread, in double precision 1e-9. Single rows of refined inference, whose last
         steps gain as little as rounding errors, may differ by 1e-6.
 
     See Also
@@ -110,9 +109,9 @@ def to_onnx(
     (n_rows, 1): numbers in double precision, NaN where they are missing; integers,
     truth values, dates and times (microseconds, of moments since 1970) as int64, and
     missing as the least of these, as NumPy's NaT; text and categories as strings, and
-    missing as the empty one. A level that `fit` did not see counts as missing. What
-    gives rows gives each column back under its name. The file's metadata have it all
-    under "inputs".
+    missing as the empty one (where that is a level itself, as "?"). A level that `fit`
+    did not see counts as missing. What gives rows gives each column back under its
+    name. The file's metadata have it all under "inputs".
 
     Examples
     --------

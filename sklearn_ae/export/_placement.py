@@ -89,9 +89,8 @@ def placement_scores(
         part = graph.where(chosen, log_nearness, -np.inf)
         return part.of("ReduceLogSumExp", integers(1), keepdims=1)
 
-    is_any = is_other.graph.cast(is_other, graph.dtype).of(
-        "ReduceMax", integers(1), keepdims=1
-    )
+    is_any = graph.cast(is_other, graph.dtype)
+    is_any = is_any.of("ReduceMax", integers(1), keepdims=1)
     scores = log_sum(is_nearest) - log_sum(is_other)
     return graph.where(is_any > 0.5, scores, 0.0)
 

@@ -13,7 +13,7 @@ from .._networks.contrast import NeighborMap
 from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
 from ._cells import Cells, cells_of, decoded_table, encoded_table
-from ._graph import ML_OPSET, OPSET, Graph, Value, import_onnx
+from ._graph import OPSETS, Graph, Value, import_onnx
 from ._layers import to_array
 from ._methods import Writer, draws_of, encoded_conditions
 from ._placement import landmark_latents, placement_scores, places
@@ -120,8 +120,7 @@ class Plan:
             return writer.restored(writer.decoded(z, conditions))
         if method == "predict":
             y = writer.predicted(writer.standardized(X, conditions))
-            is_flat = self.model._is_flat
-            return y.squeeze(1) if is_flat else y
+            return y.squeeze(1) if self.is_flat(method) else y
         is_placed = isinstance(self.inference, Placed)  # by rows in their own units
         of_rows = self._write_map if is_placed else self._write_rows
         rows = (
@@ -267,8 +266,7 @@ class Plan:
             graph.name_output(output, operator.outputs[0].full_name)
             container.nodes.extend(graph.nodes)
             container.initializers.extend(graph.constants)
-            container.node_domain_version_pair_sets.add(("", OPSET))
-            container.node_domain_version_pair_sets.add(("ai.onnx.ml", ML_OPSET))
+            container.node_domain_version_pair_sets.update(OPSETS.items())
 
         cls = type(self.model)
         skl2onnx.update_registered_converter(
@@ -276,14 +274,14 @@ class Plan:
         )
         types = None
         if self.takes_cells:
-            types = [(c.name, _cell_type(known, c.dtype)) for c in self.cells]
+            types = [(c.name, _type_of(known, c.dtype, 1)) for c in self.cells]
         elif not hasattr(rows, "columns"):
-            types = [("X", _tensor_type(known, rows))]
+            types = [("X", _type_of(known, rows.dtype, rows.shape[1]))]
         return skl2onnx.to_onnx(
             pipeline,
             rows[:1] if types is None else None,
             initial_types=types,
-            target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+            target_opset=dict(OPSETS),
             options=_without_zipmap(pipeline),
         )
 
@@ -315,19 +313,15 @@ def _columns_of(y: Any) -> dict[str, np.ndarray]:
     return {name: column[:, None] for name, column in zip(names, words, strict=True)}
 
 
-def _tensor_type(known: Any, rows: np.ndarray) -> Any:
-    is_double = rows.dtype == np.float64
-    kind = known.DoubleTensorType if is_double else known.FloatTensorType
-    return kind([None, rows.shape[1]])
-
-
-def _cell_type(known: Any, dtype: np.dtype) -> Any:
-    kinds = {
-        "O": known.StringTensorType,
-        "i": known.Int64TensorType,
-        "f": known.DoubleTensorType,
+def _type_of(known: Any, dtype: np.dtype, width: int) -> Any:
+    """The type of an input (n, width), as skl2onnx has it."""
+    types = {
+        "object": known.StringTensorType,
+        "int64": known.Int64TensorType,
+        "float64": known.DoubleTensorType,
+        "float32": known.FloatTensorType,
     }
-    return kinds[dtype.kind]([None, 1])
+    return types[dtype.name]([None, width])
 
 
 def _without_zipmap(pipeline: Any) -> dict:
@@ -344,10 +338,9 @@ def _proto(graph: Graph, inputs: Sequence[Named], outputs: Sequence[Named]) -> A
     helper = graph.onnx.helper
 
     def infos(parts: Sequence[Named]) -> list[Any]:
-        to_type = helper.np_dtype_to_tensor_dtype
         return [
             helper.make_tensor_value_info(
-                name, to_type(np.dtype(kind)), ["n", width][: 1 if width == 0 else 2]
+                name, graph.type_of(kind), ["n", width][: 1 if width == 0 else 2]
             )
             for name, kind, width in parts
         ]
@@ -355,8 +348,5 @@ def _proto(graph: Graph, inputs: Sequence[Named], outputs: Sequence[Named]) -> A
     made = helper.make_graph(
         graph.nodes, "sklearn_ae", infos(inputs), infos(outputs), graph.constants
     )
-    opsets = [
-        helper.make_opsetid("", OPSET),
-        helper.make_opsetid("ai.onnx.ml", ML_OPSET),
-    ]
+    opsets = [helper.make_opsetid(*pair) for pair in OPSETS.items()]
     return helper.make_model(made, opset_imports=opsets, ir_version=_IR_VERSION)
