@@ -111,8 +111,9 @@ def to_onnx(
     truth values, dates and times (microseconds, of moments since 1970) as int64, and
     missing as the least of these, as NumPy's NaT; text and categories as strings, and
     missing as the empty one. A level that `fit` did not see counts as missing. What
-    gives rows gives each column back under its name. The file's metadata have it all
-    under "inputs".
+    gives rows gives each column back under its name, and as that is taken where rows
+    are the inputs too, by ``method="reconstruct"``, with "_out" behind it. The file's
+    metadata have the inputs under "inputs".
 
     Examples
     --------
