@@ -422,7 +422,8 @@ class NeighborMapTransformer(BaseAutoencoder):
             warn(
                 f"n_neighbors={self.n_neighbors} is more than the other rows of X: "
                 f"all {n_neighbors} of them are taken. Where all rows are neighbours, "
-                "nothing tells them apart, and the map shrinks to a point: ask for fewer.",
+                "nothing tells them apart, and the map shrinks to a point: ask for "
+                "fewer.",
                 UserWarning,
             )
         if n_neighbors == 0:
