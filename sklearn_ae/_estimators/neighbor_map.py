@@ -116,7 +116,8 @@ class NeighborMapTransformer(BaseAutoencoder):
 
     n_neighbors : int, default=15
         Neighbours of each row that should stay its neighbours. At most as many as
-        there are other rows; more are reduced to that, with a warning.
+        there are other rows; more are reduced to that, with a warning. Where all rows
+        are neighbours of each other, the map shrinks to a point.
 
     metric : {"euclidean", "manhattan", "chebyshev", "cosine", "correlation", \
             "braycurtis", "canberra", "precomputed"}, default="euclidean"
@@ -420,7 +421,9 @@ class NeighborMapTransformer(BaseAutoencoder):
         if n_neighbors < self.n_neighbors and len(X) > 1:
             warn(
                 f"n_neighbors={self.n_neighbors} is more than the other rows of X: "
-                f"all {n_neighbors} of them are taken.",
+                f"all {n_neighbors} of them are taken. Where all rows are neighbours, "
+                "nothing tells them apart, and the map shrinks to a point: ask for "
+                "fewer.",
                 UserWarning,
             )
         if n_neighbors == 0:

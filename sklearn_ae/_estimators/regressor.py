@@ -427,6 +427,7 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
                 X, y = validate_data(
                     *(self, X, y),
                     dtype=[np.float64, np.float32],
+                    order="C" if reset else None,  # so that sums have the same bits
                     multi_output=True,
                     y_numeric=True,
                     ensure_all_finite="allow-nan",

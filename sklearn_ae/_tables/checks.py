@@ -105,6 +105,7 @@ def _validate_numbers(
             estimator,
             X,
             dtype=[np.float64, np.float32],
+            order="C" if reset else None,  # so that sums have the same bits
             ensure_all_finite="allow-nan",
             reset=reset,
         )

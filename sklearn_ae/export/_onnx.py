@@ -111,7 +111,9 @@ def to_onnx(
     missing as the least of these, as NumPy's NaT; text and categories as strings, and
     missing as the empty one (where that is a level itself, as "?"). A level that `fit`
     did not see counts as missing. What gives rows gives each column back under its
-    name. The file's metadata have it all under "inputs".
+    name, and as that is taken where rows are the inputs too, by
+    ``method="reconstruct"``, with "_out" behind it. The file's metadata have the inputs
+    under "inputs".
 
     Examples
     --------

@@ -13,6 +13,7 @@ from torch import nn
 from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
+    EncoderDecoderRegressor,
     VAETransformer,
 )
 
@@ -52,6 +53,19 @@ def test_refit_gives_the_same_bits(Estimator, params, quick, X):
     estimator = quick(Estimator, **params).fit(X)
     before = bits_of(estimator, X)
     assert bits_of(estimator.fit(X), X) == before
+
+
+def test_order_in_memory_changes_no_bits(Estimator, quick, X):
+    estimator = quick(Estimator)
+    before = bits_of(estimator.fit(X), X)
+    assert bits_of(estimator.fit(np.asfortranarray(X)), X) == before
+
+
+def test_order_in_memory_changes_no_bits_of_a_regressor(X):
+    regressor = EncoderDecoderRegressor(2, max_iter=1)
+    predicted = regressor.fit(X, X[:, 0]).predict(X)
+    in_columns = regressor.fit(np.asfortranarray(X), X[:, 0]).predict(X)
+    np.testing.assert_array_equal(in_columns, predicted)
 
 
 def test_fit_of_a_clone_gives_the_same_bits(fitted, X):
