@@ -184,7 +184,7 @@ class Explaining(BaseAutoencoder):
 
     def _check_without_conditions(self, method: str) -> None:
         check_is_fitted(self)
-        if self.module_.n_inputs > len(self.module_.center):
+        if self.module_.n_conditions:
             raise ValueError(
                 f"{method} is for models without conditions: what the latents of this "
                 "one do to a column depends on what it is told beside the row."
@@ -229,8 +229,7 @@ class Truncating(Explaining):
         truncated._set_explained(explained)
         truncated.reconstruction_err_ = float(explained.errors[-1])
         # What is near depends on conditions, if there are any.
-        has_conditions = self.module_.n_inputs > len(self.module_.center)
-        near = None if has_conditions else explained.latents
+        near = None if self.module_.n_conditions else explained.latents
         truncated._inference = self._inference.of_first(n_kept, near)
         truncated._spec = replace(self._spec, n_components=n_kept)
         truncated._moments = None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .._networks.linear import linear_layer
 from .._networks.losses import SquaredError
-from .._networks.modules import MLP, Anchored
+from .._networks.modules import MLP, Anchored, nonlinear_part
 from .._networks.sizes import narrow_outputs
 from .derived import Derived
 
@@ -32,7 +32,7 @@ class Outputs:
     @classmethod
     def of(cls, decoder: nn.Module, loss: SquaredError, precision: Tensor) -> "Outputs":
         """In coordinates where these are far fewer, and losses are the same in them."""
-        network = decoder.network if isinstance(decoder, Anchored) else decoder
+        network = nonlinear_part(decoder)
         if not (loss.is_square and precision.ndim == 0 and isinstance(network, MLP)):
             return cls(decoder)
         layers = _last_layers(decoder)
@@ -48,8 +48,7 @@ class Outputs:
     @torch.inference_mode(False)
     @torch.no_grad()
     def _narrow(cls, decoder: nn.Module) -> "Outputs":
-        is_anchored = isinstance(decoder, Anchored)
-        network = cast(MLP, decoder.network if is_anchored else decoder)
+        network = cast(MLP, nonlinear_part(decoder))
         layers = _last_layers(decoder)
         weight = torch.cat([layer.weight for layer in layers], dim=1)  # (d, p)
         bias = torch.stack([layer.bias for layer in layers]).sum(dim=0)
@@ -58,9 +57,9 @@ class Outputs:
         triangle = nn.functional.pad(triangle, (0, 0, 0, 1))  # (p + 1, p)
         bent, straight = triangle.tensor_split([layers[0].in_features], dim=1)
         narrow = MLP(*list(network)[:-1], _without_bias(bent))
-        if not is_anchored:
+        if not isinstance(decoder, Anchored):
             return cls(narrow, axes, bias)
-        spread = cast(Tensor, decoder.input_spread)
+        spread = decoder.input_spread
         anchored = Anchored.around(narrow, _without_bias(straight), spread)
         return cls(anchored, axes, bias)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from .._networks.activations import DERIVATIVES
-from .._networks.modules import MLP, Anchored
+from .._networks.modules import MLP, Anchored, nonlinear_part
 
 _FORWARD_MODE = threading.Lock()
 
@@ -26,7 +26,7 @@ TangentMap = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 def tangent_map(decoder: nn.Module, n_latents: int) -> TangentMap:
     """The decoder, as it is now, with derivatives by its first inputs."""
-    dense = decoder.network if isinstance(decoder, Anchored) else decoder
+    dense = nonlinear_part(decoder)
     if isinstance(dense, MLP):
         return _of_dense(decoder, dense, n_latents)
     return partial(_by_forward_mode, decoder, n_latents)

@@ -104,6 +104,8 @@ class Autoencoder(nn.Module):
     one.
     """
 
+    n_conditions = 0  # columns beside those of a row that it is conditioned on
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -163,13 +165,15 @@ class Autoencoder(nn.Module):
     def is_own(self) -> bool:
         """Whether both networks are this file's, rather than the user's."""
         networks = self.encoder, self.decoder
-        return all(isinstance(_bent(network), OwnNetwork) for network in networks)
+        return all(
+            isinstance(nonlinear_part(network), OwnNetwork) for network in networks
+        )
 
     @property
     def is_fast(self) -> bool:
         """Whether both networks are MLPs of this file, which `_fast` computes."""
         networks = self.encoder, self.decoder
-        return all(isinstance(_bent(network), MLP) for network in networks)
+        return all(isinstance(nonlinear_part(network), MLP) for network in networks)
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Rows without their conditions (n, d), and these (n, m), if there are any."""
@@ -410,7 +414,7 @@ class EncoderDecoder(Autoencoder):
 
     def respond(self, x: Tensor) -> Tensor:
         """What the decoder gives for each row (n, m), before the loss's link."""
-        if not isinstance(_bent(self.decoder), SkipDecoder):
+        if not isinstance(nonlinear_part(self.decoder), SkipDecoder):
             return self.decode(self.encode(self.filled(self.columns.seen(x))))
         maps: list[Tensor] = []
         z = self.encoder(self.filled(self.columns.seen(x)), maps)  # (n, k)
@@ -442,14 +446,14 @@ class DecoderAlone(EncoderDecoder):
 
     @property
     def is_own(self) -> bool:
-        return isinstance(_bent(self.decoder), OwnNetwork)
+        return isinstance(nonlinear_part(self.decoder), OwnNetwork)
 
     @property
     def is_fast(self) -> bool:
-        return isinstance(_bent(self.decoder), MLP)
+        return isinstance(nonlinear_part(self.decoder), MLP)
 
 
-def _bent(network: nn.Module) -> nn.Module:
+def nonlinear_part(network: nn.Module) -> nn.Module:
     """The network without the linear path beside it."""
     return network.network if isinstance(network, Anchored) else network
 

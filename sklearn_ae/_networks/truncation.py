@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .linear import linear_layer
-from .modules import MLP, Anchored, Autoencoder, OwnNetwork
+from .modules import MLP, Anchored, Autoencoder, OwnNetwork, nonlinear_part
 
 
 class FirstOutputs(nn.Module):
@@ -79,10 +79,10 @@ def _with_inputs(network: nn.Module, k: int, n_kept: int) -> nn.Module:
 
 def _layers(network: nn.Module, position: int) -> list[nn.Linear] | None:
     """The linear layers at the network's input (0) or output (-1), if it is ours."""
-    bent = network.network if isinstance(network, Anchored) else network
-    if not isinstance(bent, OwnNetwork):
+    own = nonlinear_part(network)
+    if not isinstance(own, OwnNetwork):
         return None
-    layer = list(bent)[position]
+    layer = list(own)[position]
     assert isinstance(layer, nn.Linear)
     return [network.linear, layer] if isinstance(network, Anchored) else [layer]
 

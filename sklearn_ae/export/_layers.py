@@ -15,7 +15,7 @@ from .._networks.images import (
     _ToImages,
     _ToRows,
 )
-from .._networks.modules import MLP, Anchored
+from .._networks.modules import MLP, Anchored, nonlinear_part
 from ._graph import END, Value, integers
 
 # Terms of the error function's series in double precision, which ONNX Runtime lacks.
@@ -60,8 +60,7 @@ def apply_with_maps(
     encoder: nn.Module, decoder: nn.Module, x: Value
 ) -> tuple[Value, Value]:
     """Latents, and what a decoder gives that may see the encoder's maps."""
-    bent = decoder.network if isinstance(decoder, Anchored) else decoder
-    if not isinstance(bent, SkipDecoder):
+    if not isinstance(nonlinear_part(decoder), SkipDecoder):
         z = apply(encoder, x)
         return z, apply(decoder, z)
     if isinstance(encoder, Anchored) and isinstance(decoder, Anchored):
@@ -85,7 +84,7 @@ def dense_with_jacobian(
     """
     graph = z.graph
     anchored = decoder if isinstance(decoder, Anchored) else None
-    network = decoder if anchored is None else anchored.network
+    network = nonlinear_part(decoder)
     if not isinstance(network, MLP):
         raise CannotExportError(
             f"Refined inference is exported of the package's dense networks; got "

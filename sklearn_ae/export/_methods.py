@@ -222,7 +222,7 @@ class Writer:
         z = mean.unsqueeze(1) + (factor @ eps.T).transpose(0, 2, 1)
         rows = z.reshape(-1, k)
         if conditions is not None:
-            m = self.module.n_inputs - len(self.module.center)
+            m = self.module.n_conditions
             same = graph.zeros_like(z.slice(0, 1)) + conditions.unsqueeze(1)
             rows = graph.concat([rows, same.reshape(-1, m)], axis=1)
         d = len(self.module.center)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._estimators.base import BaseEncoderDecoder
 from .._inference.inference import Refined
 from .._inference.placement import Placed
-from .._networks.modules import MLP, Anchored
+from .._networks.modules import MLP, nonlinear_part
 from .._utils.types import InferenceName, PathLike
 from .._utils.version import __version__
 from .._utils.warnings import warn
@@ -237,11 +237,14 @@ def _inference(model: BaseEncoderDecoder, asked: str) -> Refined | Placed | None
     if isinstance(known, Placed):
         if can_be_placed(known):
             return known
-        metric = getattr(known.index, "effective_metric_", "of a long table's index")
-        limits = f"of maps of Euclidean neighbours; the metric is {metric!r}"
+        metric = getattr(known.index, "effective_metric_", None)
+        why = (
+            "the table was too long" if metric is None else f"the metric is {metric!r}"
+        )
+        limits = f"of maps that compare all rows by Euclidean distances; {why}"
     else:
         decoder = model.module_.decoder
-        dense = decoder.network if isinstance(decoder, Anchored) else decoder
+        dense = nonlinear_part(decoder)
         if isinstance(dense, MLP):
             return known
         limits = (

@@ -182,7 +182,7 @@ class Projection:
 
     def _given(self, z: Value, rows: Value, d: int) -> tuple[Value, Value]:
         """Rows without their conditions, and what the decoder is given."""
-        m = self.n_conditions
+        m = self.losses.module.n_conditions
         if m == 0:
             return rows, z
         x, conditions = z.graph.split(rows, [d, m], axis=1)
@@ -244,11 +244,6 @@ class Projection:
         mean, precision = self.expected
         distance = z - mean
         return distance, (distance @ precision) * self.losses.has_holes(x)
-
-    @property
-    def n_conditions(self) -> int:
-        module = self.losses.module
-        return module.n_inputs - len(module.center)
 
 
 def _from_products(k: int, precision: float) -> np.ndarray:
