@@ -3,7 +3,8 @@
 Two processes on this machine train the networks of `benchmarks.speed`, each on batches
 of its own of a fixed size, beside one process alone: batches drawn by each process from
 its own rows, as on long tables, and those of one process with all rows, as on shorter
-ones. From what a step computes and what it sends follows what it would take on more
+ones. Two that send nothing, each with a network of its own, show what the machine
+allows. From what a step computes and what it sends follows what it would take on more
 machines with a given network. Of an epoch it is the median step that counts.
 """
 
@@ -51,14 +52,18 @@ def _measure_shape(shape: Shape, rank: int, repeats: int) -> dict[str, Any]:
         for _ in range(1 + repeats):  # the first warms up
             with alone():
                 seconds = [one.run() if rank == 0 else 0.0]
+                group.gather(None)
+                seconds += [one.run()]
+                group.gather(None)
             for epochs in shared:
                 group.gather(None)  # the other has waited
                 clock.seconds.clear()
                 seconds += [epochs.run(), float(np.median(clock.seconds))]
             rounds.append(seconds)
     times = np.array(rounds[1:])
-    seconds_one, seconds_two, sending, *_ = np.median(times, axis=0)
-    gain, _, gain_common, _ = np.median(2 * times[:, :1] / times[:, 1:], axis=0)
+    seconds_one, _, seconds_two, sending, *_ = np.median(times, axis=0)
+    gains = np.median(2 * times[:, :1] / times[:, 1:], axis=0)
+    gain_apart, gain, _, gain_common, _ = gains
     return {
         "shape": shape.name,
         "rows_per_process": shape.batch_size,
@@ -66,6 +71,7 @@ def _measure_shape(shape: Shape, rank: int, repeats: int) -> dict[str, Any]:
         "seconds_one": seconds_one,
         "seconds_two": seconds_two,
         "seconds_sending": sending,
+        "gain_apart": float(gain_apart),
         "gain": float(gain),
         "gain_common": float(gain_common),
     }
@@ -83,9 +89,9 @@ class _Clock:
         self.sum = group.sum
         group.sum = self.timed
 
-    def timed(self, x: torch.Tensor) -> torch.Tensor:
+    def timed(self, x: torch.Tensor, share: float = 1.0) -> torch.Tensor:
         begin = time.perf_counter()
-        x = self.sum(x)
+        x = self.sum(x, share)
         self.seconds.append(time.perf_counter() - begin)
         return x
 
@@ -153,7 +159,7 @@ class Network:
 def format_measured(measured: Sequence[dict[str, Any]]) -> str:
     heading = [
         *("shape, rows", "kB sent", "one, ms", "two, ms", "of it sums"),
-        *("rows/s over one", "common batches"),
+        *("apart", "summed", "with common batches"),
     ]
     lines = [
         [
@@ -161,13 +167,14 @@ def format_measured(measured: Sequence[dict[str, Any]]) -> str:
             f"{m['bytes'] / 1e3:.0f}",
             *(f"{1e3 * m[name]:.2f}" for name in ("seconds_one", "seconds_two")),
             f"{1e3 * m['seconds_sending']:.2f}",
-            *(f"{m[name]:.2f}" for name in ("gain", "gain_common")),
+            *(f"{m[name]:.2f}" for name in ("gain_apart", "gain", "gain_common")),
         ]
         for m in measured
     ]
     return (
         "A step of one process of one thread, and of two on this machine with as many "
-        f"rows each\n\n{format_table(heading, lines)}"
+        "rows each; at the\nend rows per second of two over one: sending nothing, and "
+        f"sums\n\n{format_table(heading, lines)}"
     )
 
 

@@ -4,7 +4,7 @@ On a small table a training step costs more in dispatching operations and in bui
 the graph for autograd than in arithmetic. Here all parameters, and all gradients, are
 views of two flat buffers, and each network is one function with a hand-written
 backward pass, which writes into its share of the gradients. What is computed stays
-what `_modules` says.
+what `_networks.modules` says.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .._networks.activations import DERIVATIVES
 from .._networks.modules import Anchored, Autoencoder
 from .._tables.rows import block_rows
+from .._utils.processes import current
 from .objectives import Objective
 
 
@@ -152,7 +153,7 @@ class _NetworkFunction(torch.autograd.Function):
 def flatten(parameters: list[nn.Parameter]) -> nn.Parameter:
     """One parameter whose memory, and whose gradient's, those given become views of."""
     flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]))
-    flat.grad = torch.zeros_like(flat)
+    flat.grad = current().zeros_like(flat.detach())
     start = 0
     for p in parameters:
         part = slice(start, start + p.numel())

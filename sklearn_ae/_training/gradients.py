@@ -38,7 +38,7 @@ def _average(
     parameters: list[torch.nn.Parameter], share: float, processes: Processes
 ) -> None:
     if len(parameters) == 1 and parameters[0].grad is not None:
-        processes.sum(parameters[0].grad.mul_(share))  # the buffer of them all
+        processes.sum(parameters[0].grad, share)  # the buffer of them all
         return
     for p in parameters:
         if p.grad is None:  # of no use to the rows that are here
@@ -55,7 +55,7 @@ def add_up(
     The same parameters have gradients in each.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([grad.reshape(-1) for grad in grads]).mul_(share)
-    parts = processes.sum(flat).split([grad.numel() for grad in grads])
+    flat = torch.cat([grad.reshape(-1) for grad in grads])
+    parts = processes.sum(flat, share).split([grad.numel() for grad in grads])
     for grad, part in zip(grads, parts, strict=True):
         grad.copy_(part.view_as(grad))

@@ -68,9 +68,16 @@ class Processes:
         """The same without None, which is what processes without rows know."""
         return [known for known in self.gather(value) if known is not None]
 
-    def sum(self, x: Tensor) -> Tensor:
-        """The sum over processes, with equal bits in each; x may become it."""
-        return x
+    def sum(self, x: Tensor, share: float = 1.0) -> Tensor:
+        """The sum over processes of so large a share of x each; x may become it.
+
+        The sum has equal bits in each process, the shares may differ.
+        """
+        return x.mul_(share) if share != 1 else x
+
+    def zeros_like(self, x: Tensor) -> Tensor:
+        """Zeros of x's shape (n,), where sums of them cost least."""
+        return torch.zeros_like(x)
 
     def any(self, condition: bool) -> bool:
         """Whether it holds in any process."""
@@ -123,17 +130,29 @@ class Group(Processes):
             dist.gather_object(value, values, dst=0, group=self.group)
         return values or []
 
-    def sum(self, x: Tensor) -> Tensor:
-        if not self._has_looked:
-            self._memory, self._has_looked = _shared_memory(self), True
+    def sum(self, x: Tensor, share: float = 1.0) -> Tensor:
+        self._look_for_memory()
         with self._naming_who_failed():
             if self._memory is None:
-                dist.all_reduce(x, group=self.group)
+                dist.all_reduce(super().sum(x, share), group=self.group)
             elif x.device.type == "cpu":
-                self._memory.sum(x)
+                self._memory.sum(x, share)
             else:  # what some processes do on the CPU, others may do on a GPU
-                x.copy_(self._memory.sum(x.cpu()))
+                x.copy_(self._memory.sum(x.cpu(), share))
         return x
+
+    def zeros_like(self, x: Tensor) -> Tensor:
+        self._look_for_memory()
+        on_cpu = x.device.type == "cpu"
+        if self._memory is None or not all(self.gather(on_cpu)):
+            return torch.zeros_like(x)
+        from .shared_memory import open_for_all
+
+        return self._memory.zeros_like(x, open_for_all(self, self.n * x.nbytes))
+
+    def _look_for_memory(self) -> None:
+        if not self._has_looked:
+            self._memory, self._has_looked = _shared_memory(self), True
 
     def of_parts(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         part = x.tensor_split(self.n)[self.rank]

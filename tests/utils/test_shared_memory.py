@@ -21,6 +21,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
 N = 3
+# Of two steps, of each process.
+GRADIENTS = torch.randn(2, N, 1000, generator=torch.Generator().manual_seed(0))
+SHARES = [[0.5, 0.25, 0.125], [1.0, 0.0, 0.75]]
 
 
 def numbers(rank):
@@ -30,27 +33,31 @@ def numbers(rank):
     return [long, torch.from_numpy(random_state.randn(5)), torch.zeros(0), long[0] + 1]
 
 
+def sum_some(sums, n=4):
+    return [sums.sum(x) for x in numbers(sums.rank)[:n]]
+
+
 @pytest.fixture
 def started(tmp_path, monkeypatch):
     """Starts a process with a part in sums, which leaves what it found in a file."""
     monkeypatch.setattr(shared_memory, "_PIECE", 512)
+    monkeypatch.setattr(shared_memory, "_IN_PLACE", 512)
     monkeypatch.setattr(shared_memory, "_SECONDS_BETWEEN_PROBES", 0.0)
     path = tmp_path / "memory"
     path.write_bytes(bytes(SharedSums.size(N)))
 
-    def start(*n_sums):
+    def start(*parts):
         """Start processes with numbers from 1 on, which begin when all are there."""
         here, go = os.pipe(), os.pipe()
         processes = []
-        for rank, n in enumerate(n_sums, 1):
+        for rank, take_part in enumerate(parts, 1):
             processes.append(os.fork())
             if processes[-1] == 0:
                 try:
                     sums = SharedSums(os.open(path, os.O_RDWR), rank, N)
                     os.write(here[1], b"1")
                     os.read(go[0], 1)
-                    found = [sums.sum(x) for x in numbers(rank)[:n]]
-                    torch.save(found, tmp_path / str(rank))
+                    torch.save(take_part(sums), tmp_path / str(rank))
                     os._exit(0)
                 finally:
                     os._exit(1)
@@ -68,20 +75,45 @@ def started(tmp_path, monkeypatch):
 
 def test_sums_are_those_of_all_processes_with_equal_bits(started):
     sums, start, path = started
-    processes = start(4, 4)
-    found = [sums.sum(x) for x in numbers(0)]
-    for rank, process in enumerate(processes, 1):
-        assert os.waitpid(process, 0)[1] == 0
-        for x, other in zip(found, torch.load(path / str(rank)), strict=True):
-            assert torch.equal(x, other)
+    processes = start(sum_some, sum_some)
+    found = sum_some(sums)
+    check_equal_bits(found, processes, path)
     of_each = [numbers(rank) for rank in range(N)]
     for x, *parts in zip(found, *of_each, strict=True):
         torch.testing.assert_close(x, sum(parts))
 
 
+def test_sums_in_place_weigh_each_process_by_its_share(started):
+    sums, start, path = started
+    (path / "gradients").write_bytes(bytes(GRADIENTS[0].nbytes))
+
+    def take_part(sums):
+        file = os.open(path / "gradients", os.O_RDWR)
+        gradient, found = sums.zeros_like(GRADIENTS[0, 0], file), []
+        for of_all, shares in zip(GRADIENTS, SHARES, strict=True):
+            gradient.copy_(of_all[sums.rank])
+            assert sums.sum(gradient, shares[sums.rank]) is gradient
+            found.append(gradient.clone())
+            found += sum_some(sums)  # others, between the steps
+        return found
+
+    processes = start(take_part, take_part)
+    found = take_part(sums)
+    check_equal_bits(found, processes, path)
+    expected = torch.einsum("sn,snd->sd", torch.tensor(SHARES), GRADIENTS)
+    torch.testing.assert_close(torch.stack(found[::5]), expected)
+
+
+def check_equal_bits(found, processes, path):
+    for rank, process in enumerate(processes, 1):
+        assert os.waitpid(process, 0)[1] == 0
+        for x, other in zip(found, torch.load(path / str(rank)), strict=True):
+            assert torch.equal(x, other)
+
+
 def test_process_that_ends_is_noticed(started):
     sums, start, _ = started
-    processes = start(1, 4)
+    processes = start(lambda sums: sum_some(sums, 1), sum_some)
     sums.sum(numbers(0)[0])
     assert os.waitpid(processes[0], 0)[1] == 0
     with pytest.raises(RuntimeError, match="Process 1 is gone"):
