@@ -173,8 +173,8 @@ def format_measured(measured: Sequence[dict[str, Any]]) -> str:
     ]
     return (
         "A step of one process of one thread, and of two on this machine with as many "
-        "rows each; at the\nend rows per second of two over one: sending nothing, and "
-        f"sums\n\n{format_table(heading, lines)}"
+        "rows each; then rows\nper second of two over one: where they send nothing, "
+        f"and where they add up gradients\n\n{format_table(heading, lines)}"
     )
 
 
