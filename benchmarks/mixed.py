@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -108,17 +109,18 @@ def measure_kept(
         "fit_s": seconds.cpu,
     }
     row["ratio"] = row["ours"] / row["famd"]
-    made = {}
-    for name, fitted in (("ours", model), ("famd", linear)):
-        made[name] = fitted.reconstruct(B)
+    fitted: dict[str, Any] = {"ours": model, "famd": linear}
+    if by_column:
+        for name, make in OTHERS.items():
+            fitted[name] = OfNumbers(make(k, seed)).fit(A)
+    made = {name: one.reconstruct(B) for name, one in fitted.items()}
+    for name, one in fitted.items():
         restored = scores(B, made[name], B.notna(), B)
         row |= {f"{what}_{name}": value for what, value in restored.items()}
         if has_classes:
-            of_latents = accuracies(fitted, Split(A, B, *labels))
+            of_latents = accuracies(one, Split(A, B, *labels))
             row[f"accuracy_{name}"] = of_latents["logistic_accuracy"]
     if by_column:
-        for name, make in OTHERS.items():
-            made[name] = reconstructed_as_numbers(make(k, seed), A, B)
         row["errors"] = {name: column_errors(B, table) for name, table in made.items()}
     return row
 
@@ -131,16 +133,26 @@ OTHERS: dict[str, Callable[[int, int], Any]] = {
 }
 
 
-def reconstructed_as_numbers(
-    model: Any, A: pd.DataFrame, B: pd.DataFrame
-) -> pd.DataFrame:
-    """Rows of B by a model of numbers: holes at the mean, indicators, all scaled."""
-    kinds, scaler = TableKinds(A), StandardScaler()
-    prepare = make_pipeline(SimpleImputer(keep_empty_features=True), scaler)
-    model.fit(prepare.fit_transform(kinds.encode(A)))
-    latents = model.transform(prepare.transform(kinds.encode(B)))
-    numbers = scaler.inverse_transform(model.inverse_transform(latents))
-    return kinds.decode(numbers, like=B)
+class OfNumbers:
+    """A model of a table's numbers: holes at the mean, indicators, all scaled."""
+
+    def __init__(self, model: Any):
+        self.model = model
+
+    def fit(self, X: pd.DataFrame) -> "OfNumbers":
+        self.kinds, self.scaler = TableKinds(X), StandardScaler()
+        self.prepare = make_pipeline(
+            SimpleImputer(keep_empty_features=True), self.scaler
+        )
+        self.model.fit(self.prepare.fit_transform(self.kinds.encode(X)))
+        return self
+
+    def transform(self, X: pd.DataFrame) -> NDArray[Any]:
+        return self.model.transform(self.prepare.transform(self.kinds.encode(X)))
+
+    def reconstruct(self, X: pd.DataFrame) -> pd.DataFrame:
+        numbers = self.model.inverse_transform(self.transform(X))
+        return self.kinds.decode(self.scaler.inverse_transform(numbers), like=X)
 
 
 def column_errors(truth: pd.DataFrame, made: pd.DataFrame) -> dict[str, float]:
@@ -191,6 +203,10 @@ def summarize(frame: pd.DataFrame) -> Row:
         "worst_ratio": float(frame["ratio"].max()),
         "n_cells": len(frame),
     }
+    found = frame.filter(like="accuracy_").dropna()
+    summary["accuracy"] = {
+        name.removeprefix("accuracy_"): float(found[name].mean()) for name in found
+    }
     if "errors" in frame:
         summary["columns"] = best_columns(frame)
     return summary
@@ -207,6 +223,9 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
         table,
         f"median {summary['median_ratio']:.3f}, worst {summary['worst_ratio']:.3f}",
     ]
+    if summary["accuracy"]:
+        of = ", ".join(f"{m} {mean:.3f}" for m, mean in summary["accuracy"].items())
+        parts.append(f"accuracy of a logistic regression on the latents: {of}")
     if "columns" in summary:
         of = summary["columns"]
         beside = ", ".join(f"{m} {percent(share)}" for m, share in of["beside"].items())

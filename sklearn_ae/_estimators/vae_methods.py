@@ -1,6 +1,7 @@
 """What a fitted VAETransformer is used for: latents, samples, scores and bounds."""
 
 import math
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Literal, cast
 
@@ -165,7 +166,8 @@ class FittedVAE(Truncating, Imputing):
             None fills each cell with one value, the best guess. A number gives as many
             tables, in each of which missing cells are drawn from the model given the
             others: how far they differ says how much is not known (multiple
-            imputation [1]_).
+            imputation [1]_). Numbers vary about the best guess, and as much more or
+            less than in the model as those did that `fit` had hidden to try it out.
 
         random_state : int, RandomState instance or None, default=None
             Seed of the draws; None takes the estimator's own ``random_state``.
@@ -194,14 +196,37 @@ class FittedVAE(Truncating, Imputing):
             )
         given = rows[:, : len(self.module_.center)]
         missing = np.isnan(given)
+        vary = self._draws_of_cells(rows)
         tables = []
         for Z in self.sample_posterior(X, n_draws, random_state, y=y):
             latents = beside(Z, rows[:, given.shape[1] :].astype(Z.dtype))
             means = self._compute("inverse_transform", latents)
-            drawn = self._add_noise(means, random_state)
+            drawn = vary(means, random_state)
             numbers = np.where(missing, drawn, given).astype(given.dtype)
             tables.append(self._filled(X, self._whole(numbers, of=X), random_state))
         return tables
+
+    def _draws_of_cells(
+        self, rows: np.ndarray
+    ) -> Callable[[np.ndarray, np.random.RandomState], np.ndarray]:
+        """What makes draws of the rows' cells of what draws of latents decode to.
+
+        They vary about what cells are filled with: it is nearer to them than what the
+        latents alone say.
+        """
+        imputer, kinds = self._imputer, self._own_kinds()
+        if imputer.spread is None:
+            return self._add_noise
+        spread = imputer.spread.numpy()
+        if kinds is not None:
+            spread = np.where(kinds.is_share, 1.0, spread)
+        filled, center = self._impute(rows), self._infer("reconstruct", rows)
+
+        def vary(means: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
+            means = imputer.within_seen(self.module_, means, center)
+            return filled + spread * (self._add_noise(means, random_state) - center)
+
+        return vary
 
     def posterior(
         self, X: Any, y: Any = None, *, return_cov: bool = False

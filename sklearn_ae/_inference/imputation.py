@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .._networks.filling import Filling
 from .._networks.modules import Autoencoder, beside, over_blocks
+from .._networks.variational import VariationalAutoencoder
 from .described import DescribedRows
 from .factors import Factors
 from .inference import Inference, some
@@ -32,6 +33,10 @@ _SHARE_HIDDEN = 0.2
 # Networks know the rows that they are tried out on better than others: how much of what
 # they seem to be worth is believed.
 _BELIEVED = 0.5
+# Draws of each row's latents that tell how far draws vary, and how many cells of a
+# column speak for that variation before any is tried.
+_N_DRAWS = 16
+_CELLS_FOR_MODEL = 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,11 @@ class Imputer:
 
     n_rows : int
         Rows that tell all this.
+
+    spread : Tensor of shape (d,) or None
+        How much further cells of each column lie from what they are filled with than
+        draws of a variational model from their own middle. None where it has no noise
+        of its own for each number, or is not the model that was tried out.
     """
 
     rows: Factors
@@ -64,6 +74,7 @@ class Imputer:
     shares: Tensor
     seen: Tensor
     n_rows: int
+    spread: Tensor | None = None
 
     @classmethod
     def of(
@@ -99,13 +110,14 @@ class Imputer:
         rests = Factors.of(over_blocks(module, rest, x, z), _N_FACTORS).to(x.device)
         untried = cls(rows, rests, x.new_zeros(3, d), seen, len(x))
         cell_of = cell_of[order.numpy()]
-        shares = untried._try_out(module, x, described.inference, cell_of).cpu()
+        shares, spread = untried._try_out(module, x, described.inference, cell_of)
         return cls(
             rows.to(host).with_columns(back),
             rests.to(host).with_columns(back),
-            shares[:, back],
+            shares.cpu()[:, back],
             seen[:, back],
             len(x),
+            None if spread is None else spread.cpu()[back],
         )
 
     @classmethod
@@ -122,7 +134,7 @@ class Imputer:
         """What the model of rows says alone, where networks have changed."""
         shares = self.shares.clone()
         shares[1:] = 0.0
-        return replace(self, shares=shares)
+        return replace(self, shares=shares, spread=None)
 
     @torch.no_grad()
     def _try_out(
@@ -131,8 +143,11 @@ class Imputer:
         x: Tensor,
         inference: Inference,
         cell_of: np.ndarray,
-    ) -> Tensor:
-        """The best shares (3, d) for cells of the rows (n, d + m) that are hidden."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """The best shares (3, d) for cells of rows (n, d + m) that are hidden.
+
+        And how far these then are from what they are filled with, beside draws (d,).
+        """
         d = self.shares.shape[1]
         random_state = np.random.RandomState(0)
         cells = random_state.uniform(size=(len(x), cell_of.max() + 1)) < _SHARE_HIDDEN
@@ -140,10 +155,28 @@ class Imputer:
         tried = beside(x[:, :d].masked_fill(hidden, torch.nan), x[:, d:])
         hidden &= ~x[:, :d].isnan()
         expected, further = self._expected(module, tried, inference)
+        shares = self._best_shares(x[:, :d], hidden, expected, further)
+        if not isinstance(module, VariationalAutoencoder):
+            return shares, None
+        if module.loss_function.scale_power == 0:
+            return shares, None
+        made = replace(self, shares=shares)._put_together(expected, further)
+        missed = torch.where(hidden, x[:, :d] - made, 0.0).double().square()
+        varies = self._variances(module, tried, inference) * hidden
+        for_model = _CELLS_FOR_MODEL * varies.sum(dim=0) / hidden.sum(dim=0).clamp(1)
+        least = torch.finfo(varies.dtype).tiny
+        ratio = (missed.sum(dim=0) + for_model).clamp(least)
+        ratio = ratio / (varies.sum(dim=0) + for_model).clamp(least)
+        return shares, ratio.sqrt().to(x.dtype)
+
+    def _best_shares(
+        self, x: Tensor, hidden: Tensor, expected: Tensor, further: Tensor
+    ) -> Tensor:
+        """Shares (3, d) of what there is to go by for cells (n, d) that are hidden."""
         # Columns with far values may be better off at their mean.
         mean = self.rows.mean.to(x)
         away = torch.where(hidden, expected - mean, 0.0).double()  # (n, d)
-        missed = torch.where(hidden, x[:, :d] - mean, 0.0).double()
+        missed = torch.where(hidden, x - mean, 0.0).double()
         least = torch.finfo(away.dtype).tiny
         of_expected = (away * missed).sum(dim=0) / away.square().sum(dim=0).clamp(least)
         of_expected = of_expected.clamp(0.0, 1.0)
@@ -158,6 +191,26 @@ class Imputer:
         shares = torch.linalg.solve(squares, products)[..., 0].T.clamp(min=0.0)
         shares = _BELIEVED * shares / shares.sum(dim=0).clamp(min=1.0)
         return torch.cat([of_expected[None], shares]).to(x.dtype)
+
+    def _variances(
+        self, module: VariationalAutoencoder, x: Tensor, inference: Inference
+    ) -> Tensor:
+        """Of draws of the cells of rows (n, d + m): (n, d)."""
+        posterior = inference.posterior(module, x)
+        generator = torch.Generator().manual_seed(0)
+        eps = torch.randn(
+            (_N_DRAWS, *posterior.mean.shape), dtype=x.dtype, generator=generator
+        ).to(x.device)
+        least, most = self.seen.to(x)
+        drawn = torch.stack(
+            [
+                module.loss_function.link(inference.decoded(module, x, z))
+                for z in posterior.draw(eps)
+            ]
+        ).clamp(least, most)
+        scale = module.log_noise.detach().double().exp().cpu().numpy()
+        noise = torch.as_tensor(module.loss_function.noise_variance(scale))
+        return drawn.double().var(dim=0) + noise.to(x.device)
 
     def _expected(
         self, module: Autoencoder, x: Tensor, inference: Inference
@@ -175,6 +228,22 @@ class Imputer:
             further.append(made.clamp(least, most) - expected)
         return expected, torch.stack(further)
 
+    def _put_together(self, expected: Tensor, further: Tensor) -> Tensor:
+        mean, shares = self.rows.mean.to(further), self.shares.to(further)
+        x = mean + shares[0] * (expected - mean)
+        return x + (shares[1:, None] * further).sum(dim=0)
+
+    def within_seen(
+        self, module: Autoencoder, drawn: np.ndarray, center: np.ndarray
+    ) -> np.ndarray:
+        """What latents are decoded to, no farther than `fit` has seen, or the center.
+
+        All in the units of X: (n, d).
+        """
+        seen = self.seen.to(module.center)
+        least, most = module.columns.restore(seen).detach().cpu().numpy()
+        return np.clip(drawn, np.minimum(least, center), np.maximum(most, center))
+
     @torch.no_grad()
     def fill_rows(self, module: Autoencoder, X: Tensor, inference: Inference) -> Tensor:
         """Rows X (n, d + m) with all cells there, without their conditions: (n, d)."""
@@ -182,10 +251,9 @@ class Imputer:
         missing = given.isnan()
         if not missing.any():
             return given
-        expected, further = self._expected(module, module.standardize(X), inference)
-        mean, shares = self.rows.mean.to(further), self.shares.to(further)
-        x = mean + shares[0] * (expected - mean)
-        x = x + (shares[1:, None] * further).sum(dim=0)
+        x = self._put_together(
+            *self._expected(module, module.standardize(X), inference)
+        )
         if module.loss_function.needs_unit_interval:
             x = x.clamp(0.0, 1.0)
         return torch.where(missing, module.columns.restore(x).to(X.dtype), given)
