@@ -15,7 +15,7 @@ from .._networks.filling import Filling
 
 # Noise as a share of a column's variance, at least: with none the factors would follow
 # single columns.
-_LEAST_NOISE = 0.02
+_LEAST_NOISE = 0.001
 # Rounds of the EM algorithm, and the change of what is expected of missing cells, in
 # standard deviations, that is the last; of rows that miss none, a change of the noise.
 _MOST_ROUNDS = 50

@@ -34,7 +34,7 @@ _SHARE_HIDDEN = 0.2
 # they seem to be worth is believed.
 _BELIEVED = 0.5
 # Draws of each row's latents that tell how far draws vary, and how many cells of a
-# column speak for that variation before any is tried.
+# column speak for that before any is tried.
 _N_DRAWS = 16
 _CELLS_FOR_MODEL = 20
 
@@ -163,10 +163,10 @@ class Imputer:
         made = replace(self, shares=shares)._put_together(expected, further)
         missed = torch.where(hidden, x[:, :d] - made, 0.0).double().square()
         varies = self._variances(module, tried, inference) * hidden
-        for_model = _CELLS_FOR_MODEL * varies.sum(dim=0) / hidden.sum(dim=0).clamp(1)
         least = torch.finfo(varies.dtype).tiny
-        ratio = (missed.sum(dim=0) + for_model).clamp(least)
-        ratio = ratio / (varies.sum(dim=0) + for_model).clamp(least)
+        ratio = missed.sum(dim=0).clamp(least) / varies.sum(dim=0).clamp(least)
+        n_tried = hidden.sum(dim=0)
+        ratio = ratio ** (n_tried / (n_tried + _CELLS_FOR_MODEL))
         return shares, ratio.sqrt().to(x.dtype)
 
     def _best_shares(

@@ -1,4 +1,4 @@
-"""What the imputer makes of reconstructions that are far from all rows."""
+"""What the imputer makes of reconstructions that are far from all rows, and of draws."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ae import AutoencoderTransformer
+from sklearn_ae import AutoencoderTransformer, VAETransformer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training ended:sklearn.exceptions.ConvergenceWarning"
@@ -35,3 +35,71 @@ def test_networks_do_not_lead_beyond_what_was_seen():
     slack = 1e-4 * (most - least)
     assert (filled <= most + slack).all()
     assert (filled >= least - slack).all()
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """A variational model of one noise, of columns of which the last has more."""
+    rng = np.random.RandomState(0)
+    loadings = np.repeat(np.eye(2), 3, axis=1)
+    X = rng.normal(size=(600, 2)) @ loadings + 0.3 * rng.normal(size=(600, 6))
+    X[:, -1] += rng.normal(size=600)
+    holes = np.where(rng.uniform(size=X.shape) < 0.2, np.nan, X)
+    model = VAETransformer(2, max_iter=0, early_stopping=False).fit(holes[:400])
+    return model, X[400:], holes[400:]
+
+
+def cover(model, X, holes):
+    """Shares of the missing cells of each column that intervals of 90 % hold."""
+    drawn = np.stack(model.impute(holes, n_draws=60, random_state=0))
+    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    return np.ma.array((low <= X) & (X <= high), mask=~np.isnan(holes)).mean(axis=0)
+
+
+def test_intervals_of_draws_hold_the_truth(drawing):
+    model, X, holes = drawing
+    held = cover(model, X, holes)
+    assert 0.85 < held.mean() < 0.95
+    imputer = model._imputer
+    model._imputer = replace(imputer, spread=torch.ones(6))
+    held_by_model = cover(model, X, holes)
+    model._imputer = imputer
+    assert held_by_model[-1] + 0.1 < held[-1]
+
+
+def test_draws_vary_about_the_best_guess(drawing):
+    model, _, holes = drawing
+    missing = np.isnan(holes)
+    filled = model.impute(holes)[missing]
+    drawn = np.stack(model.impute(holes, n_draws=60, random_state=0))[:, missing]
+    assert (np.abs(drawn.mean(axis=0) - filled) <= 0.5 * drawn.std(axis=0)).all()
+
+
+def test_draws_are_within_what_was_seen_and_the_noise(drawing):
+    model, _, holes = drawing
+    imputer, seen = model._imputer, torch.zeros(2, 6)
+    model._imputer = replace(imputer, seen=seen, spread=torch.ones(6))
+    drawn = np.stack(model.impute(holes[:20], n_draws=50, random_state=0))
+    model._imputer = imputer
+    # Latents lead from the row's reconstruction towards the mean alone.
+    noise = np.sqrt(model.noise_variance_)
+    middle, missing = model.reconstruct(holes[:20]), np.isnan(holes[:20])
+    beyond = (drawn - model.impute(holes[:20])) * np.sign(middle - model.mean_)
+    assert beyond[:, missing].max() < 5.0 * noise
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "absolute_error"])
+def test_draws_of_other_likelihoods(loss):
+    X = (np.random.RandomState(0).uniform(size=(60, 4)) < 0.5).astype(float)
+    X[::5, 0] = np.nan
+    model = VAETransformer(1, loss=loss, max_iter=1, early_stopping=False).fit(X)
+    (drawn,) = model.impute(X, n_draws=1, random_state=0)
+    assert np.isfinite(drawn).all()
+    assert (model._imputer.spread is None) == (loss == "log_loss")
+    assert np.isin(drawn, [0.0, 1.0]).all() == (loss == "log_loss")
+
+
+def test_what_draws_varied_is_not_that_of_fewer_latents(drawing):
+    model, _, holes = drawing
+    assert model.truncate(1)._imputer.spread is None
+    assert np.isfinite(model.truncate(1).impute(holes, n_draws=1)).all()
