@@ -1,7 +1,7 @@
 """What a fitted VAETransformer is used for: latents, samples, scores and bounds."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any, Literal, cast
 
@@ -37,6 +37,9 @@ from .._utils.types import Auto, RandomState
 from .autoencoders import latents_by_name
 from .explaining import Truncating
 from .imputing import Imputing
+
+# Draws of latents that tell the middle of what they are decoded to.
+_DRAWS_FOR_MIDDLE = 32
 
 
 class FittedVAE(Truncating, Imputing):
@@ -166,8 +169,8 @@ class FittedVAE(Truncating, Imputing):
             None fills each cell with one value, the best guess. A number gives as many
             tables, in each of which missing cells are drawn from the model given the
             others: how far they differ says how much is not known (multiple
-            imputation [1]_). Numbers vary about the best guess, and as much more or
-            less than in the model as those did that `fit` had hidden to try it out.
+            imputation [1]_). Numbers vary as in the model, and as much more as those
+            did that `fit` had hidden to try it out.
 
         random_state : int, RandomState instance or None, default=None
             Seed of the draws; None takes the estimator's own ``random_state``.
@@ -195,36 +198,42 @@ class FittedVAE(Truncating, Imputing):
                 "rows at a time."
             )
         given = rows[:, : len(self.module_.center)]
-        missing = np.isnan(given)
-        vary = self._draws_of_cells(rows)
+        conditions, missing = rows[:, given.shape[1] :], np.isnan(given)
+        mean, factor = self._mean_and_factor(X, y)
+
+        def decoded(n: int, random_state: np.random.RandomState) -> Iterator[Any]:
+            for Z in draw_latents(mean, factor, n, random_state):
+                latents = beside(Z, conditions.astype(Z.dtype))
+                yield self._compute("inverse_transform", latents)
+
+        fixed = np.random.RandomState(SEED_LIMIT)
+        vary = self._draws_of_cells(decoded(_DRAWS_FOR_MIDDLE, fixed))
         tables = []
-        for Z in self.sample_posterior(X, n_draws, random_state, y=y):
-            latents = beside(Z, rows[:, given.shape[1] :].astype(Z.dtype))
-            means = self._compute("inverse_transform", latents)
+        for means in decoded(n_draws, random_state):
             drawn = vary(means, random_state)
             numbers = np.where(missing, drawn, given).astype(given.dtype)
             tables.append(self._filled(X, self._whole(numbers, of=X), random_state))
         return tables
 
     def _draws_of_cells(
-        self, rows: np.ndarray
+        self, decoded: Iterator[np.ndarray]
     ) -> Callable[[np.ndarray, np.random.RandomState], np.ndarray]:
         """What makes draws of the rows' cells of what draws of latents decode to.
 
-        They vary about what cells are filled with: it is nearer to them than what the
-        latents alone say.
+        They are as much further from the middle of all, of which some are given, as
+        cells were that `fit` had hidden.
         """
-        imputer, kinds = self._imputer, self._own_kinds()
+        imputer, module, kinds = self._imputer, self.module_, self._own_kinds()
         if imputer.spread is None:
             return self._add_noise
         spread = imputer.spread.numpy()
         if kinds is not None:
             spread = np.where(kinds.is_share, 1.0, spread)
-        filled, center = self._impute(rows), self._infer("reconstruct", rows)
+        middle = np.mean([imputer.within_seen(module, made) for made in decoded], 0)
 
         def vary(means: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
-            means = imputer.within_seen(self.module_, means, center)
-            return filled + spread * (self._add_noise(means, random_state) - center)
+            means = imputer.within_seen(module, means)
+            return middle + spread * (self._add_noise(means, random_state) - middle)
 
         return vary
 

@@ -64,9 +64,9 @@ class Imputer:
         Rows that tell all this.
 
     spread : Tensor of shape (d,) or None
-        How much further cells of each column lie from what they are filled with than
-        draws of a variational model from their own middle. None where it has no noise
-        of its own for each number, or is not the model that was tried out.
+        How much further cells of each column lie from the middle of a variational
+        model's draws than these do. None where its likelihood has no noise that draws
+        could have more of, or where it is not the model that was tried out.
     """
 
     rows: Factors
@@ -146,7 +146,7 @@ class Imputer:
     ) -> tuple[Tensor, Tensor | None]:
         """The best shares (3, d) for cells of rows (n, d + m) that are hidden.
 
-        And how far these then are from what they are filled with, beside draws (d,).
+        And how far they are from the middle of draws, beside these (d,).
         """
         d = self.shares.shape[1]
         random_state = np.random.RandomState(0)
@@ -160,14 +160,7 @@ class Imputer:
             return shares, None
         if module.loss_function.scale_power == 0:
             return shares, None
-        made = replace(self, shares=shares)._put_together(expected, further)
-        missed = torch.where(hidden, x[:, :d] - made, 0.0).double().square()
-        varies = self._variances(module, tried, inference) * hidden
-        least = torch.finfo(varies.dtype).tiny
-        ratio = missed.sum(dim=0).clamp(least) / varies.sum(dim=0).clamp(least)
-        n_tried = hidden.sum(dim=0)
-        ratio = ratio ** (n_tried / (n_tried + _CELLS_FOR_MODEL))
-        return shares, ratio.sqrt().to(x.dtype)
+        return shares, self._spread_of_draws(module, x, tried, hidden, inference)
 
     def _best_shares(
         self, x: Tensor, hidden: Tensor, expected: Tensor, further: Tensor
@@ -192,25 +185,35 @@ class Imputer:
         shares = _BELIEVED * shares / shares.sum(dim=0).clamp(min=1.0)
         return torch.cat([of_expected[None], shares]).to(x.dtype)
 
-    def _variances(
-        self, module: VariationalAutoencoder, x: Tensor, inference: Inference
+    def _spread_of_draws(
+        self,
+        module: VariationalAutoencoder,
+        x: Tensor,
+        tried: Tensor,
+        hidden: Tensor,
+        inference: Inference,
     ) -> Tensor:
-        """Of draws of the cells of rows (n, d + m): (n, d)."""
-        posterior = inference.posterior(module, x)
+        """How far hidden cells of rows (n, d + m) are off, beside draws: (d,)."""
+        posterior = inference.posterior(module, tried)
         generator = torch.Generator().manual_seed(0)
         eps = torch.randn(
             (_N_DRAWS, *posterior.mean.shape), dtype=x.dtype, generator=generator
         ).to(x.device)
-        least, most = self.seen.to(x)
-        drawn = torch.stack(
-            [
-                module.loss_function.link(inference.decoded(module, x, z))
-                for z in posterior.draw(eps)
-            ]
-        ).clamp(least, most)
+        decoded = [
+            module.loss_function.link(inference.decoded(module, tried, z))
+            for z in posterior.draw(eps)
+        ]
+        drawn = torch.stack(decoded).clamp(*self.seen.to(x)).double()
         scale = module.log_noise.detach().double().exp().cpu().numpy()
         noise = torch.as_tensor(module.loss_function.noise_variance(scale))
-        return drawn.double().var(dim=0) + noise.to(x.device)
+        varies = hidden * (drawn.var(dim=0) + noise.to(x.device))
+        off = torch.where(hidden, drawn.mean(dim=0) - x[:, : len(hidden[0])], 0.0)
+        least = torch.finfo(off.dtype).tiny
+        ratio = off.square().sum(dim=0).clamp(least) / varies.sum(dim=0).clamp(least)
+        n_tried = hidden.sum(dim=0)
+        ratio = ratio ** (n_tried / (n_tried + _CELLS_FOR_MODEL))
+        # That they are nearer is no news: networks know these rows.
+        return ratio.sqrt().clamp(min=1.0).to(x.dtype)
 
     def _expected(
         self, module: Autoencoder, x: Tensor, inference: Inference
@@ -228,21 +231,10 @@ class Imputer:
             further.append(made.clamp(least, most) - expected)
         return expected, torch.stack(further)
 
-    def _put_together(self, expected: Tensor, further: Tensor) -> Tensor:
-        mean, shares = self.rows.mean.to(further), self.shares.to(further)
-        x = mean + shares[0] * (expected - mean)
-        return x + (shares[1:, None] * further).sum(dim=0)
-
-    def within_seen(
-        self, module: Autoencoder, drawn: np.ndarray, center: np.ndarray
-    ) -> np.ndarray:
-        """What latents are decoded to, no farther than `fit` has seen, or the center.
-
-        All in the units of X: (n, d).
-        """
-        seen = self.seen.to(module.center)
-        least, most = module.columns.restore(seen).detach().cpu().numpy()
-        return np.clip(drawn, np.minimum(least, center), np.maximum(most, center))
+    def within_seen(self, module: Autoencoder, made: np.ndarray) -> np.ndarray:
+        """What latents are decoded to, in the units of X, no farther than was seen."""
+        seen = module.columns.restore(self.seen.to(module.center))
+        return np.clip(made, *seen.detach().cpu().numpy())
 
     @torch.no_grad()
     def fill_rows(self, module: Autoencoder, X: Tensor, inference: Inference) -> Tensor:
@@ -251,9 +243,10 @@ class Imputer:
         missing = given.isnan()
         if not missing.any():
             return given
-        x = self._put_together(
-            *self._expected(module, module.standardize(X), inference)
-        )
+        expected, further = self._expected(module, module.standardize(X), inference)
+        mean, shares = self.rows.mean.to(further), self.shares.to(further)
+        x = mean + shares[0] * (expected - mean)
+        x = x + (shares[1:, None] * further).sum(dim=0)
         if module.loss_function.needs_unit_interval:
             x = x.clamp(0.0, 1.0)
         return torch.where(missing, module.columns.restore(x).to(X.dtype), given)

@@ -567,10 +567,7 @@ def test_drawn_cells_vary_as_the_model_says():
     gain = covariance[0, 1:] @ np.linalg.inv(covariance[1:, 1:])
     expected = centre[0] + (rows[:, 1:] - centre[1:]) @ gain
     spread = np.sqrt(covariance[0, 0] - gain @ covariance[1:, 0])
-    means = drawn[:, :, 0].mean(axis=0)
-    # The best guess is of a model of its own, from the same rows.
-    np.testing.assert_allclose(means, model.impute(rows)[:, 0], atol=0.2 * spread)
-    np.testing.assert_allclose(means, expected, atol=0.5 * spread)
+    np.testing.assert_allclose(drawn[:, :, 0].mean(axis=0), expected, atol=0.2 * spread)
     np.testing.assert_allclose(drawn[:, :, 0].std(axis=0), spread, rtol=0.12)
     np.testing.assert_array_equal(drawn[0, :, 1:], rows[:, 1:])
 
