@@ -203,7 +203,7 @@ class Imputer:
             module.loss_function.link(inference.decoded(module, tried, z))
             for z in posterior.draw(eps)
         ]
-        drawn = torch.stack(decoded).clamp(*self.seen.to(x)).double()
+        drawn = torch.stack(decoded).clamp(*self._bounds.to(x)).double()
         scale = module.log_noise.detach().double().exp().cpu().numpy()
         noise = torch.as_tensor(module.loss_function.noise_variance(scale))
         varies = hidden * (drawn.var(dim=0) + noise.to(x.device))
@@ -231,10 +231,15 @@ class Imputer:
             further.append(made.clamp(least, most) - expected)
         return expected, torch.stack(further)
 
+    @property
+    def _bounds(self) -> Tensor:
+        """What was seen, or no bounds where no cell was: (2, d)."""
+        return torch.stack(torch.aminmax(self.seen, dim=0))
+
     def within_seen(self, module: Autoencoder, made: np.ndarray) -> np.ndarray:
         """What latents are decoded to, in the units of X, no farther than was seen."""
-        seen = module.columns.restore(self.seen.to(module.center))
-        return np.clip(made, *seen.detach().cpu().numpy())
+        bounds = module.columns.restore(self._bounds.to(module.center))
+        return np.clip(made, *bounds.detach().cpu().numpy())
 
     @torch.no_grad()
     def fill_rows(self, module: Autoencoder, X: Tensor, inference: Inference) -> Tensor:

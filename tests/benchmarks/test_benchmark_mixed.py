@@ -86,6 +86,7 @@ def test_command_measures_prints_and_writes(folder, tmp_path, capsys, monkeypatc
     assert content["summary"]["n_cells"] == 1
     assert kept["ratio"] == kept["ours"] / kept["famd"] < 1
     assert 0.5 < kept["accuracy_ours"] <= 1
+    assert set(content["summary"]["accuracy"]) == {"ours", "famd", "pca"}
     assert set(kept["errors"]) == {"ours", "famd", "pca"}
     assert set(kept["errors"]["pca"]) == {"age", "class", "port"}
     printed = capsys.readouterr().out

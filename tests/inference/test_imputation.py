@@ -93,3 +93,12 @@ def test_what_draws_varied_is_not_that_of_fewer_latents(drawing):
     model, _, holes = drawing
     assert model.truncate(1)._imputer.spread is None
     assert np.isfinite(model.truncate(1).impute(holes, n_draws=1)).all()
+
+
+def test_draws_of_a_column_without_a_known_cell_are_finite():
+    X = np.random.RandomState(0).normal(size=(60, 4))
+    X[:, 1] = np.nan
+    X[::5, 0] = np.nan
+    model = VAETransformer(1, max_iter=0).fit(X)
+    for table in model.impute(X, n_draws=2, random_state=0):
+        assert np.isfinite(table).all()
