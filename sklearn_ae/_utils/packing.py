@@ -52,6 +52,7 @@ _LAYER_FILES = frozenset(
 )
 # What torch itself keeps of every module.
 _OF_TORCH = frozenset(vars(nn.Module()))
+_LARGE = 2**16  # values of a tensor
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 
 
@@ -270,6 +271,8 @@ def _pack_tensor(tensor: Tensor) -> dict[str, Any]:
     values = values.contiguous()
     if values.dtype == torch.bfloat16:  # which numpy has not
         array = values.view(torch.int16).numpy()
+    elif _are_halves(values):
+        array = values.half().numpy()
     else:
         array = values.numpy()
     return {
@@ -279,6 +282,13 @@ def _pack_tensor(tensor: Tensor) -> dict[str, Any]:
         "dtype": str(values.dtype).removeprefix("torch."),
         "channels_last": is_images_last,
     }
+
+
+def _are_halves(values: Tensor) -> bool:
+    """Whether a large tensor loses nothing as halves, as eigenfaces are made to."""
+    if values.dtype != torch.float32 or values.numel() < _LARGE:
+        return False
+    return torch.equal(values.half().float(), values)
 
 
 def _unpack_tensor(packed: dict[str, Any]) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._networks.images import ImageShape
+from ._restoration import n_rings
 
 # Rows that eigenfaces are computed of: their Gram matrix is decomposed.
 LARGEST_GRAM = 2560
@@ -59,10 +60,14 @@ class _Eigenfaces(nn.Module):
         return float(self.linear.in_features**-0.5)
 
     def set(self, mean: Tensor, axes: Tensor, weight: Tensor) -> None:
-        """Take eigenfaces (d, m') and the weight between them and latents."""
+        """Take eigenfaces (d, m') and the weight between them and latents.
+
+        They are most of a file, which takes half as much for numbers of half precision;
+        faces are others by a tenth of a grey level at most.
+        """
         self.mean.copy_(mean)
         self.axes.zero_()
-        self.axes[:, : axes.shape[1]] = self.gain * axes
+        self.axes[:, : axes.shape[1]] = (self.gain * axes).half()
         self.linear.weight.zero_()
         height, width = weight.shape
         self.linear.weight[:height, :width] = weight / self.gain
@@ -104,10 +109,28 @@ class EigenfaceEncoder(_Eigenfaces):
 
 
 class EigenfaceDecoder(_Eigenfaces):
-    """A sum of one person's eigenfaces by latents: (n, k) -> (n, c, h, w)."""
+    """A sum of one person's eigenfaces by latents: (n, k) -> (n, c, h, w).
+
+    It knows how much detail the person's faces have besides: their spectrum (r,).
+    """
+
+    spectrum: Tensor
 
     def __init__(self, shape: ImageShape, n_axes: int, n_components: int):
         super().__init__(shape, n_axes, nn.Linear(n_components, n_axes))
+        self.begin_spectrum()
+
+    def begin_spectrum(self) -> None:
+        """Have a spectrum that is not known yet."""
+        self.register_buffer("spectrum", torch.zeros(n_rings(*self.picture[1:])))
+
+    @property
+    def has_spectrum(self) -> bool:
+        return bool(self.spectrum.any())
+
+    def forget(self) -> None:
+        super().forget()
+        self.spectrum.zero_()
 
     def forward(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):

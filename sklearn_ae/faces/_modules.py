@@ -23,6 +23,7 @@ from .._networks.images import ImageShape
 from ._augmentation import FaceAugmentation
 from ._critic import SMALLEST_SEEN, FaceCritic
 from ._eigenfaces import LARGEST_GRAM, EigenfaceDecoder, EigenfaceEncoder
+from ._restoration import amplitudes, equalize
 
 SLOPE = 0.1  # of LeakyReLU below zero
 # Where halving stops, and the largest side that the dense layers should have to mix.
@@ -292,6 +293,15 @@ class FaceNetwork(nn.Module):
     def forward(self, x: Tensor, identity: int) -> Tensor:
         return self.decode(self.encode(x), identity)  # (n, d) -> (n, d)
 
+    def swap(self, x: Tensor, identity: int) -> Tensor:
+        """As `forward`, with as much detail as faces of the identity have."""
+        rows = self.forward(x, identity)
+        if not self.has_eigenfaces or not self.eigenfaces(identity).has_spectrum:
+            return rows
+        images = self.to_images(rows)
+        wanted = self.eigenfaces(identity).spectrum
+        return self.to_rows(equalize(images, wanted, self.inside(images)))
+
     def error(self, x: Tensor, identity: int) -> Tensor:
         """Mean absolute error of each face under its own decoder: (n,)."""
         return (self.forward(x, identity) - x).abs().mean(dim=1)
@@ -371,6 +381,12 @@ class FaceNetwork(nn.Module):
         """
         if not self.has_eigenfaces:
             return
+        for identity, x in faces.items():
+            part = self.eigenfaces(identity)
+            if not part.has_spectrum:
+                images = self._as_images(x)
+                found = amplitudes(images, self.inside(images))
+                part.spectrum.copy_(found.mean(dim=0))
         encoder = self.encoder.linear
         new = [i for i in faces if not self.eigenfaces(i).is_known]
         if not new and encoder.is_known:
@@ -381,8 +397,7 @@ class FaceNetwork(nn.Module):
         changes.warp_share = 0.0
         many = {}
         for identity, x in faces.items():
-            rows = to_unit_interval(x).to(self.device, self.dtype)
-            images = self.to_images(rows).contiguous()
+            images = self._as_images(x)
             copies = [changes(images, generator)[1] for _ in range(n_copies)]
             many[identity] = torch.cat([images, *copies])
         if not encoder.is_known:
@@ -391,6 +406,11 @@ class FaceNetwork(nn.Module):
         for identity in new:
             x = many[identity]
             self.eigenfaces(identity).start(x.flatten(1), encoder(x))
+
+    def _as_images(self, x: Tensor) -> Tensor:
+        """Training faces (n, d), wherever they are, as the network takes them."""
+        rows = to_unit_interval(x).to(self.device, self.dtype)
+        return self.to_images(rows).contiguous()
 
     def image_loss(self, output: Tensor, clean: Tensor) -> Tensor:
         """Absolute error, with a share of structural dissimilarity where asked for.
@@ -420,13 +440,17 @@ class FaceNetwork(nn.Module):
 
     def weights(self, x: Tensor) -> Tensor:
         """What errors count (1, 1, h, w): more in the face than around it."""
+        weights = 1.0 - self.focus + self.focus * self.inside(x)
+        return (weights / weights.mean())[None, None].to(x.dtype)
+
+    @staticmethod
+    def inside(x: Tensor) -> Tensor:
+        """How much of the face is where (h, w): 1 in its middle, 0 outside."""
         height, width = x.shape[-2:]
         y = (torch.arange(height, device=x.device) + 0.5) / height - 0.5
         z = (torch.arange(width, device=x.device) + 0.5) / width - 0.5
         radius = torch.hypot(y[:, None] / 0.48, z / 0.44)
-        inside = ((1.0 - radius) / 0.38).clamp(0.0, 1.0)
-        weights = 1.0 - self.focus + self.focus * inside
-        return (weights / weights.mean())[None, None].to(x.dtype)
+        return ((1.0 - radius) / 0.38).clamp(0.0, 1.0)
 
 
 def to_unit_interval(x: Tensor) -> Tensor:

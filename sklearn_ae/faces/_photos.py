@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ from ._pictures import in_colors, to_uint8
 BLENDS = ("feather", "seamless")
 # Of a swapped face's eyes, in distances of the eyes.
 _LEAST_MOVE, _LARGEST_MOVE = 0.01, 0.2
+_TRIES = 4
+_LONGEST_REGION = 400  # pixels, of what they are looked for in
 
 Swap = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -199,36 +202,66 @@ def put_faces(
     for number, (crop, face, place) in enumerate(
         zip(crops, swapped, places, strict=True)
     ):
-        if options.keep_eyes and place.outline.points is not None:
-            face = _with_eyes_at(face, size * place.outline.points[:2] - 0.5)
-        skin = place.outline.skin(size) & _in_photo(place.matrix, size, canvas.shape)
-        face = sharpen_face(face, options.sharpen or 0.0)
-        face = match_colors(face, crop, options.color, skin)
         seen = None if of_source is None else shown(crop, of_source[number])
-        result = paste_face(result, face, place, options, seen)
+        put = partial(_put_face, result, crop, place, options, seen)
+        if options.keep_eyes and place.outline.points is not None:
+            eyes = size * place.outline.points[:2] - 0.5
+            face = _with_eyes_at(
+                face,
+                eyes,
+                lambda face, put=put, at=place.matrix: _eyes_at(put(face), at, size),
+            )
+        result = put(face)
     return _as_given(image, canvas, result)
 
 
+def _put_face(
+    canvas: NDArray[np.float32],
+    crop: NDArray[np.float32],
+    at: Place,
+    options: PhotoOptions,
+    seen: NDArray[np.float32] | None,
+    face: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """The canvas with a swapped face in the place and the colours of the crop."""
+    size = len(crop)
+    skin = at.outline.skin(size) & _in_photo(at.matrix, size, canvas.shape)
+    face = sharpen_face(face, options.sharpen or 0.0)
+    face = match_colors(face, crop, options.color, skin)
+    return paste_face(canvas, face, at, options, seen)
+
+
+def _eyes_of(picture: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The eyes (n, 2, 2) of the faces that are found in a picture."""
+    return detect_mtcnn(to_uint8(picture))[1][:, :2]
+
+
 def _with_eyes_at(
-    face: NDArray[np.float32], eyes: NDArray[np.float64]
+    face: NDArray[np.float32],
+    eyes: NDArray[np.float64],
+    find: Callable[[NDArray[np.float32]], NDArray[np.float64]] = _eyes_of,
 ) -> NDArray[np.float32]:
     """The face shifted, turned and scaled so that its eyes are at these places (2, 2).
 
     A network puts them nearly there: where most people have them, by five landmarks.
+    ``find`` gives the eyes of a face as they are found where it is to be seen. That is
+    not quite exact, so the nearest of a few tries counts.
     """
     if not has_mtcnn():
         return face
     cv2 = import_cv2()
-    matrix, moved = np.eye(2, 3), face
+    matrix, moved, nearest, least = np.eye(2, 3), face, face, np.inf
     distance = np.linalg.norm(eyes[1] - eyes[0])
-    for _ in range(2):  # where they are found is not quite exact
-        boxes, found = detect_mtcnn(to_uint8(moved))
-        if not len(boxes):
+    for _ in range(_TRIES):
+        found = find(moved)
+        if not len(found):
             break
-        off = np.linalg.norm(found[:, :2] - eyes, axis=2).max(axis=1)
+        off = np.linalg.norm(found - eyes, axis=2).max(axis=1)
+        if off.min() < least:
+            nearest, least = moved, off.min()
         if not _LEAST_MOVE * distance < off.min() < _LARGEST_MOVE * distance:
             break  # they are there, or that is something else
-        step = similarity(found[off.argmin(), :2], eyes)
+        step = similarity(found[off.argmin()], eyes)
         matrix = step @ np.vstack([matrix, [0.0, 0.0, 1.0]])
         moved = cv2.warpAffine(
             np.ascontiguousarray(face),
@@ -238,7 +271,24 @@ def _with_eyes_at(
             borderMode=cv2.BORDER_REPLICATE,
         )
         moved = np.clip(moved, 0.0, 1.0)
-    return moved
+    return nearest
+
+
+def _eyes_at(
+    photo: NDArray[np.float32], matrix: NDArray[np.float64], size: int
+) -> NDArray[np.float64]:
+    """The eyes (n, 2, 2) that are found near a crop's place, in pixels of the crop."""
+    left, top, width, height = _bounds(matrix, size)
+    around = width // 4
+    left, top = max(0, left - around), max(0, top - around)
+    region = photo[top : top + height + 2 * around, left : left + width + 2 * around]
+    shrink = min(1.0, _LONGEST_REGION / max(region.shape[:2]))
+    if shrink < 1.0:
+        region = import_cv2().resize(
+            region, None, fx=shrink, fy=shrink, interpolation=import_cv2().INTER_AREA
+        )
+    eyes = (_eyes_of(region) + 0.5) / shrink - 0.5 + [left, top]
+    return eyes @ matrix[:, :2].T + matrix[:, 2]
 
 
 def _in_photo(

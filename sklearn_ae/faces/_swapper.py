@@ -46,6 +46,7 @@ from .._utils.types import (
 )
 from .._utils.warnings import warn
 from ._augmentation import FaceAugmentation
+from ._eigenfaces import EigenfaceDecoder
 from ._input import FaceTable
 from ._modules import FaceNetwork
 from ._several import faces_of_all
@@ -764,6 +765,10 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             none = {"n_eigenfaces": 0}
             state = {**state, **none, "_structure": {**structure, **none}}
         super()._set_state(state)
+        for part in self.module_.modules() if hasattr(self, "module_") else ():
+            # Files of before there were spectra have none.
+            if isinstance(part, EigenfaceDecoder) and not hasattr(part, "spectrum"):
+                part.begin_spectrum()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -85,6 +85,9 @@ class FaceSwaps(FaceInput, TransformerMixin):
     def swap(self, X: Any, target: Any) -> np.ndarray:
         """Show the faces of X as those of another identity.
 
+        With eigenfaces, they have as much fine detail as that identity's training
+        faces have on average, within bounds; `reconstruct` leaves faces as decoded.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), (n_samples, height, width) or \
@@ -99,7 +102,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
         X_swapped : ndarray of the shape of X
             Faces in [0, 1]: float64 where X is, else float32.
         """
-        return self._decode_as(X, target, "target")
+        return self._decode_as(X, target, "target", FaceNetwork.swap)
 
     def reconstruct(self, X: Any, y: Any) -> np.ndarray:
         """Encode faces and decode them as their own identity.
@@ -118,7 +121,7 @@ class FaceSwaps(FaceInput, TransformerMixin):
         X_reconstructed : ndarray of the shape of X
             Faces in [0, 1]: float64 where X is, else float32.
         """
-        return self._decode_as(X, y, "y")
+        return self._decode_as(X, y, "y", FaceNetwork.forward)
 
     def swap_photo(
         self,
@@ -352,16 +355,16 @@ class FaceSwaps(FaceInput, TransformerMixin):
 
     def _reconstruct_nearest(self, crops: np.ndarray) -> np.ndarray:
         """Faces by the decoder that makes each best: whoever they are, or are like."""
-        made = np.stack([self.swap(crops, name) for name in self.classes_])
+        made = np.stack([self.reconstruct(crops, name) for name in self.classes_])
         errors = np.abs(made - crops).reshape(*made.shape[:2], -1).mean(axis=2)
         return made[errors.argmin(axis=0), np.arange(len(crops))]
 
-    def _decode_as(self, X: Any, labels: Any, name: str) -> np.ndarray:
+    def _decode_as(self, X: Any, labels: Any, name: str, function: Any) -> np.ndarray:
         check_is_fitted(self)
         X, shape = with_shape(X)
         X = self._validate_faces(X, reset=False)
         codes = self._codes(labels, len(X), name)
-        return self._compute(FaceNetwork.forward, X, codes).reshape(shape)
+        return self._compute(function, X, codes).reshape(shape)
 
     def _compute(
         self, function: Any, X: np.ndarray, codes: np.ndarray | None = None

@@ -84,7 +84,7 @@ def test_decoder_starts_with_ridge_regression(monkeypatch):
     ridge = Ridge(alpha=0.1 * 40, fit_intercept=False)
     mean = x.numpy().mean(axis=0)
     expected = mean + ridge.fit(z.numpy(), x.numpy() - mean).predict(z.numpy())
-    assert_allclose(made, expected, atol=1e-5)
+    assert_allclose(made, expected, atol=2e-4)  # eigenfaces have half precision
 
 
 def test_faces_are_shown_before_the_first_step(people):
@@ -107,7 +107,7 @@ def test_training_leaves_eigenfaces_as_they_are_and_learns_the_rest(people):
     )
     later = after.state_dict()
     for name, value in start.state_dict().items():
-        is_kept = name.endswith((".axes", ".mean"))
+        is_kept = name.endswith((".axes", ".mean", ".spectrum"))
         assert torch.equal(value, later[name]) == is_kept, name
 
 

@@ -301,3 +301,35 @@ def test_eyes_are_put_where_they_were(monkeypatch):
     assert _photos._with_eyes_at(face, eyes + 20.0) is face
     monkeypatch.setattr(_photos, "has_mtcnn", lambda: False)
     assert _photos._with_eyes_at(face, eyes) is face
+
+
+@pytest.mark.parametrize("side", [120, 500])  # a large one is looked at smaller
+def test_eyes_are_looked_for_around_the_place_of_the_face(side, monkeypatch):
+    """A detector that finds the two brightest spots; there are others far away."""
+    photo = np.zeros((2 * side, 3 * side, 3), dtype=np.float32)
+    places = np.array([[1.4, 0.9], [1.8, 0.95]]) * side
+    far = np.array([[0.2, 0.2], [2.8, 0.2]]) * side
+    radius = side // 20
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    spot = np.exp(-(x**2 + y**2) / (0.5 * radius**2))[:, :, None]
+    for (left, top), light in zip([*places, *far], [0.8, 0.8, 1, 1], strict=True):
+        photo[y + round(top), x + round(left)] = light * spot
+
+    def find(image):
+        assert max(image.shape) <= 400
+        grey = image.mean(axis=2)
+        half = image.shape[1] // 2
+        spots = []
+        for start, part in ((0, grey[:, :half]), (half, grey[:, half:])):
+            top, left = np.unravel_index(part.argmax(), part.shape)
+            spots.append([start + left, top])
+        points = np.array([[*spots, [0, 0], [0, 0], [0, 0]]], dtype=float)
+        return np.zeros((1, 4)), points
+
+    monkeypatch.setattr(_photos, "detect_mtcnn", find)
+    scale = 96 / side
+    matrix = np.array([[scale, 0, -1.1 * 96], [0, scale, -0.5 * 96]])
+    eyes = _photos._eyes_at(photo, matrix, 96)
+    assert eyes.shape == (1, 2, 2)
+    expected = places * scale + matrix[:, 2]
+    np.testing.assert_allclose(eyes[0], expected, atol=1.5)

@@ -177,6 +177,16 @@ def test_bfloat16_comes_back():
     assert torch.equal(unpack(pack(tensor)), tensor)
 
 
+def test_large_tensors_that_lose_nothing_as_halves_are_packed_so():
+    exact = torch.randn(300, 300).half().float()
+    for tensor, dtype in ((exact, "float16"), (exact + 1e-5, "float32")):
+        packed = pack(tensor)
+        assert packed["array"].dtype == dtype
+        back = unpack(packed)
+        assert back.dtype == torch.float32
+        assert torch.equal(back, tensor)
+
+
 def test_what_cannot_be_packed_is_handed_on():
     assert Packer(lambda value: "left").pack([print, 1]) == ["left", 1]
 
