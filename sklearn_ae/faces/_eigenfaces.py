@@ -94,8 +94,11 @@ class EigenfaceEncoder(_Eigenfaces):
         """
         means = torch.stack([x.mean(dim=0) for x in faces])
         scale = weights.sqrt()
-        centred = torch.cat([x - mean for x, mean in zip(faces, means, strict=True)])
-        axes, stds = principal_axes(centred * scale, self.axes.shape[1])
+        centred = torch.cat(faces)  # hundreds of megabytes, of which one copy does
+        for x, mean in zip(centred.split([len(x) for x in faces]), means, strict=True):
+            x.sub_(mean).mul_(scale)
+        axes, stds = principal_axes(centred, self.axes.shape[1])
+        del centred
         if len(faces) > 1:
             between = (means - means.mean(dim=0)) * scale
             who, _ = principal_axes(between, len(faces) - 1)
