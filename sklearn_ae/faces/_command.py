@@ -195,9 +195,12 @@ def _train(arguments: argparse.Namespace) -> None:
         arguments.detector = arguments.detector or before.detector
         checkpoint = None
     else:
-        checkpoint = Checkpoint(
-            arguments.model, arguments.every, overwrite=arguments.overwrite
-        )
+        if arguments.model.exists() and not arguments.overwrite:
+            raise FileExistsError(
+                f"{str(arguments.model)!r} is there already: give --resume to go on "
+                "with it, --overwrite or another name."
+            )
+        checkpoint = Checkpoint(arguments.model, arguments.every, overwrite=True)
     X = []
     for folder, name in zip(arguments.folders, names, strict=True):
         faces = _read_faces(folder, size, arguments)

@@ -206,11 +206,8 @@ def put_faces(
         put = partial(_put_face, result, crop, place, options, seen)
         if options.keep_eyes and place.outline.points is not None:
             eyes = size * place.outline.points[:2] - 0.5
-            face = _with_eyes_at(
-                face,
-                eyes,
-                lambda face, put=put, at=place.matrix: _eyes_at(put(face), at, size),
-            )
+            find = partial(_eyes_put, put, place.matrix, size)
+            face = _with_eyes_at(face, eyes, find)
         result = put(face)
     return _as_given(image, canvas, result)
 
@@ -274,10 +271,14 @@ def _with_eyes_at(
     return nearest
 
 
-def _eyes_at(
-    photo: NDArray[np.float32], matrix: NDArray[np.float64], size: int
+def _eyes_put(
+    put: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    matrix: NDArray[np.float64],
+    size: int,
+    face: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """The eyes (n, 2, 2) that are found near a crop's place, in pixels of the crop."""
+    """The eyes (n, 2, 2), in pixels of its crop, around a face that is put in place."""
+    photo = put(face)
     left, top, width, height = _bounds(matrix, size)
     around = width // 4
     left, top = max(0, left - around), max(0, top - around)

@@ -329,7 +329,7 @@ def test_eyes_are_looked_for_around_the_place_of_the_face(side, monkeypatch):
     monkeypatch.setattr(_photos, "detect_mtcnn", find)
     scale = 96 / side
     matrix = np.array([[scale, 0, -1.1 * 96], [0, scale, -0.5 * 96]])
-    eyes = _photos._eyes_at(photo, matrix, 96)
+    eyes = _photos._eyes_put(lambda face: face, matrix, 96, photo)
     assert eyes.shape == (1, 2, 2)
     expected = places * scale + matrix[:, 2]
     np.testing.assert_allclose(eyes[0], expected, atol=1.5)

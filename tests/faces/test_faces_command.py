@@ -90,7 +90,9 @@ def test_training_on_crops(folders, tmp_path):
 def test_models_are_neither_replaced_nor_made_up(folders, model, tmp_path, capsys):
     before = model.read_bytes()
     assert train(folders, model) == 2
-    assert "is there already" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "is there already" in told
+    assert "--resume" in told
     missing = tmp_path / "missing.pt"
     assert train(folders, missing, "--resume") == 2
     assert "There is no file" in capsys.readouterr().err
