@@ -63,11 +63,14 @@ class _Eigenfaces(nn.Module):
         """Take eigenfaces (d, m') and the weight between them and latents.
 
         They are most of a file, which takes half as much for numbers of half precision;
-        faces are others by a tenth of a grey level at most.
+        faces are others by a tenth of a grey level at most. Of faces that hardly differ
+        scores are larger than such numbers can be.
         """
         self.mean.copy_(mean)
         self.axes.zero_()
-        self.axes[:, : axes.shape[1]] = (self.gain * axes).half()
+        axes = self.gain * axes
+        halves = axes.half()
+        self.axes[:, : axes.shape[1]] = halves if halves.isfinite().all() else axes
         self.linear.weight.zero_()
         height, width = weight.shape
         self.linear.weight[:height, :width] = weight / self.gain

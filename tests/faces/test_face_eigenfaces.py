@@ -73,6 +73,16 @@ def test_where_faces_differ_only_by_who_is_seen_there_are_no_directions():
     assert not encoder.is_known
 
 
+@pytest.mark.parametrize(("spread", "are_halves"), [(1.0, True), (1e-7, False)])
+def test_eigenfaces_have_half_precision_where_that_can_hold_them(spread, are_halves):
+    encoder = EigenfaceEncoder(SHAPE, 8, 8)
+    x = 0.5 + spread * (rows(40, 6) - 0.5)
+    encoder.start([x], torch.ones(64))
+    assert encoder.axes.isfinite().all()
+    assert encoder.is_known
+    assert torch.equal(encoder.axes, encoder.axes.half().float()) == are_halves
+
+
 def test_decoder_starts_with_ridge_regression(monkeypatch):
     x, z = rows(40, 30), torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
     z = z / z.square().mean(dim=0).sqrt()  # equal ones have one ridge
