@@ -37,14 +37,17 @@ def place(z: Tensor, distances: Tensor) -> Tensor:
     # Relative to the nearest: what is at no distance at all is where the row belongs.
     nearest = distances.min(dim=1, keepdim=True).values
     tiny = torch.finfo(distances.dtype).tiny
-    weights = (nearest.clamp(min=tiny) / distances.clamp(min=tiny)).square()  # (m, K)
-    between = (z[:, :, None] - z[:, None]).square_().sum(dim=3).log1p_()  # (m, K, K)
-    best = (between * weights[:, None]).sum(dim=2).argmin(dim=1)  # (m,)
-    place = z[torch.arange(len(z), device=z.device), best]  # (m, k)
+    weights = (nearest.clamp(min=tiny) / distances.clamp(min=tiny)).square()
+    # The many rows last: short axes cost much where sums run along them.
+    weights = weights.T.contiguous()  # (K, m)
+    z = z.permute(2, 1, 0).contiguous()  # (k, K, m)
+    between = (z[:, :, None] - z[:, None]).square_().sum(dim=0).log1p_()  # (K, K, m)
+    best = (between * weights[:, None]).sum(dim=0).argmin(dim=0)  # (m,)
+    place = z.gather(1, best.expand(len(z), 1, -1))  # (k, 1, m)
     for _ in range(_N_STEPS):
-        pull = weights / (1.0 + (z - place[:, None]).square().sum(dim=2))  # (m, K)
-        place = (pull[:, :, None] * z).sum(dim=1) / pull.sum(dim=1, keepdim=True)
-    return place
+        pull = weights / (1.0 + (z - place).square_().sum(dim=0))  # (K, m)
+        place = (pull * z).sum(dim=1, keepdim=True) / pull.sum(dim=0)
+    return place[:, 0].T.contiguous()
 
 
 @dataclass(frozen=True)

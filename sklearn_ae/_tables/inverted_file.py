@@ -70,31 +70,47 @@ class InvertedFile:
         x = torch.from_numpy(np.asarray(X, dtype=np.float32))
         x = _reduced(x, self.center, self.components)
         n_probes, K = min(_N_PROBES, len(self.centers)), self.n_neighbors
-        probed = _squared_distances(x, self.centers)
-        probed = probed.topk(n_probes, dim=1, largest=False).indices.ravel()
-        # What asks the same cell is answered together.
-        order = probed.argsort(stable=True)
-        n_asking = torch.bincount(probed, minlength=len(self.centers))
-        asking = order.split(n_asking.tolist())
-        found = torch.full((len(order), K), torch.inf)
-        places = torch.zeros((len(order), K), dtype=torch.long)
-        for cell, (start, end) in enumerate(itertools.pairwise(self.starts.tolist())):
-            rows = self.rows[start:end]
-            for asked in asking[cell].split(max(1, _BLOCK_SIZE // len(rows))):
-                squared = _squared_distances(x[asked // n_probes], rows).numpy()
-                lines = np.arange(len(squared))
-                # For a few neighbours, sorting would take four times as long.
-                for i in range(min(K, len(rows))):
-                    nearest = squared.argmin(axis=1)
-                    found[asked, i] = torch.from_numpy(squared[lines, nearest])
-                    places[asked, i] = torch.from_numpy(nearest) + start
-                    squared[lines, nearest] = np.inf
-        best = found.view(len(x), -1).topk(K, dim=1, largest=False).indices
-        places = places.view(len(x), -1).gather(1, best)
+        probed, _ = _smallest(_squared_distances(x, self.centers).numpy(), n_probes)
+        # What asks the same cell lies in one piece and is answered together.
+        order = probed.ravel().argsort(kind="stable")
+        ends = np.bincount(probed.ravel(), minlength=len(self.centers)).cumsum()
+        asking = torch.from_numpy(order // n_probes)
+        found = np.full((len(order), K), np.inf, dtype=np.float32)
+        places = np.zeros((len(order), K), dtype=np.int64)
+        pieces = itertools.pairwise([0, *ends.tolist()])
+        cells = itertools.pairwise(self.starts.tolist())
+        for piece, (first, last) in zip(pieces, cells, strict=True):
+            rows = self.rows[first:last]
+            step = max(1, _BLOCK_SIZE // len(rows))
+            for start in range(*piece, step):
+                asked = slice(start, min(start + step, piece[1]))
+                squared = _squared_distances(x[asking[asked]], rows).numpy()
+                nearest, distances = _smallest(squared, min(K, len(rows)))
+                places[asked, : nearest.shape[1]] = nearest + first
+                found[asked, : nearest.shape[1]] = distances
+        own = order.argsort(kind="stable")  # each row's answers, one after the other
+        best, _ = _smallest(found[own].reshape(len(x), -1), K)
+        places = np.take_along_axis(places[own].reshape(len(x), -1), best, axis=1)
+        chosen = torch.from_numpy(places)
         # Products leave rounding noise where differences leave none.
-        distances = (self.rows[places] - x[:, None]).square_().sum(dim=2).sqrt_()
-        distances, order = distances.sort(dim=1, stable=True)
-        return distances.numpy(), self.numbers[places.gather(1, order)].numpy()
+        away = (self.rows[chosen] - x[:, None]).square_().sum(dim=2).sqrt_()
+        away, sorting = away.sort(dim=1, stable=True)
+        return away.numpy(), self.numbers[chosen.gather(1, sorting)].numpy()
+
+
+def _smallest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and values (m, k) of the k least of each row, which are overwritten.
+
+    For a few of them sorting would take four times as long.
+    """
+    lines = np.arange(len(values))
+    columns = np.empty((len(values), k), dtype=np.int64)
+    least = np.empty((len(values), k), dtype=values.dtype)
+    for i in range(k):
+        columns[:, i] = values.argmin(axis=1)
+        least[:, i] = values[lines, columns[:, i]]
+        values[lines, columns[:, i]] = np.inf
+    return columns, least
 
 
 def _reduced(x: Tensor, center: Tensor, components: Tensor | None) -> Tensor:
