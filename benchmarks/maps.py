@@ -18,20 +18,27 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.manifold import trustworthiness
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._command import describe_run, finish, make_parser, open_results
+from benchmarks._command import (
+    at_least_one,
+    describe_run,
+    finish,
+    make_parser,
+    open_results,
+)
 from benchmarks._measuring import (
     failure_of,
     squared_error,
     timed,
     without_convergence_warnings,
 )
+from benchmarks._memory import in_new_process, peak_memory
 from benchmarks._results import Results, Row, finite
 from benchmarks._text import format_table
 from benchmarks.datasets import find_tables, load_tables
-from sklearn_ae import NeighborMapTransformer
+from sklearn_ae import DenoisingAutoencoderTransformer, NeighborMapTransformer
 from sklearn_ae._utils.extras import has_extra, import_extra
 
 # Pixels have one unit; columns of other tables get unit variance.
@@ -45,6 +52,7 @@ PIXELS = {
 TABLES = ("digits", "optdigits", "usps", "letter", "isolet5", "breast_cancer", "wine")
 N_TEST = {"mnist": 10_000, "fashion_mnist": 10_000, "digits": 450}  # else a quarter
 N_COMPONENTS = 50  # principal components that openTSNE sees, as its guide advises
+N_LATENTS = 64  # of the network whose latents are mapped; at most half the columns
 # Rows and neighbours of the measures.
 N_TRUSTED, N_RECALLED, N_NEIGHBORS = 5000, 2000, 15
 MEASURES = ("knn_accuracy", "trustworthiness", "recall", "squared_error")
@@ -80,6 +88,12 @@ def make_map(
     return NeighborMapTransformer(**params)
 
 
+def make_latents_map(X: NDArray[Any], image_shape: tuple[int, int] | None) -> Any:
+    k = min(N_LATENTS, X.shape[1] // 2)
+    latents = DenoisingAutoencoderTransformer(k, image_shape=image_shape)
+    return make_pipeline(latents, NeighborMapTransformer())
+
+
 def make_image_map(X: NDArray[Any], image_shape: tuple[int, int] | None) -> Any:
     return NeighborMapTransformer(image_shape=image_shape)
 
@@ -94,6 +108,7 @@ METHODS = {
     "map": Method(make_map, "map"),
     "encoder": Method(partial(make_map, inference="encoder"), "its encoder alone"),
     "images": Method(make_image_map, "map, image_shape"),
+    "latents": Method(make_latents_map, "map of latents"),
     "opentsne": Method(make_opentsne, "openTSNE", "openTSNE"),
     "umap": Method(make_umap, "UMAP", "umap"),
 }
@@ -161,7 +176,8 @@ def measure(method: Method, rows: Split, image_shape: tuple[int, int] | None) ->
         "fit_seconds": round(fit.cpu, 1),
         "transform_seconds": round(place.cpu, 3),
     }
-    if isinstance(model, NeighborMapTransformer):
+    last = model[-1] if isinstance(model, Pipeline) else model
+    if isinstance(last, NeighborMapTransformer):
         X_back = model.inverse_transform(Z_test)
         result["squared_error"] = finite(squared_error(rows.X_test, X_back), 5)
     return result
@@ -176,6 +192,51 @@ def recall(rows: Split, Z_train: NDArray[Any], Z_test: NDArray[Any]) -> float:
         for train, test in ((rows.X_train, rows.X_test), (Z_train, Z_test))
     )
     return float(near.multiply(near_on_map).sum() / near.sum())
+
+
+def generate(n_rows: int) -> NDArray[np.float32]:
+    """Rows of 20 clusters on a curved surface of 5 dimensions in 50."""
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(20, 5)).astype("f4")
+    turn = rng.normal(size=(5, 50)).astype("f4")
+    rows = centers[rng.integers(20, size=n_rows)]
+    rows += 0.3 * rng.standard_normal(rows.shape, dtype="f4")
+    X = rows @ turn
+    return np.tanh(X, out=X)
+
+
+def measure_length(name: str, n_rows: int) -> Row:
+    """Time and memory of a fit, in a process that has done nothing else."""
+    method = METHODS[name]
+    X = generate(n_rows)
+    few = X[:500]
+    method.make(few, None).fit(few)  # what is loaded and compiled once
+    if has_extra("pynndescent"):
+        import_extra("pynndescent").NNDescent(few, n_jobs=1, random_state=0)
+    before = peak_memory()
+    model = method.make(X, None)
+    fit = timed(lambda: model.fit(X))
+    n_bytes = (peak_memory() - before) / (n_rows * N_NEIGHBORS)
+    return {
+        "fit_seconds": round(fit.cpu, 1),
+        "bytes_per_neighbor": round(n_bytes, 1),
+    }
+
+
+def run_lengths(
+    results: Results, lengths: Sequence[int], methods: Sequence[str]
+) -> None:
+    for n_rows in lengths:
+        for method in methods:
+            name = f"{n_rows} generated rows"
+            if results.has(name, 2, 0, method):
+                continue
+            row = {"set": name, "k": 2, "seed": 0, "method": method}
+            row |= {"n_train": n_rows, "n_test": 0, "n_columns": 50}
+            row |= in_new_process(measure_length, method, n_rows)
+            results.add(row)
+            results.save()
+            print(row, flush=True)
 
 
 def run(
@@ -211,6 +272,9 @@ def read(names: Sequence[str], data_home: Path | None, max_rows: int | None) -> 
                 raise SystemExit(f"{name} is read from a folder: give --data-home.")
             yield name, split(name, *read_cells(data_home), max_rows)
             continue
+        if name in PIXELS:  # all of them, those that are always 0 too
+            yield name, split(name, *find_tables(data_home)[name].read(), max_rows)
+            continue
         for table in load_tables(data_home, [name]):
             yield name, split(name, table.X, table.y, max_rows)
 
@@ -218,6 +282,7 @@ def read(names: Sequence[str], data_home: Path | None, max_rows: int | None) -> 
 def summarize(frame: pd.DataFrame) -> Row:
     """Means over the tables that every method was measured on."""
     tables = frame[frame["method"] != "images"]
+    tables = tables[tables["bytes_per_neighbor"].isna()]
     complete = tables.pivot(index="set", columns="method", values="knn_accuracy")
     names = complete.dropna().index
     means = tables[tables["set"].isin(names)].groupby("method", sort=False)
@@ -231,13 +296,30 @@ def summarize(frame: pd.DataFrame) -> Row:
     }
 
 
+def n_log_n(n: int) -> float:
+    return float(n * np.log2(n))
+
+
 def report(frame: pd.DataFrame, summary: Row) -> str:
+    is_length = frame["bytes_per_neighbor"].notna()
+    lengths = format_table(
+        ["rows, method", "fit s", "ns / (n log2 n)", "bytes / (row, neighbour)"],
+        [
+            [
+                f"{row['n_train']}, {METHODS[row['method']].label}",
+                f"{row['fit_seconds']:.4g}",
+                f"{1e9 * row['fit_seconds'] / n_log_n(row['n_train']):.4g}",
+                f"{row['bytes_per_neighbor']:.4g}",
+            ]
+            for _, row in frame[is_length].iterrows()
+        ],
+    )
     heading = ["table, method", "5-NN", "trust", "recall", "fit s", "transform s"]
     columns = [*MEASURES[:3], "fit_seconds", "transform_seconds"]
     lines = [
         [f"{row['set']}, {METHODS[row['method']].label}"]
         + [f"{row[column]:.4g}" for column in columns]
-        for _, row in frame.iterrows()
+        for _, row in frame[~is_length].iterrows()
     ]
     lines += [
         [f"mean of {len(summary['tables'])}, {METHODS[method].label}"]
@@ -245,7 +327,8 @@ def report(frame: pd.DataFrame, summary: Row) -> str:
         + [""]
         for method, means in summary["means"].items()
     ]
-    return format_table(heading, lines)
+    tables = format_table(heading, lines)
+    return f"{tables}\n\n{lengths}" if is_length.any() else tables
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -257,6 +340,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="folder of data sets (default: scikit-learn's bundled tables alone)",
     )
     add("--sets", nargs="+", metavar="NAME", help="tables (default: small ones)")
+    add(
+        "--lengths",
+        nargs="+",
+        type=at_least_one,
+        metavar="N",
+        default=[],
+        help="measure time and memory of so many generated rows, and no other tables",
+    )
     add("--max-rows", type=int, help="training rows at most (default: all)")
     args = parser.parse_args(argv)
     known = {*find_tables(args.data_home), "scrna_worm_neuron"}
@@ -268,8 +359,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     results = open_results(parser, args, {"max_rows": args.max_rows})
     results.runs.append(describe_run("benchmarks.maps", argv))
-    run(results, read(names, args.data_home, args.max_rows), methods)
-    finish(results, results.frame(*MEASURES), summarize, report)
+    if args.lengths:
+        run_lengths(results, args.lengths, methods)
+    else:
+        run(results, read(names, args.data_home, args.max_rows), methods)
+    frame = results.frame(*MEASURES, "bytes_per_neighbor")
+    finish(results, frame, summarize, report)
 
 
 if __name__ == "__main__":

@@ -417,11 +417,13 @@ class NeighborMapTransformer(BaseAutoencoder):
                 'graph= is for metric="precomputed"; with '
                 f"metric={self.metric!r} the neighbours are found in fit."
             )
-        n_neighbors = min(self.n_neighbors, len(X) - 1)
-        if n_neighbors < self.n_neighbors and len(X) > 1:
+        n_others = len(X) - 1
+        n_neighbors = min(self.n_neighbors, n_others)
+        if n_neighbors == n_others > 0:
+            how_many = "more than" if self.n_neighbors > n_others else "as many as"
             warn(
-                f"n_neighbors={self.n_neighbors} is more than the other rows of X: "
-                f"all {n_neighbors} of them are taken. Where all rows are neighbours, "
+                f"n_neighbors={self.n_neighbors} is {how_many} the other rows of X: "
+                f"all {n_others} of them are taken. Where all rows are neighbours, "
                 "nothing tells them apart, and the map shrinks to a point: ask for "
                 "fewer.",
                 UserWarning,

@@ -247,6 +247,13 @@ def test_more_neighbours_than_rows_are_reduced_with_a_warning():
     assert_array_equal(model.graph_.sum(axis=1), np.full((10, 1), 9))
 
 
+def test_as_many_neighbours_as_other_rows_warn():
+    X = np.random.RandomState(0).normal(size=(4, 3))
+    expected = "n_neighbors=3 is as many as .* all 3.*ask for fewer"
+    with pytest.warns(UserWarning, match=expected):
+        NeighborMapTransformer(**SMALL).fit(X)
+
+
 def test_a_training_that_is_cut_short_warns(blobs):
     model = NeighborMapTransformer(**SMALL)
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
