@@ -21,6 +21,7 @@ from .._inference.settling import MOST_GRIDDED
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.contrast import NeighborMap
 from .._networks.corruptions import GaussianCorruption
+from .._networks.fourier import FourierDecoder, FourierFeatures
 from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, RandomStart, UnitPCAStart
@@ -506,6 +507,8 @@ class NeighborMapTransformer(BaseAutoencoder):
     ) -> None:
         """Train the decoder, and it alone, where the places of the rows are known."""
         is_linear = architecture.spec.starts_linear
+        has_features = is_linear and self.n_components <= MOST_GRIDDED
+        features = FourierFeatures(self.n_components, seed) if has_features else None
         own, filled = copy.deepcopy(module.decoder), module.filling
         assert filled is not None
 
@@ -514,14 +517,18 @@ class NeighborMapTransformer(BaseAutoencoder):
                 return copy.deepcopy(own)
             generator = torch.Generator().manual_seed(seed)
             with as_global(generator):  # layers draw their weights from there
-                return architecture.anchored_decoder(
-                    regress(z, filled(x)), z.double().var(dim=0, correction=0).cpu()
-                )
+                (weight, bias), spread = regress(z, filled(x)), z.double().cpu()
+                variances = spread.var(dim=0, correction=0)
+                if features is not None:
+                    weight = features.beside(weight)
+                    variances = features.variances(variances)
+                return architecture.anchored_decoder((weight, bias), variances)
 
         rate = recipe.learning_rate(is_linear, architecture.widest_layer)
         n_samples = len(rows.x)
-        module.decoder = train_decoder(
+        decoder = train_decoder(
             make_decoder,
+            nn.Identity() if features is None else features,
             rows.z,
             rows.x,
             module,
@@ -534,6 +541,9 @@ class NeighborMapTransformer(BaseAutoencoder):
             Plan() if self.max_iter == 0 else Plan.of(n_samples, 0.1, True),
             seed,
         )
+        if features is not None:
+            decoder = FourierDecoder(features.to(rows.x.device), decoder)
+        module.decoder = decoder
         module.eval()
 
     def _validate_params(self) -> None:

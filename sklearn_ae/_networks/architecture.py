@@ -308,8 +308,12 @@ class Architecture:
         return encoder, decoder
 
     def anchored_decoder(self, layer: Layer, latent_variances: Tensor) -> Anchored:
-        """A decoder of the package's own beside a linear path from latents to rows."""
-        return anchor(self._own_decoder(), layer, latent_variances)
+        """A decoder of the package's own beside a linear path from latents to rows.
+
+        It takes as many latents as there are variances.
+        """
+        own = self._own_decoder(len(latent_variances))
+        return anchor(own, layer, latent_variances)
 
     def _input_variances(self, seen: Tensor) -> Tensor:
         variances = seen.var(dim=0, correction=0).cpu()  # (d,)
@@ -331,8 +335,9 @@ class Architecture:
         network = SkipEncoder if self.has_skips else ConvolutionalEncoder
         return network(self.image_shape, sizes, n_encoded, self._activation)
 
-    def _own_decoder(self) -> OwnNetwork:
-        n_latents = self.spec.n_components + self.n_conditions
+    def _own_decoder(self, n_latents: int | None = None) -> OwnNetwork:
+        if n_latents is None:
+            n_latents = self.spec.n_components + self.n_conditions
         sizes = self._sizes(self.n_outputs, self.target_shape)
         if self.target_shape is None or not sizes:
             activation = self.spec.activation

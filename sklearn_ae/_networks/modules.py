@@ -18,6 +18,7 @@ from .._tables.span import Span
 from .activations import ACTIVATIONS
 from .corruptions import Corruption
 from .filling import Filling
+from .fourier import FourierDecoder
 from .images import ConvolutionalNetwork, SkipDecoder
 from .linear import linear_layer
 from .losses import SquaredError, of_observed
@@ -46,7 +47,7 @@ class MLP(nn.Sequential):
         return cls(*layers, _float32(n_inputs, n_outputs))
 
 
-OwnNetwork = MLP | ConvolutionalNetwork
+OwnNetwork = MLP | ConvolutionalNetwork | FourierDecoder
 
 
 class Anchored(nn.Module):
@@ -432,11 +433,21 @@ class EncoderDecoder(Autoencoder):
 
 
 class DecoderAlone(EncoderDecoder):
-    """A decoder that learns rows x from latents z which are known: rows [z | x]."""
+    """A decoder that learns rows x from latents z which are known: rows [z | x].
 
-    def __init__(self, decoder: nn.Module, loss: SquaredError, n_latents: int, d: int):
+    It sees features of the latents, in which there is nothing to learn.
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        decoder: nn.Module,
+        loss: SquaredError,
+        n_latents: int,
+        d: int,
+    ):
         super().__init__(
-            nn.Identity(),
+            features,
             decoder,
             loss,
             center=torch.zeros(n_latents + d),
@@ -464,6 +475,8 @@ def _linear(network: nn.Module, position: int) -> nn.Linear:
 
 def _outer_layers(network: nn.Module, position: int) -> list[nn.Linear]:
     """The linear layers at the network's input (position 0) or output (-1)."""
+    if isinstance(network, FourierDecoder):
+        return _outer_layers(network.network, position)
     if isinstance(network, Anchored):
         return [network.linear, _linear(network.network, position)]
     return [_linear(network, position)]

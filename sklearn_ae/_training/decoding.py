@@ -30,6 +30,7 @@ def regress(z: Tensor, x: Tensor) -> Layer:
 
 def train_decoder(
     make_decoder: MakeDecoder,
+    features: nn.Module,
     z: Tensor,
     x: Tensor,
     of: Autoencoder,
@@ -37,14 +38,14 @@ def train_decoder(
     plan: Plan,
     seed: int,
 ) -> nn.Module:
-    """A decoder that gives rows x (n, d) for latents z (n, k) of the module."""
+    """A decoder that gives rows x (n, d) for features of latents z (n, k)."""
     k = z.shape[1]
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     pairs = torch.cat([z.to(x), x], dim=1)[order.to(x.device)]  # (n, k + d)
 
     def make_module(pairs: Tensor) -> DecoderAlone:
         decoder = make_decoder(pairs[:, :k], pairs[:, k:])
-        module = DecoderAlone(decoder, of.loss_function, k, x.shape[1])
+        module = DecoderAlone(features, decoder, of.loss_function, k, x.shape[1])
         module.has_missing = of.has_missing
         return module.to(x.device)
 

@@ -213,8 +213,8 @@ def fast_step(
         return
     low = None if precision is None else _flat_buffer(module).to(precision)
     decoder = FastNetwork(module.decoder, is_first=False, low=low)
-    encoder: Any = module.encoder  # that of a decoder alone has nothing to compute
-    if not isinstance(encoder, nn.Identity):
+    encoder: Any = module.encoder  # that of a decoder alone has nothing to learn
+    if any(True for _ in encoder.parameters()):
         encoder = FastNetwork(encoder, is_first=True, low=low)
     step: Callable[[Tensor], Tensor] = autograd_step
     if type(module) is Autoencoder and objective.is_of_rows:

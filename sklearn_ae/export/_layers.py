@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import erfcx
 from torch import Tensor, nn
 
+from .._networks.fourier import FourierDecoder
 from .._networks.images import (
     ConvolutionalNetwork,
     SkipDecoder,
@@ -37,6 +38,11 @@ def apply(network: nn.Module, x: Value) -> Value:
         return linear + apply(network.network, x / to_array(network.input_spread))
     if isinstance(network, ConvolutionalNetwork):
         return _apply_images(network, x)[0]
+    if isinstance(network, FourierDecoder):
+        features = network.features
+        angles = x @ to_array(features.frequencies) + to_array(features.phases)
+        x = x.graph.concat([x, angles.of("Sin")], axis=1)
+        return apply(network.network, x)
     if isinstance(network, nn.Sequential):
         for layer in network:
             x = apply(layer, x)
