@@ -13,7 +13,11 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
-from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
+from sklearn.neighbors import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    kneighbors_graph,
+)
 from torch import nn
 
 from sklearn_ae import NeighborMapTransformer, load, save
@@ -82,6 +86,15 @@ def test_the_way_back_is_better_than_linear_regression_on_the_map(fitted, blobs)
         np.mean((fitted.reconstruct(X) - X) ** 2),
         rtol=1e-3,
     )
+
+
+def test_the_way_back_tells_near_places_apart():
+    X = load_digits().data[:400] / 16
+    model = NeighborMapTransformer(max_iter=5).fit(X)
+    Z = model.transform(X)
+    near = KNeighborsRegressor(6).fit(Z, X).predict(Z)  # the row and five others
+    error = np.mean((model.inverse_transform(Z) - X) ** 2)
+    assert error < 1.3 * np.mean((near - X) ** 2)
 
 
 def test_neighbours_score_higher_on_the_map_of_the_rows(fitted, blobs):
