@@ -47,7 +47,7 @@ class MLP(nn.Sequential):
         return cls(*layers, _float32(n_inputs, n_outputs))
 
 
-OwnNetwork = MLP | ConvolutionalNetwork | FourierDecoder
+OwnNetwork = MLP | ConvolutionalNetwork
 
 
 class Anchored(nn.Module):
@@ -165,10 +165,9 @@ class Autoencoder(nn.Module):
     @property
     def is_own(self) -> bool:
         """Whether both networks are this file's, rather than the user's."""
+        own = OwnNetwork | FourierDecoder
         networks = self.encoder, self.decoder
-        return all(
-            isinstance(nonlinear_part(network), OwnNetwork) for network in networks
-        )
+        return all(isinstance(nonlinear_part(network), own) for network in networks)
 
     @property
     def is_fast(self) -> bool:
