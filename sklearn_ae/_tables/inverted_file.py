@@ -39,6 +39,7 @@ class InvertedFile:
     components: Tensor | None  # (p, d), None where columns are few
     centers: Tensor  # (c, p)
     rows: Tensor  # (n, p), cell by cell
+    squares: Tensor  # (n,), of their lengths
     numbers: Tensor  # (n,), of these rows in the table
     starts: Tensor  # (c + 1,), of the cells
 
@@ -61,6 +62,7 @@ class InvertedFile:
             components=components,
             centers=centers[counts > 0],
             rows=x[numbers],
+            squares=_squares(x[numbers]),
             numbers=numbers,
             starts=torch.cat([ends.new_zeros(1), ends]),
         )
@@ -70,7 +72,8 @@ class InvertedFile:
         x = torch.from_numpy(np.asarray(X, dtype=np.float32))
         x = _reduced(x, self.center, self.components)
         n_probes, K = min(_N_PROBES, len(self.centers)), self.n_neighbors
-        probed, _ = _smallest(_squared_distances(x, self.centers).numpy(), n_probes)
+        to_centers = _squared_distances(x, self.centers, _squares(self.centers))
+        probed, _ = _smallest(to_centers.numpy(), n_probes)
         # What asks the same cell lies in one piece and is answered together.
         order = probed.ravel().argsort(kind="stable")
         ends = np.bincount(probed.ravel(), minlength=len(self.centers)).cumsum()
@@ -80,11 +83,11 @@ class InvertedFile:
         pieces = itertools.pairwise([0, *ends.tolist()])
         cells = itertools.pairwise(self.starts.tolist())
         for piece, (first, last) in zip(pieces, cells, strict=True):
-            rows = self.rows[first:last]
+            rows, squares = self.rows[first:last], self.squares[first:last]
             step = max(1, _BLOCK_SIZE // len(rows))
             for start in range(*piece, step):
                 asked = slice(start, min(start + step, piece[1]))
-                squared = _squared_distances(x[asking[asked]], rows).numpy()
+                squared = _squared_distances(x[asking[asked]], rows, squares).numpy()
                 nearest, distances = _smallest(squared, min(K, len(rows)))
                 places[asked, : nearest.shape[1]] = nearest + first
                 found[asked, : nearest.shape[1]] = distances
@@ -118,13 +121,17 @@ def _reduced(x: Tensor, center: Tensor, components: Tensor | None) -> Tensor:
     return x if components is None else x @ components.mT
 
 
-def _squared_distances(x: Tensor, others: Tensor) -> Tensor:
+def _squares(x: Tensor) -> Tensor:
+    return x.square().sum(dim=1)
+
+
+def _squared_distances(x: Tensor, others: Tensor, squares: Tensor) -> Tensor:
     """But for a row's own square, which makes no difference to what is nearest."""
-    return torch.addmm(others.square().sum(dim=1), x, others.mT, alpha=-2.0)
+    return torch.addmm(squares, x, others.mT, alpha=-2.0)
 
 
 def _nearest(x: Tensor, centers: Tensor) -> Tensor:
-    return _squared_distances(x, centers).argmin(dim=1)
+    return _squared_distances(x, centers, _squares(centers)).argmin(dim=1)
 
 
 def _k_means(x: Tensor, n_cells: int, seed: int) -> Tensor:
