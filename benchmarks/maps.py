@@ -281,7 +281,7 @@ def read(names: Sequence[str], data_home: Path | None, max_rows: int | None) -> 
 
 def summarize(frame: pd.DataFrame) -> Row:
     """Means over the tables that every method was measured on."""
-    tables = frame[frame["method"] != "images"]
+    tables = frame[~frame["method"].isin(["images", "latents"])]
     tables = tables[tables["bytes_per_neighbor"].isna()]
     complete = tables.pivot(index="set", columns="method", values="knn_accuracy")
     names = complete.dropna().index

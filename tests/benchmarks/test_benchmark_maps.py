@@ -60,3 +60,21 @@ def test_a_file_has_all_methods_and_what_failed(rows, monkeypatch, tmp_path):
     assert found["knn_accuracy"] == 1.0
     assert failed["failure"] == "RuntimeError: no map"
     assert content["summary"] == {"tables": [], "means": {}}  # of all methods
+
+
+def test_time_and_memory_of_generated_rows_are_noted_by_length(
+    monkeypatch, tmp_path, capsys
+):
+    found = {"fit_seconds": 2.0, "bytes_per_neighbor": 50.0}
+    monkeypatch.setattr(maps, "in_new_process", lambda function, *args: found)
+    path = tmp_path / "maps.json"
+    maps.main(["--lengths", "1024", "--methods", "map", "--output", str(path)])
+    (row,) = json.loads(path.read_text(encoding="utf-8"))["results"]
+    assert (row["set"], row["n_train"]) == ("1024 generated rows", 1024)
+    assert "1.953e+05" in capsys.readouterr().out  # 2e9 / (1024 * 10)
+
+
+def test_generated_rows_lie_in_50_columns_around_20_centres():
+    X = maps.generate(100)
+    assert X.shape == (100, 50)
+    assert np.abs(X).max() <= 1.0
