@@ -26,6 +26,7 @@ from several_processes import (
     mixed_table,
     quick,
     said,
+    share_from_n_long,
     swapper,
     table,
     table_with_holes,
@@ -48,6 +49,11 @@ EQUAL = [
     *("checkpoint", "maps", "trained with maps", "maps of a mixed table", "faces"),
     *("more faces", "map of a graph"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def long_tables_are_those_of_the_processes(monkeypatch):
+    share_from_n_long(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")
