@@ -67,7 +67,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from sklearn_ae import AutoencoderDetector, AutoencoderTransformer
     >>> X = load_wine().data
-    >>> pipeline = make_pipeline(StandardScaler(), AutoencoderTransformer(2))
+    >>> autoencoder = AutoencoderTransformer(2, early_stopping=False)
+    >>> pipeline = make_pipeline(StandardScaler(), autoencoder)
     >>> detector = AutoencoderDetector(pipeline, contamination=0.05).fit(X)
     >>> round(float(np.mean(detector.predict(X) == -1)), 2)
     0.05

@@ -60,7 +60,8 @@ def save(estimator: Any, path: PathLike) -> None:
     >>> from sklearn.datasets import load_iris
     >>> import sklearn_ae
     >>> X = load_iris().data
-    >>> autoencoder = sklearn_ae.AutoencoderTransformer(2).fit(X)
+    >>> autoencoder = sklearn_ae.AutoencoderTransformer(2, early_stopping=False)
+    >>> autoencoder = autoencoder.fit(X)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "iris.safetensors")
     ...     sklearn_ae.save(autoencoder, path)

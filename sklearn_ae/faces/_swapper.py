@@ -282,7 +282,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     >>> disc = (h - centers[:, 0]) ** 2 + (w - centers[:, 1]) ** 2 < 12
     >>> X = 0.5 + np.where(np.arange(60) < 30, 0.4, -0.4)[:, None, None] * disc
     >>> y = np.repeat(["bright", "dark"], 30)
-    >>> swapper = FaceSwapper(width=8, max_iter=20, random_state=0).fit(X, y)
+    >>> swapper = FaceSwapper(width=4, max_iter=10, random_state=0).fit(X, y)
     >>> swapped = swapper.swap(X[:30], "dark")
     >>> swapped.shape, bool(swapped.min() < 0.3)
     ((30, 16, 16), True)

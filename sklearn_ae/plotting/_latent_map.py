@@ -84,7 +84,7 @@ class LatentMapDisplay:
     >>> from sklearn_ae import VAETransformer
     >>> from sklearn_ae.plotting import LatentMapDisplay
     >>> iris = load_iris(as_frame=True)
-    >>> vae = VAETransformer(2).fit(iris.data)
+    >>> vae = VAETransformer(2, early_stopping=False).fit(iris.data)
     >>> display = LatentMapDisplay.from_estimator(vae)
     >>> display.axes_[0].get_title()
     'sepal length (cm)'

@@ -81,7 +81,7 @@ class SamplesDisplay:
     >>> from sklearn_ae import VAETransformer
     >>> from sklearn_ae.plotting import SamplesDisplay
     >>> X = load_iris(as_frame=True).data
-    >>> vae = VAETransformer(2).fit(X)
+    >>> vae = VAETransformer(2, early_stopping=False).fit(X)
     >>> display = SamplesDisplay.from_estimator(vae, X, features=[0, 1, 2])
     >>> display.axes_.shape
     (3, 3)
