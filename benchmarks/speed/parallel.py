@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_ae import AutoencoderTransformer
 
 from .sizes import Size
+from .steps import our_epoch
 from .targets import Measured, Target
 from .timing import interleaved, make_table, median_ratio, use_threads
 
@@ -62,11 +63,12 @@ def measure_threads(size: Size) -> Measured:
         )
         with use_threads(1):
             seconds = time_in_threads(model, X, size.repeats)
+            without = share_without_products(model, X, size.repeats)
         ratio = median_ratio(seconds[N_FITS], seconds[1])
         shape = f"{n_columns}/{'-'.join(map(str, hidden))}"
         row = {"what": f"{N_FITS} fits of {len(X)} rows, {shape}"}
         row |= {f"n_jobs_{n}_s": seconds[n].median() for n in seconds}
-        rows.append(row | {"ratio": ratio})
+        rows.append(row | {"ratio": ratio, "without_products": without})
         what = f"{N_FITS} fits in threads, {shape}: over one after the other"
         targets.append(Target(what, ratio, 0.65))
     return rows, targets
@@ -88,6 +90,24 @@ def time_in_threads(
     for weights in of_rounds:
         check_same_bits(weights, alone)
     return seconds
+
+
+def share_without_products(
+    model: AutoencoderTransformer, X: NDArray[Any], repeats: int
+) -> float:
+    """What is left of a step where layers have one unit, and batches one row.
+
+    Python, which holds the interpreter's lock, and torch's dispatch, which does not.
+    """
+    ones = (1,) * len(model.hidden_layer_sizes)
+    tiny = clone(model).set_params(
+        n_components=1, hidden_layer_sizes=ones, batch_size=1, precision="float32"
+    )
+    n_steps = 24  # of 125 of 3000 rows, about as many as a fit takes at once
+    batch = clone(model).set_params(batch_size=len(X) // n_steps)
+    epochs = {"step": our_epoch(batch, X), "tiny": our_epoch(tiny, X[:n_steps, :2])}
+    seconds = interleaved(epochs, repeats)
+    return median_ratio(seconds["tiny"], seconds["step"])
 
 
 def fitted_weights(model: AutoencoderTransformer, X: NDArray[Any]) -> Weights:

@@ -247,6 +247,11 @@ def test_the_ratio_of_the_shortest_table_is_one(quick_run):
     assert ratios[0] == 1.0
 
 
+def test_threads_are_shown_with_what_python_takes_of_a_step(quick_run):
+    rows = json.loads(quick_run.read_text())["results"]
+    assert all(row["without_products"] > 0 for row in rows if "n_jobs_4_s" in row)
+
+
 def test_memory_is_measured_above_the_data(tmp_path, capsys):
     path = tmp_path / "m.json"
     options = ["--quick", "--sections", "memory", "--memory-mb", "0.2"]
