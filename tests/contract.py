@@ -16,15 +16,23 @@ OF_CONTAINERS = {
     "check_estimators_dtypes",
     "check_regressor_data_not_an_array",
     "check_sample_weight_equivalence_on_sparse_data",
+    "check_sample_weights_list",
+    "check_sample_weights_not_an_array",
+    "check_sample_weights_pandas_series",
+    "check_sample_weights_shape",
     "check_transformer_data_not_an_array",
 }
+# A pipeline of one step does what the step does where a fit has the same bits again,
+# which check_fit_idempotent sees for all settings, as check_fit_score_takes_y sees that
+# score and fit_transform run.
+OF_CLASSES = {"check_pipeline_consistency"}
 
 
 def with_checks(*settings):
     """Parametrize a test by checks of estimators: a list of settings for each class."""
     first = parametrize_with_checks([estimators[0] for estimators in settings])
     others = parametrize_with_checks([e for es in settings for e in es[1:]])
-    of_settings = (pair for pair in others.args[1] if not is_of_containers(pair[1]))
+    of_settings = (pair for pair in others.args[1] if not is_of_first(pair[1]))
     make_name, known = first.kwargs["ids"], {}
 
     def name(value):
@@ -37,9 +45,9 @@ def with_checks(*settings):
     return pytest.mark.parametrize(("estimator", "check"), pairs, ids=name)
 
 
-def is_of_containers(check):
+def is_of_first(check):
     is_repeated = False
     while isinstance(check, partial):
         is_repeated |= check.keywords.get("readonly_memmap", False)
         check = check.func
-    return is_repeated or check.__name__ in OF_CONTAINERS
+    return is_repeated or check.__name__ in OF_CONTAINERS | OF_CLASSES

@@ -86,7 +86,7 @@ QUICK = Size(
         Shape(6, (8, 4), 2, 16, n_steps=3, limit=2.2),
         Shape(9, (8,), 3, 16, n_steps=3, limit=np.inf),
     ),
-    repeats=2,
+    repeats=1,
     long_repeats=1,
     n_calls=3,
     fit_rows=1000,
@@ -105,6 +105,6 @@ QUICK = Size(
     n_digits=200,
     grid_rows=60,
     thread_shapes=((5, (8, 4)),),
-    thread_rows=200,
-    thread_epochs=2,
+    thread_rows=60,
+    thread_epochs=1,
 )
