@@ -3,6 +3,7 @@
 import copy
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,8 @@ from skorch.callbacks import (
 from sklearn_ae import (
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
+    EncoderDecoderRegressor,
+    NeighborMapTransformer,
     VAETransformer,
 )
 from sklearn_ae._estimators.base import BaseEncoderDecoder
@@ -1306,6 +1309,46 @@ def test_fit_where_gradients_are_switched_off(fitted, X):
     with torch.no_grad():
         estimator = clone(fitted).fit(X)
     assert same_results(estimator, fitted, X)
+
+
+# What a fit knows ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        AutoencoderTransformer,
+        DenoisingAutoencoderTransformer,
+        EncoderDecoderRegressor,
+        NeighborMapTransformer,
+        VAETransformer,
+        partial(VAETransformer, conditional=True),
+    ],
+)
+def test_fit_reads_no_attribute_before_it_has_set_it(kind, X):
+    set_now, read_too_early = set(), set()
+
+    class Watched(getattr(kind, "func", kind)):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            set_now.add(name)
+
+        def __getattribute__(self, name):
+            known = object.__getattribute__(self, "__dict__")
+            if name in known and name not in set_now:
+                read_too_early.add(name)
+            return object.__getattribute__(self, name)
+
+    quick = {"max_iter": 1, "hidden_layer_sizes": (4,)}
+    watched = Watched(2, **quick, **getattr(kind, "keywords", {}))
+    parameters = set(watched.get_params())
+    X = X[:40]
+    y = (X[:, 0] > 0).astype(int)
+    watched.fit(X, y)
+    set_now.clear()
+    read_too_early.clear()
+    watched.fit(X, y)
+    assert read_too_early <= parameters
 
 
 # Precision ----------------------------------------------------------------------------
