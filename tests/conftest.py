@@ -53,6 +53,22 @@ def bent_table(n_samples=80, seed=0):
     return X * [1.0, 2.0, 3.0, 1.0, 0.5] + [0.0, 10.0, -5.0, 50.0, 1.0]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Let a plain `pytest` use the cores, file by file, and what is chosen just one."""
+    option = config.option
+    is_plain = config.args_source is config.ArgsSource.TESTPATHS and not (
+        option.keyword or option.markexpr or option.usepdb or option.capture == "no"
+    )
+    is_worker = hasattr(config, "workerinput")
+    if not is_plain or is_worker or getattr(option, "numprocesses", 0) is not None:
+        return
+    option.numprocesses = min(os.cpu_count() or 1, 4)  # a gigabyte each
+    option.dist = "loadscope"  # what a file's tests share is fitted once
+    # More threads would only wait for each other. The processes are yet to start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """Keep the thousands of tests out of sight of the garbage collector."""
