@@ -22,7 +22,7 @@ from .._inference.diagnostics import (
 from .._inference.explained import explain
 from .._inference.latents import signed_order
 from .._inference.posterior import training_draws, training_moments
-from .._inference.priors import Exemplars
+from .._inference.priors import AggregatedPosterior, Exemplars
 from .._networks.losses import LOSSES, SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.starts import (
@@ -36,6 +36,7 @@ from .._tables.columns import Columns
 from .._tables.condition_columns import ConditionColumns
 from .._tables.rows import block_rows
 from .._training import recipe
+from .._training.latent_density import autoregressive_where_better
 from .._utils.device import enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.types import (
@@ -62,6 +63,8 @@ from .vae_methods import FittedVAE, noise_variance_of
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
+# Rows that the autoregressive density is fitted to.
+_AUTOREGRESSIVE_ROWS = 100_000
 
 
 class VAETransformer(FittedVAE):
@@ -807,6 +810,16 @@ class VAETransformer(FittedVAE):
             axes=active_latents(self.kl_per_component_),
         )
         self._exemplars = self._exemplars_of(module, rows, random_state, generator)
+        self._autoregressive = None
+        if self.column_maps is not None and self._moments is None:
+            mean, std = training_moments(
+                *(module, x, _AUTOREGRESSIVE_ROWS, random_state, generator, inference),
+                _known_latents(module, rows),
+            )
+            self._autoregressive = autoregressive_where_better(
+                AggregatedPosterior(self._latent_density),
+                *(mean, std, active_latents(self.kl_per_component_), seed),
+            )
 
     def _exemplars_of(
         self,

@@ -19,7 +19,13 @@ from .._inference.posterior import (
     mean_and_factor,
     moments,
 )
-from .._inference.priors import AggregatedPosterior, Exemplars, Prior, StandardNormal
+from .._inference.priors import (
+    AggregatedPosterior,
+    AutoregressivePosterior,
+    Exemplars,
+    Prior,
+    StandardNormal,
+)
 from .._inference.sampling import Sampler
 from .._networks.losses import LOSSES, NoiseScale, SquaredError
 from .._networks.modules import Autoencoder
@@ -52,6 +58,8 @@ class FittedVAE(Truncating, Imputing):
     condition_columns: Any
     _conditions: Conditions | ConditionColumns | None
     _exemplars: Exemplars | None
+    # None where the mixture of latents is as good, and in files of older versions.
+    _autoregressive: AutoregressivePosterior | None = None
 
     @answers_in_kind
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
@@ -661,7 +669,7 @@ class FittedVAE(Truncating, Imputing):
         if name == "standard":
             return StandardNormal(self.n_components_)
         if name == "aggregated":
-            return AggregatedPosterior(self._latent_density)
+            return self._autoregressive or AggregatedPosterior(self._latent_density)
         if name != "exemplars":
             raise ValueError(
                 f"prior must be 'standard', 'aggregated' or 'exemplars'; got {name!r}."

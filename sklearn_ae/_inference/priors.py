@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._networks.autoregressive import AutoregressiveDensity
 from .latents import LatentDensity
 
 
@@ -82,6 +83,27 @@ class AggregatedPosterior(Prior):
             part = constant - 0.5 * ((z - mean) @ matrix).square().sum(dim=-1)
             total = torch.logaddexp(total, part)
         return total + 0.5 * z.square().sum(dim=-1)
+
+
+@dataclass(frozen=True)
+class AutoregressivePosterior(Prior):
+    """A masked network's density of the training rows' posteriors."""
+
+    density: AutoregressiveDensity  # of a latents, in single precision
+    axes: np.ndarray  # (a,); the other latents are standard normal
+    n_components: int
+
+    def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+        Z = random_state.standard_normal((n_samples, self.n_components))
+        Z[:, self.axes] = self.density.sample(n_samples, random_state)
+        return Z
+
+    def log_ratio(self, z: Tensor) -> Tensor:
+        # It stays where it was learned.
+        own = z[..., torch.tensor(self.axes, device=z.device)]
+        a = len(self.axes)
+        log_prob = self.density.log_prob(own.float().cpu()).to(z)
+        return log_prob + 0.5 * (own.square().sum(dim=-1) + a * math.log(2 * math.pi))
 
 
 @dataclass(frozen=True)

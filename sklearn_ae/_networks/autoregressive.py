@@ -1,0 +1,100 @@
+"""An autoregressive density of few numbers: each given those before it.
+
+The conditional density of each is a mixture of normals, whose weights, means and widths
+are outputs of one network that is masked so that no number sees itself or later ones
+(Germain et al., "MADE: masked autoencoder for distribution estimation", 2015).
+
+Shapes: n rows, k numbers of a row, c normals.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_N_HIDDEN = 192
+_N_NORMALS = 8
+# The normals of each number at the start: together about standard normal.
+_FURTHEST_MEAN, _WIDTH = 1.5, 0.6
+_LOG_WIDTHS = (-6.0, 3.0)
+
+
+class _MaskedLinear(nn.Linear):
+    """A linear layer of which only some weights are there: those where mask is 1."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor):
+        n_outputs, n_inputs = mask.shape
+        super().__init__(n_inputs, n_outputs)
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.mask, self.bias)
+
+
+class AutoregressiveDensity(nn.Module):
+    """The density of k numbers that are about standardised by center and scale (k,).
+
+    Before the first step they are independent, and about standard normal in these
+    units.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, center: Tensor, scale: Tensor):
+        super().__init__()
+        k = len(center)
+        self.register_buffer("center", center)
+        self.register_buffer("scale", scale)
+        # The last input that a hidden unit sees; an output sees those before its own.
+        of_inputs = torch.arange(k)
+        of_hidden = torch.arange(_N_HIDDEN) % max(1, k - 1)
+        of_outputs = torch.arange(k).repeat_interleave(3 * _N_NORMALS)
+        self.first = _MaskedLinear((of_hidden[:, None] >= of_inputs).float())
+        self.second = _MaskedLinear((of_hidden[:, None] >= of_hidden).float())
+        self.last = _MaskedLinear((of_outputs[:, None] > of_hidden).float())
+        with torch.no_grad():
+            self.last.weight.zero_()
+            parts = self.last.bias.view(k, 3, _N_NORMALS)
+            parts[:, 0] = 0.0
+            parts[:, 1] = torch.linspace(-_FURTHEST_MEAN, _FURTHEST_MEAN, _N_NORMALS)
+            parts[:, 2] = math.log(_WIDTH)
+
+    def _conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-weights, means and log-widths of standardised numbers: 3 of (n, k, c)."""
+        hidden = F.silu(self.first(z))
+        hidden = hidden + F.silu(self.second(hidden))
+        parts = self.last(hidden).unflatten(-1, (-1, 3, _N_NORMALS))
+        log_weights, means, log_widths = parts.unbind(dim=-2)
+        return log_weights.log_softmax(dim=-1), means, log_widths.clamp(*_LOG_WIDTHS)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of rows (..., k) in nats: (...,)."""
+        z = (z - self.center) / self.scale
+        log_weights, means, log_widths = self._conditionals(z)
+        squares = ((z[..., None] - means) * torch.exp(-log_widths)).square()
+        parts = torch.logsumexp(log_weights - log_widths - 0.5 * squares, dim=-1)
+        constant = 0.5 * math.log(2.0 * math.pi) + self.scale.log()
+        return (parts - constant).sum(dim=-1)
+
+    @torch.no_grad()
+    def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+        """Draw rows (n_samples, k), one number after the other."""
+        k = len(self.center)
+        uniform = torch.from_numpy(random_state.uniform(size=(n_samples, k, 1)))
+        noise = torch.from_numpy(random_state.standard_normal((n_samples, k, 1)))
+        z = self.center.new_zeros(n_samples, k)
+        for i in range(k):
+            log_weights, means, log_widths = (
+                part[:, i] for part in self._conditionals(z)
+            )
+            below = log_weights.exp().cumsum(dim=-1)
+            chosen = (uniform[:, i] > below).sum(dim=-1, keepdim=True)
+            chosen = chosen.clamp(max=_N_NORMALS - 1)
+            mean, log_width = (p.gather(-1, chosen) for p in (means, log_widths))
+            z[:, i] = (mean + log_width.exp() * noise[:, i])[:, 0]
+        return (self.center + self.scale * z).numpy().astype(np.float64)
