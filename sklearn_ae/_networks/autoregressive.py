@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._utils.device import enough_threads
+
 _N_HIDDEN = 192
 _N_NORMALS = 8
 # The normals of each number at the start: together about standard normal.
 _FURTHEST_MEAN, _WIDTH = 1.5, 0.6
 _LOG_WIDTHS = (-6.0, 3.0)
+_ROWS_AT_ONCE = 8192
 
 
 class _MaskedLinear(nn.Linear):
@@ -50,9 +53,10 @@ class AutoregressiveDensity(nn.Module):
         k = len(center)
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
-        # The last input that a hidden unit sees; an output sees those before its own.
+        # The last input that a hidden unit sees, or -1; an output sees those before its
+        # own.
         of_inputs = torch.arange(k)
-        of_hidden = torch.arange(_N_HIDDEN) % max(1, k - 1)
+        of_hidden = torch.arange(_N_HIDDEN) % k - 1
         of_outputs = torch.arange(k).repeat_interleave(3 * _N_NORMALS)
         self.first = _MaskedLinear((of_hidden[:, None] >= of_inputs).float())
         self.second = _MaskedLinear((of_hidden[:, None] >= of_hidden).float())
@@ -63,6 +67,11 @@ class AutoregressiveDensity(nn.Module):
             parts[:, 0] = 0.0
             parts[:, 1] = torch.linspace(-_FURTHEST_MEAN, _FURTHEST_MEAN, _N_NORMALS)
             parts[:, 2] = math.log(_WIDTH)
+
+    @property
+    def largest_layer(self) -> int:
+        """Weights of the largest layer."""
+        return self.last.weight.numel()
 
     def _conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-widths of standardised numbers: 3 of (n, k, c)."""
@@ -81,20 +90,26 @@ class AutoregressiveDensity(nn.Module):
         constant = 0.5 * math.log(2.0 * math.pi) + self.scale.log()
         return (parts - constant).sum(dim=-1)
 
-    @torch.no_grad()
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
-        """Draw rows (n_samples, k), one number after the other."""
+        """Draw rows (n_samples, k)."""
+        with enough_threads(self, _ROWS_AT_ONCE), torch.no_grad():
+            parts = [
+                self._draw(min(_ROWS_AT_ONCE, n_samples - start), random_state)
+                for start in range(0, n_samples, _ROWS_AT_ONCE)
+            ]
+        return torch.cat(parts).numpy().astype(np.float64)
+
+    def _draw(self, n_samples: int, random_state: np.random.RandomState) -> Tensor:
+        """One number of each row after the other."""
         k = len(self.center)
         uniform = torch.from_numpy(random_state.uniform(size=(n_samples, k, 1)))
         noise = torch.from_numpy(random_state.standard_normal((n_samples, k, 1)))
         z = self.center.new_zeros(n_samples, k)
         for i in range(k):
-            log_weights, means, log_widths = (
-                part[:, i] for part in self._conditionals(z)
-            )
-            below = log_weights.exp().cumsum(dim=-1)
+            weights, means, widths = (part[:, i] for part in self._conditionals(z))
+            below = weights.exp().cumsum(dim=-1)
             chosen = (uniform[:, i] > below).sum(dim=-1, keepdim=True)
             chosen = chosen.clamp(max=_N_NORMALS - 1)
-            mean, log_width = (p.gather(-1, chosen) for p in (means, log_widths))
-            z[:, i] = (mean + log_width.exp() * noise[:, i])[:, 0]
-        return (self.center + self.scale * z).numpy().astype(np.float64)
+            mean, width = (part.gather(-1, chosen) for part in (means, widths.exp()))
+            z[:, i] = (mean + width * noise[:, i])[:, 0]
+        return self.center + self.scale * z

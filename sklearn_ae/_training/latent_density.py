@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._inference.priors import AggregatedPosterior, AutoregressivePosterior
 from .._networks.autoregressive import AutoregressiveDensity
-from .._utils.device import as_global
+from .._utils.device import as_global, enough_threads
 from .optimizer import Schedule, UncompiledAdamW
 
 _LEARNING_RATE = 8e-3
@@ -79,17 +79,18 @@ def _learn(
     )
     schedule = Schedule(_LEARNING_RATE, n_epochs * n_batches)
     best, highest = copy.deepcopy(density), _score(density, held_out)
-    for _ in range(n_epochs):
-        batches = torch.randperm(n_train, generator=generator)[: n_batch * n_batches]
-        for rows in batches.split(n_batch):
-            schedule.step(optimizer)
-            optimizer.zero_grad()
-            (-density.log_prob(draw(rows)).mean()).backward()
-            torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM)
-            optimizer.step()
-        score = _score(density, held_out)
-        if score > highest:
-            best, highest = copy.deepcopy(density), score
+    with enough_threads(density, n_batch):
+        for _ in range(n_epochs):
+            batches = torch.randperm(n_train, generator=generator).split(n_batch)
+            for rows in batches[:n_batches]:
+                schedule.step(optimizer)
+                optimizer.zero_grad()
+                (-density.log_prob(draw(rows)).mean()).backward()
+                torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM)
+                optimizer.step()
+            score = _score(density, held_out)
+            if score > highest:
+                best, highest = copy.deepcopy(density), score
     return best.requires_grad_(False), held_out
 
 

@@ -13,9 +13,11 @@ from torch.distributions import Independent, Normal
 from sklearn_ae._inference.latents import LatentDensity
 from sklearn_ae._inference.priors import (
     AggregatedPosterior,
+    AutoregressivePosterior,
     Exemplars,
     StandardNormal,
 )
+from sklearn_ae._networks.autoregressive import AutoregressiveDensity
 
 K = 2
 
@@ -54,6 +56,10 @@ ONE_LATENT = {
     "one Gaussian": AggregatedPosterior(LatentDensity(groups())),
     "no axes": AggregatedPosterior(
         fitted_density(groups(), axes=np.array([], dtype=int))
+    ),
+    "autoregressive": AutoregressivePosterior(
+        AutoregressiveDensity(torch.zeros(1), torch.ones(1)).requires_grad_(False),
+        *(np.array([0]), 1),
     ),
     "exemplars": Exemplars(
         50, groups(50), np.random.default_rng(1).uniform(0.05, 0.5, size=(50, 1))
