@@ -348,8 +348,9 @@ class FittedVAE(Truncating, Imputing):
         prior : {"auto", "standard", "aggregated", "exemplars"}, default="auto"
             Where latents come from: "standard" is N(0, I), the prior that the model
             was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
-            training rows' posteriors: where these do not fill N(0, I), rows are more
-            like the training rows. "exemplars" takes the posterior of one training
+            training rows' posteriors, or with ``column_maps`` an autoregressive density
+            where rows held out prefer it: where posteriors do not fill N(0, I), rows
+            are more like the training rows. "exemplars" takes the posterior of one training
             row, of those that the model remembers by ``n_exemplars`` [2]_: rows are
             then variations of training rows. "auto" is "aggregated" where the model
             was fitted with ``column_maps``, and else "standard".
