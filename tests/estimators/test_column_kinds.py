@@ -178,6 +178,37 @@ def test_files_and_pickles_sample_the_same(model, tmp_path):
         pd.testing.assert_frame_equal(other.sample(5), model.sample(5))
 
 
+@pytest.fixture(scope="module")
+def of_many_rows():
+    """With an autoregressive density of latents, which takes more rows than X has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sklearn_ae._training.latent_density._N_EPOCHS", 25)
+        rows = people(1000)
+        return VAETransformer(3, column_maps="quantile", **SMALL).fit(rows)
+
+
+def test_rows_are_drawn_from_the_density_that_is_better(of_many_rows):
+    assert of_many_rows._autoregressive is not None
+    Z = of_many_rows.transform(people(1000))
+    prior = of_many_rows._prior("aggregated")
+    drawn = prior.sample(2000, np.random.RandomState(0))
+    assert drawn.mean(axis=0) == pytest.approx(Z.mean(axis=0), abs=0.2)
+
+
+def test_its_score_is_near_that_of_the_prior_of_the_training(of_many_rows):
+    rows = people(200, seed=1)
+    aggregated = of_many_rows.score_samples(rows, prior="aggregated").mean()
+    assert aggregated == pytest.approx(of_many_rows.score_samples(rows).mean(), abs=1.0)
+
+
+def test_it_is_in_files_and_not_of_passes_that_follow(of_many_rows, tmp_path):
+    save(of_many_rows, tmp_path / "model.sklearn_ae")
+    other = load(tmp_path / "model.sklearn_ae")
+    pd.testing.assert_frame_equal(other.sample(5), of_many_rows.sample(5))
+    other.partial_fit(people(1000, seed=1))
+    assert other._autoregressive is None
+
+
 def test_arrays_of_numbers_may_be_mapped_too():
     rows = np.exp(np.random.RandomState(0).normal(size=(100, 3)))
     model = VAETransformer(2, column_maps="quantile", **SMALL).fit(rows)
