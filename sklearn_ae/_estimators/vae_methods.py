@@ -350,10 +350,10 @@ class FittedVAE(Truncating, Imputing):
             was trained with. "aggregated" is a Gaussian mixture fitted to draws of the
             training rows' posteriors, or with ``column_maps`` an autoregressive density
             where rows held out prefer it: where posteriors do not fill N(0, I), rows
-            are more like the training rows. "exemplars" takes the posterior of one training
-            row, of those that the model remembers by ``n_exemplars`` [2]_: rows are
-            then variations of training rows. "auto" is "aggregated" where the model
-            was fitted with ``column_maps``, and else "standard".
+            are more like the training rows. "exemplars" takes the posterior of one
+            training row, of those that the model remembers by ``n_exemplars`` [2]_:
+            rows are then variations of training rows. "auto" is "aggregated" where the
+            model was fitted with ``column_maps``, and else "standard".
 
         noise : bool or "auto", default="auto"
             Whether to draw from the likelihood around the decoder's output too. Rows

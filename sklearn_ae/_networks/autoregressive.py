@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from .._utils.device import enough_threads
 
 _N_HIDDEN = 192
-_N_NORMALS = 8
+_N_NORMALS = 24
 # The normals of each number at the start: together about standard normal.
 _FURTHEST_MEAN, _WIDTH = 1.5, 0.6
 _LOG_WIDTHS = (-6.0, 3.0)

@@ -18,12 +18,12 @@ from .optimizer import Schedule, UncompiledAdamW
 _LEARNING_RATE = 8e-3
 _WEIGHT_DECAY = 1e-3
 _MAX_NORM = 5.0
-# Of short tables; on longer ones batches grow and epochs become fewer, with the square
-# root of the length.
-_LONG_TABLE, _BATCH_SIZE, _N_EPOCHS = 10_000, 256, 90
+_N_EPOCHS = 70
+# Beyond so many rows, batches grow with the square root of the length.
+_LONG_TABLE, _BATCH_SIZE = 10_000, 256
 _HELD_OUT = 0.1
-# With fewer, a mixture by BIC says all there is.
-_LEAST_ROWS = 500
+# Of fewer, those held out are too few to choose by, as they are for mixtures.
+_LEAST_ROWS = 2000
 
 
 def autoregressive_where_better(
@@ -72,15 +72,14 @@ def _learn(
     growth = math.sqrt(max(1.0, n_train / _LONG_TABLE))
     n_batch = min(n_train, round(_BATCH_SIZE * growth))
     n_batches = n_train // n_batch
-    n_epochs = math.ceil(_N_EPOCHS / growth)
     parameters = list(density.parameters())
     optimizer = UncompiledAdamW(
         parameters, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
     )
-    schedule = Schedule(_LEARNING_RATE, n_epochs * n_batches)
+    schedule = Schedule(_LEARNING_RATE, _N_EPOCHS * n_batches)
     best, highest = copy.deepcopy(density), _score(density, held_out)
     with enough_threads(density, n_batch):
-        for _ in range(n_epochs):
+        for _ in range(_N_EPOCHS):
             batches = torch.randperm(n_train, generator=generator).split(n_batch)
             for rows in batches[:n_batches]:
                 schedule.step(optimizer)
