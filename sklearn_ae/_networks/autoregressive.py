@@ -51,6 +51,7 @@ class AutoregressiveDensity(nn.Module):
     def __init__(self, center: Tensor, scale: Tensor):
         super().__init__()
         k = len(center)
+        self.n_normals = _N_NORMALS  # of files too, whatever later versions take
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
         # The last input that a hidden unit sees, or -1; an output sees those before its
@@ -77,7 +78,7 @@ class AutoregressiveDensity(nn.Module):
         """Log-weights, means and log-widths of standardised numbers: 3 of (n, k, c)."""
         hidden = F.silu(self.first(z))
         hidden = hidden + F.silu(self.second(hidden))
-        parts = self.last(hidden).unflatten(-1, (-1, 3, _N_NORMALS))
+        parts = self.last(hidden).unflatten(-1, (-1, 3, self.n_normals))
         log_weights, means, log_widths = parts.unbind(dim=-2)
         return log_weights.log_softmax(dim=-1), means, log_widths.clamp(*_LOG_WIDTHS)
 
@@ -109,7 +110,7 @@ class AutoregressiveDensity(nn.Module):
             weights, means, widths = (part[:, i] for part in self._conditionals(z))
             below = weights.exp().cumsum(dim=-1)
             chosen = (uniform[:, i] > below).sum(dim=-1, keepdim=True)
-            chosen = chosen.clamp(max=_N_NORMALS - 1)
+            chosen = chosen.clamp(max=self.n_normals - 1)
             mean, width = (part.gather(-1, chosen) for part in (means, widths.exp()))
             z[:, i] = (mean + width * noise[:, i])[:, 0]
         return self.center + self.scale * z
