@@ -45,6 +45,7 @@ class AutoregressiveDensity(nn.Module):
     units.
     """
 
+    is_fast = False  # none of the package's MLPs
     center: Tensor
     scale: Tensor
 
@@ -62,17 +63,13 @@ class AutoregressiveDensity(nn.Module):
         self.first = _MaskedLinear((of_hidden[:, None] >= of_inputs).float())
         self.second = _MaskedLinear((of_hidden[:, None] >= of_hidden).float())
         self.last = _MaskedLinear((of_outputs[:, None] > of_hidden).float())
+        self.largest_layer = self.last.weight.numel()
         with torch.no_grad():
             self.last.weight.zero_()
             parts = self.last.bias.view(k, 3, _N_NORMALS)
             parts[:, 0] = 0.0
             parts[:, 1] = torch.linspace(-_FURTHEST_MEAN, _FURTHEST_MEAN, _N_NORMALS)
             parts[:, 2] = math.log(_WIDTH)
-
-    @property
-    def largest_layer(self) -> int:
-        """Weights of the largest layer."""
-        return self.last.weight.numel()
 
     def _conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-widths of standardised numbers: 3 of (n, k, c)."""
