@@ -33,8 +33,11 @@ from sklearn_ae import (
     VAETransformer,
 )
 from sklearn_ae._networks.activations import ACTIVATIONS
+from sklearn_ae._tables.condition_columns import ConditionColumns
+from sklearn_ae._tables.table_kinds import columns_of
 from sklearn_ae.export import to_onnx
 from sklearn_ae.export._cells import cells_of, feeds_of
+from sklearn_ae.export._conditions import ColumnsOfRows
 
 LIMITS = {np.float64: 1e-9, np.float32: 1e-4}
 N_MORE = 2000
@@ -75,6 +78,11 @@ def mixed(n: int = 500) -> pd.DataFrame:
     return frame
 
 
+def with_towns(n: int = 500) -> pd.DataFrame:
+    """The same with no town missing: what rows are conditioned on is always there."""
+    return mixed(n).assign(town=lambda frame: frame["town"].fillna("a"))
+
+
 class Case:
     """An estimator, rows of its fit, and rows to compare on."""
 
@@ -98,11 +106,14 @@ class Case:
         method = self.method or (
             "predict" if hasattr(estimator, "predict") else "transform"
         )
-        is_array = isinstance(self.rows, np.ndarray)
         given = [] if self.given is None else [self.given]
+        rows = self.rows
+        if method == "inverse_transform":
+            rows = np.asarray(estimator.transform(rows), dtype=np.float64)
+        is_array = isinstance(rows, np.ndarray)
         found = {}
         for dtype in LIMITS if is_array else [np.float64]:
-            rows = self.rows.astype(dtype) if is_array else self.rows
+            rows = rows.astype(dtype) if is_array else rows
             path = to_onnx(
                 estimator,
                 folder / "file.onnx",
@@ -110,21 +121,41 @@ class Case:
                 method=method,
                 y=None if self.given is None else self.given[:200],
             )
+            model = estimator if hasattr(estimator, "_kinds") else estimator[0]
             feeds = {"X": rows}
             if not is_array:
-                model = estimator if hasattr(estimator, "_kinds") else estimator[0]
                 feeds = feeds_of(cells_of(model._kinds), rows)
-            if given:
+            if given and isinstance(model._conditions, ConditionColumns):
+                feeds |= ColumnsOfRows(model._conditions).fed(self.given, len(rows))
+            elif given:
                 feeds["y"] = self.given[:, None]
-            answer = onnxruntime.InferenceSession(path).run(None, feeds)[0]
-            expected = np.asarray(getattr(estimator, method)(rows, *given))
-            if expected.dtype.kind not in "f":
-                found[dtype] = float(np.mean(answer.ravel() != expected.ravel()))
-                continue
-            answer = answer.reshape(expected.shape)
-            spread = np.std(expected.reshape(len(expected), -1), axis=0).max()
-            found[dtype] = float(np.abs(answer - expected).max() / spread)
+            answers = onnxruntime.InferenceSession(path).run(None, feeds)
+            # What the file has from rows in single precision is compared with what
+            # the estimator has of the same rows in double.
+            same = rows.astype(np.float64) if is_array else rows
+            expected = getattr(estimator, method)(same, *given)
+            if hasattr(expected, "columns"):
+                found[dtype] = max(
+                    difference(answer, cells.feed(column))
+                    for answer, cells, column in zip(
+                        answers,
+                        cells_of(model._kinds),
+                        columns_of(expected),
+                        strict=True,
+                    )
+                )
+            else:
+                found[dtype] = difference(answers[0], np.asarray(expected))
         return found
+
+
+def difference(answer: np.ndarray, expected: np.ndarray) -> float:
+    """The largest, as a share of the spread; of labels, the share that differ."""
+    if expected.dtype.kind not in "f":
+        return float(np.mean(answer.ravel() != expected.ravel()))
+    answer = answer.reshape(expected.shape)
+    spread = np.std(expected.reshape(len(expected), -1), axis=0).max()
+    return float(np.abs(answer - expected).max() / spread)
 
 
 def standardised(estimator: Any) -> Any:
@@ -133,6 +164,9 @@ def standardised(estimator: Any) -> Any:
 
 S = StandardScaler().fit_transform(X)
 D = LABELS.astype(int)
+METHODS = ["transform", "reconstruct", "score_samples", "inverse_transform"]
+TOWN = {"condition_columns": ["town", "is_wide"]}
+MAPPED: dict[str, Any] = {"column_maps": "quantile", **SHORT}
 CASES: dict[str, Callable[[], Case]] = {
     "AE, k=2": lambda: Case(AutoencoderTransformer(2, **SHORT), S),
     "AE, k=8": lambda: Case(AutoencoderTransformer(8, **SHORT), S),
@@ -157,6 +191,43 @@ CASES: dict[str, Callable[[], Case]] = {
     ),
     "VAE, conditions": lambda: Case(
         VAETransformer(2, conditional=True, **SHORT), S, S[:400], D, D[:400]
+    ),
+    **{
+        f"VAE, condition columns, {method}": lambda method=method: Case(
+            VAETransformer(2, condition_columns=[0, 5], **SHORT),
+            S,
+            method=method,
+            given=more(S)[:, [0, 5]] if method == "inverse_transform" else None,
+        )
+        for method in METHODS
+    },
+    **{
+        f"VAE, condition columns of a table, {method}": lambda method=method: Case(
+            VAETransformer(2, **TOWN, **SHORT),
+            with_towns(),
+            with_towns(3000),
+            method=method,
+            given=with_towns(3000) if method == "inverse_transform" else None,
+        )
+        for method in METHODS
+    },
+    **{
+        f"VAE, column maps, {method}": lambda method=method: Case(
+            VAETransformer(2, **MAPPED), S[:, :8], more(S[:, :8]), method=method
+        )
+        for method in METHODS
+    },
+    "VAE, column maps, missing cells": lambda: Case(
+        VAETransformer(2, **MAPPED), holed(S), holed(more(S))
+    ),
+    **{
+        f"VAE, column maps of a table, {method}": lambda method=method: Case(
+            VAETransformer(2, **MAPPED), mixed(), mixed(3000), method=method
+        )
+        for method in METHODS
+    },
+    "VAE, column maps and conditions": lambda: Case(
+        VAETransformer(2, conditional=True, **MAPPED), S, S[:400], D, D[:400]
     ),
     **{
         f"{name}, {loss}": lambda Estimator=Estimator, loss=loss: Case(
@@ -203,6 +274,12 @@ CASES: dict[str, Callable[[], Case]] = {
         make_pipeline(StandardScaler(), PCA(10), AutoencoderTransformer(2, **SHORT))
     ),
     "scaler + VAE": lambda: Case(standardised(VAETransformer(2, **SHORT))),
+    "scaler + VAE with condition columns": lambda: Case(
+        standardised(VAETransformer(2, condition_columns=[0, 5], **SHORT))
+    ),
+    "scaler + VAE with column maps": lambda: Case(
+        standardised(VAETransformer(2, **MAPPED))
+    ),
     "scaler + AE + classifier": lambda: Case(
         make_pipeline(
             StandardScaler(), AutoencoderTransformer(4, **SHORT), LogisticRegression()

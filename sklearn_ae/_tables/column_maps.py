@@ -127,7 +127,7 @@ class ColumnMap:
         place = np.searchsorted(self.values, v, side="right")  # the piece, 0 to p
         scores = self._along(place, v)
         on_atom = (self.values[at] == v) & self.is_atom[at]
-        scores = np.where(on_atom, self._centers()[at], scores)
+        scores = np.where(on_atom, self.centers()[at], scores)
         return np.where(np.isnan(v), np.nan, scores)
 
     def decode(self, scores: np.ndarray, only_seen: bool = False) -> np.ndarray:
@@ -139,7 +139,7 @@ class ColumnMap:
         y = np.asarray(scores, dtype=np.float64)
         place = np.searchsorted(self.edges, y)
         piece, on_knot = place // 2, place % 2 == 1
-        left, right, start = self._ends(piece)
+        left, right, start = self.ends(piece)
         base = self.values[left]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             log_steps = np.log(np.expm1(np.abs(y - start))) - self.log_slopes[piece]
@@ -205,7 +205,7 @@ class ColumnMap:
 
     def _along(self, piece: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Scores of values in pieces between knots, or beyond them."""
-        left, right, start = self._ends(piece)
+        left, right, start = self.ends(piece)
         base = self.values[left]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             share = (v / 2 - base / 2) / (self.values[right] / 2 - base / 2)
@@ -216,7 +216,7 @@ class ColumnMap:
             beyond = start + np.sign(v - base) * np.logaddexp(0.0, log_steps)
         return np.where(left < right, within, beyond)
 
-    def _ends(self, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def ends(self, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The knots left and right of pieces, and the scores that these start at.
 
         Beyond the outermost knot both are that one, from which the piece starts.
@@ -225,7 +225,7 @@ class ColumnMap:
         right = np.minimum(piece, len(self.values) - 1)
         return left, right, np.where(piece == 0, self.lower[0], self.upper[left])
 
-    def _centers(self) -> np.ndarray:
+    def centers(self) -> np.ndarray:
         """Means of standard normal scores within the knots: (p,)."""
         mass = ndtr(self.upper) - ndtr(self.lower)
         density = np.exp(-0.5 * np.square([self.lower, self.upper]))

@@ -131,19 +131,7 @@ class ConditionColumns:
 
     def numbers(self, y: Any, n_samples: int) -> np.ndarray:
         """The same as they are: (n, m)."""
-        if y is None:
-            raise ValueError(
-                "The conditions of rows to be are missing: give them as y, one row for "
-                f"each or one for all, with the columns {self.names}."
-            )
-        if self.is_one_for_all(y):
-            y = np.asarray([y], dtype=object)
-        table = self._table(y)
-        if len(table) not in (1, n_samples):
-            raise ValueError(
-                f"y must hold a condition for each of {n_samples} rows; got "
-                f"{len(table)}."
-            )
+        table = self.table(y, n_samples)
         if self.kinds is None:
             numbers = np.asarray(table, dtype=np.float64)
         else:
@@ -168,6 +156,23 @@ class ConditionColumns:
                 f"fit{known}."
             )
         return np.broadcast_to(numbers, (n_samples, self.n_numbers))
+
+    def table(self, y: Any, n_samples: int) -> Any:
+        """Conditions y of so many rows, or one for them all, as a table of columns."""
+        if y is None:
+            raise ValueError(
+                "The conditions of rows to be are missing: give them as y, one row for "
+                f"each or one for all, with the columns {self.names}."
+            )
+        if self.is_one_for_all(y):
+            y = np.asarray([y], dtype=object)
+        table = self._table(y)
+        if len(table) not in (1, n_samples):
+            raise ValueError(
+                f"y must hold a condition for each of {n_samples} rows; got "
+                f"{len(table)}."
+            )
+        return table
 
     def _table(self, y: Any) -> Any:
         """y as a table of as many columns: a frame, or an array of objects."""

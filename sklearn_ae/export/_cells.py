@@ -15,6 +15,7 @@ import numpy as np
 
 from .._tables.containers import RawColumn
 from .._tables.kinds import WORDS, Categories, Kind, Nothing, Truths
+from .._tables.patterns import MissingPatterns
 from .._tables.table_kinds import TableKinds, columns_of
 from ._graph import Graph, Value
 
@@ -109,8 +110,14 @@ class Cells:
         numbers = graph.cast(cells, graph.dtype)
         if self.dtype == _DOUBLE:
             return numbers
-        is_missing = cells.of("Equal", np.array([self.missing]))
-        return graph.where(is_missing, graph.constant(np.asarray(np.nan)), numbers)
+        nothing = graph.constant(np.asarray(np.nan))
+        return graph.where(self.is_missing(cells), nothing, numbers)
+
+    def is_missing(self, cells: Value) -> Value:
+        """Which cells (n, 1) are missing."""
+        if self.dtype == _DOUBLE:
+            return cells.of("IsNaN")
+        return cells.of("Equal", np.array([self.missing], dtype=self.dtype))
 
     def _codes(self, graph: Graph, cells: Value) -> Value:
         """Places of cells among the levels, or behind them: (n, 1)."""
@@ -192,6 +199,17 @@ def encoded_table(
         for cells, value in zip(columns, values, strict=True)
     ]
     return graph.concat([part for part in parts if part is not None], axis=1)
+
+
+def encoded_patterns(patterns: MissingPatterns, missing: Value) -> Value:
+    """Indicators (n, p) of which cells (n, c) are missing, as ones; NaN of new ones."""
+    graph, of_each = missing.graph, patterns.patterns.astype(float)  # (p, c)
+    # How many cells differ from each pattern.
+    n_missing = missing.sum(1, keepdims=True)
+    differ = n_missing + of_each.sum(axis=1) - 2.0 * (missing @ of_each.T)
+    indicators = graph.cast(differ < 0.5, graph.dtype)
+    is_known = indicators.sum(1, keepdims=True) > 0.5
+    return graph.where(is_known, indicators, graph.constant(np.asarray(np.nan)))
 
 
 def decoded_table(

@@ -50,7 +50,7 @@ def compare(path: Path, estimator: Any, plan: Plan, rows: Any, given: Any) -> No
         dtype = np.dtype(np.float32)
     else:
         feeds, dtype = {session.get_inputs()[0].name: rows}, rows.dtype
-    answers = session.run(None, {**feeds, **plan.y})
+    answers = session.run(None, {**feeds, **plan.beside(len(rows))})
     expected = _expected(estimator, plan, given)
     if plan.gives_cells:
         _compare_cells(plan, answers, expected)
@@ -108,7 +108,7 @@ def _expected(estimator: Any, plan: Plan, rows: Any) -> Any:
     is_array = isinstance(rows, np.ndarray) and rows.dtype.kind == "f"
     given = [rows.astype(np.float64) if is_array else rows]
     model = plan.model
-    if plan.conditions is not None:
+    if plan.takes_conditions:
         given.append(plan.given_y)
     arguments = {}
     is_density = isinstance(model.module_, VariationalAutoencoder)

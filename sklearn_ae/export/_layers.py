@@ -155,18 +155,32 @@ def _normal_share(x: Value) -> Value:
 def _error_function(x: Value) -> Value:
     if x.graph.dtype == np.float32:
         return x.of("Erf")
-    # 1 - exp(-x^2) erfcx(|x|): the last is smooth in t = (|x| - 2) / (|x| + 2).
+    # 1 - exp(-x^2) erfcx(|x|)
+    share = _scaled_error(x.of("Abs"))
+    return x.of("Sign") * (1.0 - (-x.square()).of("Exp") * share)
+
+
+def _scaled_error(size: Value) -> Value:
+    """erfcx, exp(x^2) (1 - erf(x)), of what is not negative."""
+    # It is smooth in t = (x - 2) / (x + 2).
     series = np.polynomial.Chebyshev.interpolate(
         lambda t: erfcx(2.0 * (1.0 + t) / np.maximum(1.0 - t, 1e-300)), _ERROR_TERMS
     ).coef
-    size = x.of("Abs")
     t = (size - 2.0) / (size + 2.0)
     twice = 2.0 * t
-    later, last = x.graph.zeros_like(x), x.graph.zeros_like(x)
+    later, last = size.graph.zeros_like(size), size.graph.zeros_like(size)
     for coefficient in series[:0:-1]:
         later, last = twice * later - last + coefficient, later
-    share = t * later - last + series[0]
-    return x.of("Sign") * (1.0 - (-x.square()).of("Exp") * share)
+    return t * later - last + series[0]
+
+
+def log_normal_share(x: Value) -> Value:
+    """Log of the standard normal distribution function, in double precision."""
+    half_square = 0.5 * x.square()
+    tail = 0.5 * _scaled_error(x.of("Abs") * np.sqrt(0.5))
+    below = tail.of("Log") - half_square
+    above = (1.0 - tail * (-half_square).of("Exp")).of("Log")
+    return x.graph.where(x > 0.0, above, below)
 
 
 # ONNX Runtime has LeakyRelu and Elu of single precision only.

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from .._inference.projection import row_weights
+from .._networks.column_likelihoods import ColumnLikelihoods
 from .._networks.losses import LOG_2PI, AbsoluteError, LogLoss
 from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
+from ._column_likelihoods import ColumnDensities
 from ._graph import Value
 from ._layers import to_array
 
@@ -34,6 +36,10 @@ class Losses:
         self.takes_missing = takes_missing
         precision, self.prior = row_weights(module)
         self.precision = to_array(precision)
+        self.densities: ColumnDensities | None = None
+        if isinstance(self.loss, ColumnLikelihoods):
+            assert isinstance(module, VariationalAutoencoder)
+            self.densities = ColumnDensities(self.loss, to_array(module.log_noise))
 
     @property
     def is_square(self) -> bool:
@@ -42,6 +48,8 @@ class Losses:
         return not is_other and self.precision.ndim == 0
 
     def linked(self, output: Value) -> Value:
+        if self.densities is not None:
+            return self.densities.linked(output)
         return output.of("Sigmoid") if isinstance(self.loss, LogLoss) else output
 
     def known(self, x: Value) -> Value:
@@ -116,6 +124,8 @@ class Losses:
 
     def log_likelihood(self, output: Value, x: Value) -> Value:
         """Of outputs (n, S, d) and rows (n, 1, d): (n, S)."""
+        if self.densities is not None:
+            return self.densities.log_likelihood(output, x)
         if isinstance(self.loss, LogLoss):
             return -self.entries(output, x).sum(-1)
         module = self.module

@@ -5,7 +5,6 @@ Shapes: n rows, d columns, k latents, m numbers of conditions, S draws.
 
 import copy
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from .._inference.inference import _DRAWS_TO_CHOOSE, Refined
 from .._inference.posterior import Draws
 from .._networks.modules import Autoencoder, EncoderDecoder
 from .._networks.variational import VariationalAutoencoder
-from .._tables.conditions import Conditions, _Labels
 from .._utils.random import SEED_LIMIT, make_random_state
 from ._algebra import cholesky, solved
 from ._graph import Graph, Value
@@ -244,21 +242,3 @@ def draws_of(estimator: Any, n_samples: int) -> np.ndarray:
     width = estimator.module_.row_size
     draws = Draws(n_samples, estimator.n_components_, seed, width)
     return np.concatenate([to_array(eps)[:, 0] for eps, _ in draws])
-
-
-def encoded_conditions(
-    graph: Graph, known: Conditions, columns: Sequence[Value]
-) -> Value:
-    """Conditions as numbers (n, m), from columns of labels or numbers (n, 1)."""
-    parts = []
-    for encoder, column in zip(known.encoders, columns, strict=True):
-        if isinstance(encoder, _Labels):
-            labels = encoder.labels
-            if labels.dtype.kind in "OU":
-                labels = labels.astype(str).astype(object)
-            is_label = column.of("Equal", labels[None])
-            parts.append(graph.cast(is_label, graph.dtype))
-        else:
-            numbers = graph.cast(column, graph.dtype)
-            parts.append((numbers - float(encoder.mean)) / float(encoder.scale))
-    return graph.concat(parts, axis=1)

@@ -13,6 +13,7 @@ from .._estimators.base import BaseEncoderDecoder
 from .._inference.inference import Refined
 from .._inference.placement import Placed
 from .._networks.modules import MLP, nonlinear_part
+from .._tables.condition_columns import ConditionColumns
 from .._utils.types import InferenceName, PathLike
 from .._utils.version import __version__
 from .._utils.warnings import warn
@@ -72,7 +73,10 @@ def to_onnx(
 
     y : array-like of shape (n_rows,) or (n_rows, n_conditions), default=None
         The rows' conditions, where a `VAETransformer` is conditional. They are further
-        inputs, "y" or "y0", "y1" and so on, of shape (n_rows, 1).
+        inputs, "y" or "y0", "y1" and so on, of shape (n_rows, 1). With
+        `condition_columns` they are columns of X like the others; only
+        ``method="inverse_transform"`` takes them apart, as y here, and as inputs of the
+        columns' names in the file.
 
     inference : {"auto", "refined", "encoder"}, default="auto"
         Which latents rows are given. "refined" has the steps of the projection in the
@@ -110,10 +114,11 @@ def to_onnx(
     truth values, dates and times (microseconds, of moments since 1970) as int64, and
     missing as the least of these, as NumPy's NaT; text and categories as strings, and
     missing as the empty one (where that is a level itself, as "?"). A level that `fit`
-    did not see counts as missing. What gives rows gives each column back under its
-    name, and as that is taken where rows are the inputs too, by
-    ``method="reconstruct"``, with "_out" behind it. The file's metadata have the inputs
-    under "inputs".
+    did not see counts as missing, and a row without a condition gets NaN. What gives
+    rows gives each column back under its name, with "_out" behind it where an input has
+    that name, as with ``method="reconstruct"``. The file's metadata have the inputs
+    under "inputs". With ``column_maps`` and rows that are an array of numbers, these
+    stay one input and one output.
 
     Examples
     --------
@@ -135,25 +140,11 @@ def to_onnx(
     of = _checked_method(steps[-1], method)
     model = next(step for step in steps if isinstance(step, BaseEncoderDecoder))
     check_is_fitted(estimator)
-    kinds = getattr(model, "_kinds", None)
-    if kinds is not None and kinds.has_maps:
-        raise ValueError(
-            "column_maps cannot be written to ONNX yet: fit without them, or put a "
-            "QuantileTransformer or a scaler before the estimator in a Pipeline."
-        )
     is_inverse = of == "inverse_transform"
-    is_table = kinds is not None and steps[0] is model
-    if kinds is not None and not is_table:
-        raise ValueError(
-            "Tables of categories, truths or dates can be written to ONNX where the "
-            "estimator is the first step: encode them by steps of scikit-learn's "
-            "before the estimator, or none."
-        )
-    if is_table and is_inverse and len(steps) > 1:
-        raise ValueError(
-            "inverse_transform of a table of several kinds can be written of the "
-            f"estimator alone: give {type(model).__name__} without the Pipeline."
-        )
+    has_cells = model._kinds is not None and not model._kinds.are_mapped_numbers
+    is_table = has_cells and steps[0] is model
+    if len(steps) > 1:
+        _check_step(model, is_inverse, has_cells, is_table)
     if inference not in ("auto", "refined", "encoder"):
         raise ValueError(
             f"inference must be 'auto', 'refined' or 'encoder'; got {inference!r}."
@@ -201,6 +192,35 @@ def _steps_of(estimator: Any) -> list:
             f"got {estimator!r}."
         )
     return steps
+
+
+def _check_step(
+    model: BaseEncoderDecoder, is_inverse: bool, has_cells: bool, is_table: bool
+) -> None:
+    """Raise where what an estimator takes or gives has no place in a Pipeline."""
+    known = getattr(model, "_conditions", None)
+    name = type(model).__name__
+    if has_cells and not is_table:
+        raise ValueError(
+            "Tables of categories, truths or dates can be written to ONNX where the "
+            "estimator is the first step: encode them by steps of scikit-learn's "
+            "before the estimator, or none."
+        )
+    if known is not None and not isinstance(known, ConditionColumns):
+        raise ValueError(
+            f"A Pipeline hands no y on to {name}: give its conditions as columns of X, "
+            "by condition_columns."
+        )
+    if is_inverse and known is not None:
+        raise ValueError(
+            "inverse_transform of latents needs their conditions, which a Pipeline "
+            f"does not hand on: give {name} without the Pipeline."
+        )
+    if is_inverse and is_table:
+        raise ValueError(
+            "inverse_transform of a table of several kinds can be written of the "
+            f"estimator alone: give {name} without the Pipeline."
+        )
 
 
 def _checked_method(last: Any, method: str | None) -> str:
@@ -290,7 +310,7 @@ def _describe(proto: Any, estimator: Any, plan: Plan) -> None:
     }
     if isinstance(inference, Refined):
         entries["n_steps"] = str(inference.n_steps)
-    if plan.takes_cells:
-        inputs = [cells.description for cells in plan.cells]
-        entries["inputs"] = json.dumps(inputs)
+    cells = plan.cells if plan.takes_cells else plan.condition_cells
+    if cells:
+        entries["inputs"] = json.dumps([column.description for column in cells])
     import_onnx().helper.set_model_props(proto, entries)

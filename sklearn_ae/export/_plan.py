@@ -12,10 +12,18 @@ from .._inference.placement import Placed
 from .._networks.contrast import NeighborMap
 from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
-from ._cells import Cells, cells_of, decoded_table, encoded_table
+from ._cells import (
+    Cells,
+    cells_of,
+    decoded_table,
+    encoded_patterns,
+    encoded_table,
+)
+from ._column_maps import Maps
+from ._conditions import ColumnsOfRows, GivenConditions
 from ._graph import OPSETS, Graph, Value, import_onnx
 from ._layers import to_array
-from ._methods import Writer, draws_of, encoded_conditions
+from ._methods import Writer, draws_of
 from ._placement import landmark_latents, placement_scores, places
 
 _IR_VERSION = 10  # that of the operators' release
@@ -64,22 +72,24 @@ class Plan:
         self.n_samples = n_samples
         self.takes_missing = takes_missing
         self.kinds = model._kinds
-        self.cells: list[Cells] = [] if self.kinds is None else cells_of(self.kinds)
-        self.conditions = getattr(model, "_conditions", None)
+        self.cells: list[Cells] = []
+        self.maps: Maps | None = None
+        if self.kinds is not None:
+            # Of an array of numbers alone, one input has them all.
+            is_array = self.kinds.are_mapped_numbers
+            self.cells = [] if is_array else cells_of(self.kinds)
+            self.maps = Maps(self.kinds) if self.kinds.has_maps else None
         self.given_y = y
-        if isinstance(self.conditions, ConditionColumns):
-            raise TypeError(
-                "to_onnx takes conditions apart from X: fit with conditional=True and "
-                "y, not with condition_columns."
-            )
-        if self.conditions is None:
-            self.y: dict[str, np.ndarray] = {}
-        elif y is None:
+        self.conditions: GivenConditions | ColumnsOfRows | None = None
+        known = getattr(model, "_conditions", None)
+        if isinstance(known, ConditionColumns):
+            self.conditions = ColumnsOfRows(known)
+        elif known is not None and y is None:
             raise ValueError(
                 "The estimator is conditional: give the conditions of the rows as y."
             )
-        else:
-            self.y = {self._free(name): c for name, c in _columns_of(y).items()}
+        elif known is not None:
+            self.conditions = GivenConditions(known, y)
 
     @property
     def is_inverse(self) -> bool:
@@ -100,18 +110,59 @@ class Plan:
         """Whether columns of several kinds come out."""
         return bool(self.cells) and self.gives_rows
 
+    @property
+    def takes_conditions(self) -> bool:
+        """Whether conditions come in beside rows or latents."""
+        of_rows = isinstance(self.conditions, ColumnsOfRows)
+        return self.conditions is not None and (self.is_inverse or not of_rows)
+
+    @property
+    def condition_cells(self) -> list[Cells]:
+        """Columns that come in as conditions of rows to be."""
+        if self.is_inverse and isinstance(self.conditions, ColumnsOfRows):
+            return self.conditions.cells
+        return []
+
     def _free(self, name: str) -> str:
         """The name, or one like it that no column has."""
-        while any(name == cells.name for cells in self.cells):
+        columns = [*self.cells, *self.condition_cells]
+        while any(name == cells.name for cells in columns):
             name += "_"
         return name
 
+    def beside(self, n_rows: int) -> dict[str, np.ndarray]:
+        """What comes in beside rows or latents to compare on, by name."""
+        if isinstance(self.conditions, GivenConditions):
+            columns = self.conditions.columns
+            return {self._free(name): column for name, column in columns.items()}
+        if self.is_inverse and isinstance(self.conditions, ColumnsOfRows):
+            return self.conditions.fed(self.given_y, n_rows)
+        return {}
+
     # What the method gives ------------------------------------------------------------
 
-    def write(
+    def write(self, graph: Graph, X: Value, beside: Value | None, method: str) -> Value:
+        """What the method gives of rows of numbers, in the graph's type.
+
+        Beside rows are conditions, where these are given apart, as numbers.
+        """
+        of_rows, own, conditions = self.conditions, X, beside
+        if isinstance(of_rows, ColumnsOfRows):
+            if method != "inverse_transform":
+                own, beside = of_rows.split(X)
+            assert beside is not None
+            conditions = of_rows.standardized(graph, beside)
+        output = self._write(graph, own, conditions, method)
+        if method not in ("inverse_transform", "reconstruct"):
+            return output
+        if isinstance(of_rows, ColumnsOfRows):
+            assert beside is not None
+            output = of_rows.whole(output, beside)
+        return output if self.maps is None else self.maps.decode(output)
+
+    def _write(
         self, graph: Graph, X: Value, conditions: Value | None, method: str
     ) -> Value:
-        """What the method gives of rows of numbers, in the graph's type."""
         module = self.model.module_
         writer = self._writer(graph)
         if method == "inverse_transform":
@@ -179,7 +230,29 @@ class Plan:
 
     def graph_type(self, dtype: np.dtype) -> np.dtype:
         # Steps that are taken or not by a comparison need the digits.
-        return _DOUBLE if self.inference is not None or self.cells else dtype
+        has_kinds = self.kinds is not None
+        return _DOUBLE if self.inference is not None or has_kinds else dtype
+
+    def _numbers(self, graph: Graph, inputs: Sequence[Value]) -> Value:
+        """Rows of numbers (n, .), from cells (n, 1) of columns or from numbers."""
+        if self.takes_cells:
+            X = encoded_table(graph, self.cells, inputs)
+        else:
+            X = inputs[0] if len(inputs) == 1 else graph.concat(inputs, axis=1)
+        if self.maps is None or self.is_inverse:
+            return X
+        assert self.kinds is not None  # maps are kinds of columns
+        patterns = self.kinds.patterns
+        parts = [self.maps.encode(graph.cast(X, graph.dtype))]
+        if patterns is not None and self.takes_cells:
+            pairs = zip(self.cells, inputs, strict=True)
+            flags = [cells.is_missing(value) for cells, value in pairs]
+            missing = graph.cast(graph.concat(flags, axis=1), graph.dtype)
+            parts.append(encoded_patterns(patterns, missing))
+        elif patterns is not None:
+            missing = graph.cast(X.of("IsNaN"), graph.dtype)
+            parts.append(encoded_patterns(patterns, missing))
+        return graph.concat(parts, axis=1)
 
     # Files ----------------------------------------------------------------------------
 
@@ -190,22 +263,26 @@ class Plan:
         inputs: list[Named] = [(name, dtype, n_columns)]
         if self.takes_cells:
             inputs = [(cells.name, cells.dtype, 1) for cells in self.cells]
-        values = [graph.value(name) for name, *_ in inputs]
-        X = encoded_table(graph, self.cells, values) if self.takes_cells else values[0]
-        conditions = None
-        if self.conditions is not None:
-            inputs += [(name, column.dtype, 1) for name, column in self.y.items()]
-            of_y = [graph.value(name) for name in self.y]
-            conditions = encoded_conditions(graph, self.conditions, of_y)
-        output = self.write(graph, X, conditions, self.method)
+        X = self._numbers(graph, [graph.value(name) for name, *_ in inputs])
+        beside = None
+        if isinstance(self.conditions, GivenConditions):
+            columns = self.beside(n_columns)
+            inputs += [(name, column.dtype, 1) for name, column in columns.items()]
+            beside = self.conditions.encoded(graph, [*map(graph.value, columns)])
+        elif isinstance(self.conditions, ColumnsOfRows) and self.is_inverse:
+            known = self.conditions.cells
+            inputs += [(cells.name, cells.dtype, 1) for cells in known]
+            values = [graph.value(cells.name) for cells in known]
+            beside = self.conditions.numbers(graph, values)
+        output = self.write(graph, X, beside, self.method)
         if self.gives_cells:
             assert self.kinds is not None
             table = decoded_table(graph, self.cells, self.kinds, output)
             outputs: list[Named] = []
+            taken = {name for name, *_ in inputs}
             for cells, value in table:
-                name = (
-                    self._free(f"{cells.name}_out") if self.takes_cells else cells.name
-                )
+                name = cells.name
+                name = self._free(f"{name}_out") if name in taken else name
                 graph.name_output(value, name)
                 outputs.append((name, cells.output_dtype, 1))
             return _proto(graph, inputs, outputs)
@@ -258,10 +335,7 @@ class Plan:
             prefix = scope.get_unique_operator_name("sklearn_ae") + "_"
             graph = Graph(plan.graph_type(dtype), prefix)
             inputs = [graph.value(part.full_name) for part in operator.inputs]
-            if plan.takes_cells:
-                X = encoded_table(graph, plan.cells, inputs)
-            else:
-                X = inputs[0] if len(inputs) == 1 else graph.concat(inputs, axis=1)
+            X = plan._numbers(graph, inputs)
             output = graph.cast(plan.write(graph, X, None, method), dtype)
             graph.name_output(output, operator.outputs[0].full_name)
             container.nodes.extend(graph.nodes)
@@ -296,21 +370,6 @@ class Plan:
         if method == "reconstruct":
             return self.model.n_features_in_
         return None
-
-
-def _columns_of(y: Any) -> dict[str, np.ndarray]:
-    """Conditions as inputs: columns (n, 1) of numbers or words."""
-    if hasattr(y, "iloc") and np.ndim(y) == 2:
-        columns = [np.asarray(y[name]) for name in y.columns]
-    else:
-        table = np.asarray(y)
-        columns = list(table.reshape(len(table), -1).T)
-    names = ["y"] if np.ndim(y) == 1 else [f"y{i}" for i in range(len(columns))]
-    words = [
-        column.astype(str).astype(object) if column.dtype.kind in "OU" else column
-        for column in columns
-    ]
-    return {name: column[:, None] for name, column in zip(names, words, strict=True)}
 
 
 def _type_of(known: Any, dtype: np.dtype, width: int) -> Any:
