@@ -206,6 +206,131 @@ def test_other_tables_are_refused(make, match, autoencoder, tmp_path):
         to_onnx(autoencoder, tmp_path / "file", make())
 
 
+# Columns that are conditions ----------------------------------------------------------
+
+METHODS = ["transform", "score_samples", "reconstruct", "inverse_transform"]
+WITH_TOWNS = TABLE[["length", "count", "town", "is_wide"]].fillna({"town": "a"})
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    names = ["town", "is_wide"]
+    return VAETransformer(2, condition_columns=names, **QUICK).fit(WITH_TOWNS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_conditions_are_columns_like_others(method, conditional, tmp_path):
+    is_inverse = method == "inverse_transform"
+    rows = conditional.transform(WITH_TOWNS) if is_inverse else WITH_TOWNS
+    y = WITH_TOWNS[["town", "is_wide"]] if is_inverse else None
+    to_onnx(conditional, tmp_path / "file", rows, method=method, y=y)
+
+
+def test_conditions_of_rows_to_be_are_inputs(conditional, tmp_path):
+    Z = conditional.transform(WITH_TOWNS)
+    path = to_onnx(
+        conditional, tmp_path / "file", Z, method="inverse_transform", y=["b", True]
+    )
+    session = onnxruntime.InferenceSession(path)
+    names = [part.name for part in session.get_inputs()]
+    assert names == ["X", "town", "is_wide"]
+    assert [part.name for part in session.get_outputs()] == [
+        *("length", "count", "town_out", "is_wide_out")
+    ]
+    (entry,) = [e for e in onnx.load(path).metadata_props if e.key == "inputs"]
+    assert [part["name"] for part in json.loads(entry.value)] == ["town", "is_wide"]
+
+
+@pytest.fixture(scope="module")
+def told():
+    X = np.nan_to_num(holed())
+    return X, VAETransformer(2, condition_columns=[1, 3], **QUICK).fit(X)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_conditions_among_numbers(method, told, tmp_path):
+    X, estimator = told
+    is_inverse = method == "inverse_transform"
+    rows = estimator.transform(X) if is_inverse else X
+    y = X[:, [1, 3]] if is_inverse else None
+    for dtype in (np.float64, np.float32):
+        to_onnx(estimator, tmp_path / "file", rows.astype(dtype), method=method, y=y)
+
+
+def test_rows_without_their_condition_have_no_latents(conditional, tmp_path):
+    path = to_onnx(conditional, tmp_path / "file", WITH_TOWNS)
+    session = onnxruntime.InferenceSession(path)
+    (Z,) = session.run(None, feeds(WITH_TOWNS.assign(town="Z")))
+    assert np.isnan(Z).all()
+
+
+def test_pipelines_have_conditions_in_x(tmp_path):
+    X = np.nan_to_num(holed())
+    model = VAETransformer(2, condition_columns=[0], **QUICK)
+    pipeline = make_pipeline(StandardScaler(), model).fit(X)
+    to_onnx(pipeline, tmp_path / "file", X)
+    with pytest.raises(ValueError, match="needs their conditions"):
+        to_onnx(pipeline, tmp_path / "file", X[:, :2], method="inverse_transform")
+    model.set_params(condition_columns=None, conditional=True)
+    pipeline.fit(X, np.arange(N) % 2)
+    with pytest.raises(ValueError, match="hands no y on"):
+        to_onnx(pipeline, tmp_path / "file", X, y=np.arange(N) % 2)
+
+
+# Columns with maps --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mapped():
+    return VAETransformer(2, column_maps="quantile", **QUICK).fit(TABLE)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_of_tables(method, mapped, tmp_path):
+    rows = mapped.transform(TABLE) if method == "inverse_transform" else TABLE
+    to_onnx(mapped, tmp_path / "file", rows, method=method)
+
+
+@pytest.fixture(scope="module")
+def scored():
+    X = holed()
+    X[::3, 1] = 0.5  # a value that many rows share
+    X[:, 2] = np.round(X[:, 2])  # values that are some steps apart
+    return X, VAETransformer(2, column_maps="quantile", **QUICK).fit(X)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_of_numbers(method, scored, tmp_path):
+    X, estimator = scored
+    is_inverse = method == "inverse_transform"
+    # Beyond the least and the largest too.
+    rows = 9.0 * estimator.transform(X) if is_inverse else np.vstack([X, 1.5 * X])
+    path = to_onnx(estimator, tmp_path / "file", rows, method=method)
+    (part,) = onnxruntime.InferenceSession(path).get_inputs()
+    assert part.shape[1] == rows.shape[1]
+
+
+def test_patterns_that_fit_did_not_see(mapped, tmp_path):
+    rows = TABLE.assign(length=np.nan, single=np.float32(np.nan), town=None)
+    to_onnx(mapped, tmp_path / "file", rows, method="score_samples")
+
+
+def test_maps_go_with_conditions_apart(tmp_path):
+    labels = np.arange(N) % 3
+    estimator = VAETransformer(2, column_maps="quantile", conditional=True, **QUICK)
+    estimator.fit(TABLE, labels)
+    to_onnx(estimator, tmp_path / "file", TABLE, y=labels)
+
+
+def test_maps_in_pipelines(tmp_path):
+    X = np.nan_to_num(holed())
+    model = VAETransformer(2, column_maps="quantile", **QUICK)
+    pipeline = make_pipeline(StandardScaler(), model).fit(X)
+    to_onnx(pipeline, tmp_path / "file", X)
+    Z = pipeline.transform(X)
+    to_onnx(pipeline, tmp_path / "file", Z, method="inverse_transform")
+
+
 # Numbers ------------------------------------------------------------------------------
 
 

@@ -232,11 +232,6 @@ class UsersLayer(nn.Module):
             "give the conditions",
         ),
         (
-            lambda: fitted(VAETransformer, column_maps="quantile"),
-            {},
-            "column_maps cannot be written",
-        ),
-        (
             lambda: fitted(inference="encoder"),
             {"inference": "refined"},
             "was fitted with it",
