@@ -1,6 +1,7 @@
 """Run scikit-learn's own tests of PCA against AutoencoderTransformer.
 
 python tools/pca_tests.py
+python tools/pca_tests.py -k "not sparse"    those that pytest chooses so
 
 The files of tests are those of the installed scikit-learn, for PCA, IncrementalPCA and
 KernelPCA; the estimator of this package stands there under their names, with
@@ -10,6 +11,7 @@ the reason. Another one makes the exit status 1, and so does one that is listed 
 holds.
 """
 
+import argparse
 import re
 import sys
 import tempfile
@@ -218,18 +220,23 @@ def reason_of(test: str) -> str | None:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-k", default="", help="which tests, as pytest has it")
+    chosen = parser.parse_args().k
     outcomes = Outcomes()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_tests(folder)
         sys.path.insert(0, name)
         options = ["-q", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
-        options += ["-W", "ignore", "--rootdir", name, "-c", "/dev/null"]
+        options += ["-W", "ignore", "--rootdir", name, "-c", "/dev/null", "-k", chosen]
+        options += ["--tb=native"]  # others read all files of a traceback anew
         pytest.main([*options, *(str(folder / f"{f}.py") for f in FILES)], [outcomes])
     reasons = {test: reason_of(test) for test in outcomes.failed}
     n_tests = len(outcomes.passed) + len(outcomes.failed)
     print(
-        f"scikit-learn {version('scikit-learn')}: {len(outcomes.passed)} of {n_tests}"
+        f"scikit-learn {version('scikit-learn')}: {len(outcomes.passed)} of {n_tests} "
+        "hold"
     )
     for reason, n_failed in Counter(filter(None, reasons.values())).items():
         print(f"{n_failed:4d} cannot hold: {reason}")
