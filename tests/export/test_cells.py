@@ -310,6 +310,13 @@ def test_maps_of_numbers(method, scored, tmp_path):
     assert part.shape[1] == rows.shape[1]
 
 
+def test_maps_of_numbers_in_single_precision(tmp_path):
+    X = holed()
+    estimator = VAETransformer(2, column_maps="quantile", **QUICK)
+    estimator.fit(X.astype(np.float32))
+    to_onnx(estimator, tmp_path / "file", X, method="reconstruct")
+
+
 def test_patterns_that_fit_did_not_see(mapped, tmp_path):
     rows = TABLE.assign(length=np.nan, single=np.float32(np.nan), town=None)
     to_onnx(mapped, tmp_path / "file", rows, method="score_samples")
