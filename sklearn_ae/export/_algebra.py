@@ -5,6 +5,17 @@ import numpy as np
 from ._graph import END, Value
 
 
+def products(left: Value, right: Value, size: int) -> Value:
+    """Those of all rows of stacks (n, k, d) and (n, size, d): (n, k, size).
+
+    ONNX Runtime joins a transposition and the product after it to one operator, which
+    older releases have in single precision alone: a column more stands between them.
+    """
+    first = right.slice(0, 1, axis=1).squeeze(1)  # (n, d)
+    turned = [right.transpose(0, 2, 1), first.unsqueeze(2)]
+    return (left @ right.graph.concat(turned, axis=2)).slice(0, size, axis=2)
+
+
 def solved(matrix: Value, right: Value, k: int) -> Value:
     """Solutions of systems (n, k, k) with right sides (n, k, r).
 

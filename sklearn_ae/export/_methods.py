@@ -15,7 +15,7 @@ from .._inference.posterior import Draws
 from .._networks.modules import Autoencoder, EncoderDecoder
 from .._networks.variational import VariationalAutoencoder
 from .._utils.random import SEED_LIMIT, make_random_state
-from ._algebra import cholesky, solved
+from ._algebra import cholesky, products, solved
 from ._graph import Graph, Value
 from ._layers import apply, apply_with_maps, dense_with_jacobian, to_array
 from ._losses import Losses
@@ -207,7 +207,7 @@ class Writer:
         given = z if conditions is None else self.graph.concat([z, conditions], axis=1)
         output, jacobian = dense_with_jacobian(self.module.decoder, k, given)
         weighted = jacobian * self.losses.information(output, target)
-        return weighted @ jacobian.transpose(0, 2, 1) + np.eye(k)
+        return products(weighted, jacobian, k) + np.eye(k)
 
     def _log_mean_weight(
         self, x: Value, mean: Value, factor: Value, eps: np.ndarray

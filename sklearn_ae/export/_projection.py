@@ -21,7 +21,7 @@ from .._inference.projection import (
     _RAISED,
 )
 from .._networks.modules import Autoencoder
-from ._algebra import eliminated
+from ._algebra import eliminated, products
 from ._graph import Value
 from ._layers import apply, dense_with_jacobian, to_array
 from ._losses import Losses
@@ -194,10 +194,13 @@ class Projection:
         x, given = self._given(z, rows, d)
         output, jacobian = dense_with_jacobian(self.decoder, k, given)
         if losses.is_square:
-            # All sums of products at once.
-            whole = graph.concat([jacobian, (output - x).unsqueeze(1)], axis=1)
-            products = (whole @ whole.transpose(0, 2, 1)).reshape(-1, (k + 1) ** 2)
-            here = products @ _from_products(k, float(losses.precision))
+            # All sums of products at once; as in `products`, no transposition is next to
+            # the product.
+            difference = output - x
+            whole = graph.concat([jacobian, difference.unsqueeze(1)], axis=1)
+            turned = [jacobian.transpose(0, 2, 1), difference.unsqueeze(2)]
+            both = (whole @ graph.concat(turned, axis=2)).reshape(-1, (k + 1) ** 2)
+            here = both @ _from_products(k, float(losses.precision))
             if losses.prior:
                 here = here + self._of_prior(z)
             return graph.concat([z, here], axis=1)
@@ -206,7 +209,7 @@ class Projection:
         weights = curvature * losses.precision
         if isinstance(weights, Value):
             weights = weights.unsqueeze(1)
-        hessian = (jacobian * weights) @ jacobian.transpose(0, 2, 1)
+        hessian = products(jacobian * weights, jacobian, k)
         hessian = hessian.reshape(-1, k * k)
         if losses.prior:
             gradient = gradient + losses.prior * z
