@@ -194,8 +194,8 @@ class Projection:
         x, given = self._given(z, rows, d)
         output, jacobian = dense_with_jacobian(self.decoder, k, given)
         if losses.is_square:
-            # All sums of products at once; as in `products`, no transposition is next to
-            # the product.
+            # All sums of products at once, and as in `products` none right behind a
+            # transposition.
             difference = output - x
             whole = graph.concat([jacobian, difference.unsqueeze(1)], axis=1)
             turned = [jacobian.transpose(0, 2, 1), difference.unsqueeze(2)]
