@@ -57,8 +57,9 @@ def bent_table(n_samples=80, seed=0):
 def pytest_cmdline_main(config):
     """Let a plain `pytest` use the cores, file by file, and what is chosen just one."""
     option = config.option
+    is_watched = option.usepdb or option.trace or option.capture == "no"
     is_plain = config.args_source is config.ArgsSource.TESTPATHS and not (
-        option.keyword or option.markexpr or option.usepdb or option.capture == "no"
+        option.keyword or option.markexpr or is_watched
     )
     is_worker = hasattr(config, "workerinput")
     if not is_plain or is_worker or getattr(option, "numprocesses", 0) is not None:

@@ -236,7 +236,7 @@ def _eyes_of(picture: NDArray[np.float32]) -> NDArray[np.float64]:
 def _with_eyes_at(
     face: NDArray[np.float32],
     eyes: NDArray[np.float64],
-    find: Callable[[NDArray[np.float32]], NDArray[np.float64]] = _eyes_of,
+    find: Callable[[NDArray[np.float32]], NDArray[np.float64]],
 ) -> NDArray[np.float32]:
     """The face shifted, turned and scaled so that its eyes are at these places (2, 2).
 
@@ -278,15 +278,17 @@ def _eyes_put(
     face: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """The eyes (n, 2, 2), in pixels of its crop, around a face that is put in place."""
-    photo = put(face)
+    cv2, photo = import_cv2(), put(face)
     left, top, width, height = _bounds(matrix, size)
     around = width // 4
     left, top = max(0, left - around), max(0, top - around)
     region = photo[top : top + height + 2 * around, left : left + width + 2 * around]
+    if not region.size:  # a face that is named beside the photo
+        return np.empty((0, 2, 2))
     shrink = min(1.0, _LONGEST_REGION / max(region.shape[:2]))
     if shrink < 1.0:
-        region = import_cv2().resize(
-            region, None, fx=shrink, fy=shrink, interpolation=import_cv2().INTER_AREA
+        region = cv2.resize(
+            region, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA
         )
     eyes = (_eyes_of(region) + 0.5) / shrink - 0.5 + [left, top]
     return eyes @ matrix[:, :2].T + matrix[:, 2]

@@ -3,7 +3,6 @@
 import copy
 import math
 import warnings
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -1315,20 +1314,21 @@ def test_fit_where_gradients_are_switched_off(fitted, X):
 
 
 @pytest.mark.parametrize(
-    "kind",
+    "estimator",
     [
-        AutoencoderTransformer,
-        DenoisingAutoencoderTransformer,
-        EncoderDecoderRegressor,
-        NeighborMapTransformer,
-        VAETransformer,
-        partial(VAETransformer, conditional=True),
+        AutoencoderTransformer(2),
+        DenoisingAutoencoderTransformer(2),
+        EncoderDecoderRegressor(2),
+        NeighborMapTransformer(2),
+        VAETransformer(2),
+        VAETransformer(2, conditional=True),
     ],
+    ids=str,
 )
-def test_fit_reads_no_attribute_before_it_has_set_it(kind, X):
+def test_fit_reads_no_attribute_before_it_has_set_it(estimator, X):
     set_now, read_too_early = set(), set()
 
-    class Watched(getattr(kind, "func", kind)):
+    class Watched(type(estimator)):
         def __setattr__(self, name, value):
             super().__setattr__(name, value)
             set_now.add(name)
@@ -1339,8 +1339,8 @@ def test_fit_reads_no_attribute_before_it_has_set_it(kind, X):
                 read_too_early.add(name)
             return object.__getattribute__(self, name)
 
-    quick = {"max_iter": 1, "hidden_layer_sizes": (4,)}
-    watched = Watched(2, **quick, **getattr(kind, "keywords", {}))
+    watched = Watched(**estimator.get_params())
+    watched.set_params(max_iter=1, hidden_layer_sizes=(4,))
     parameters = set(watched.get_params())
     X = X[:40]
     y = (X[:, 0] > 0).astype(int)

@@ -295,12 +295,23 @@ def test_eyes_are_put_where_they_were(monkeypatch):
     monkeypatch.setattr(_photos, "has_mtcnn", lambda: True)
     monkeypatch.setattr(_photos, "detect_mtcnn", find)
     eyes = np.array([[33.0, 40.0], [63.0, 40.0]])
-    moved = _photos._with_eyes_at(face, eyes)
+    moved = _photos._with_eyes_at(face, eyes, _photos._eyes_of)
     np.testing.assert_allclose(find(moved)[1][0, :2], eyes, atol=1)
     # What is far from an eye's place is none, and is left alone.
-    assert _photos._with_eyes_at(face, eyes + 20.0) is face
+    assert _photos._with_eyes_at(face, eyes + 20.0, _photos._eyes_of) is face
     monkeypatch.setattr(_photos, "has_mtcnn", lambda: False)
-    assert _photos._with_eyes_at(face, eyes) is face
+    assert _photos._with_eyes_at(face, eyes, _photos._eyes_of) is face
+
+
+@pytest.mark.parametrize("off", [(600, 0), (0, 600), (600, 600), (-600, -600)])
+def test_eyes_of_faces_beside_the_photo_are_not_looked_for(off, monkeypatch):
+    monkeypatch.setattr(_photos, "has_mtcnn", lambda: True)
+    of_a_face = [[30, 40], [60, 40], [45, 55], [33, 70], [57, 70]]
+    landmarks = [np.array(of_a_face) + off]
+    options = PhotoOptions(keep_eyes=True)
+    photo = astronaut()
+    result = swap_photo(lambda x: 1 - x, SHAPE, photo, None, landmarks, options)
+    np.testing.assert_array_equal(result, photo)
 
 
 @pytest.mark.parametrize("side", [120, 500])  # a large one is looked at smaller
