@@ -71,6 +71,11 @@ class AutoregressiveDensity(nn.Module):
             parts[:, 1] = torch.linspace(-_FURTHEST_MEAN, _FURTHEST_MEAN, _N_NORMALS)
             parts[:, 2] = math.log(_WIDTH)
 
+    @property
+    def width(self) -> int:
+        """Numbers that log_prob holds for each row."""
+        return self.last.out_features
+
     def _conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-widths of standardised numbers: 3 of (n, k, c)."""
         hidden = F.silu(self.first(z))
