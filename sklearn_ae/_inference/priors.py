@@ -93,6 +93,10 @@ class AutoregressivePosterior(Prior):
     axes: np.ndarray  # (a,); the other latents are standard normal
     n_components: int
 
+    @property
+    def width(self) -> int:
+        return self.density.width
+
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         Z = random_state.standard_normal((n_samples, self.n_components))
         Z[:, self.axes] = self.density.sample(n_samples, random_state)

@@ -31,7 +31,7 @@ class _MaskedLinear(nn.Linear):
 
     def __init__(self, mask: Tensor):
         n_outputs, n_inputs = mask.shape
-        super().__init__(n_inputs, n_outputs)
+        super().__init__(n_inputs, n_outputs, dtype=torch.float32)
         self.register_buffer("mask", mask)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,8 +68,15 @@ class AutoregressiveDensity(nn.Module):
             self.last.weight.zero_()
             parts = self.last.bias.view(k, 3, _N_NORMALS)
             parts[:, 0] = 0.0
-            parts[:, 1] = torch.linspace(-_FURTHEST_MEAN, _FURTHEST_MEAN, _N_NORMALS)
+            parts[:, 1] = torch.linspace(
+                *(-_FURTHEST_MEAN, _FURTHEST_MEAN, _N_NORMALS), dtype=torch.float32
+            )
             parts[:, 2] = math.log(_WIDTH)
+
+    @property
+    def width(self) -> int:
+        """Numbers that log_prob holds for each row."""
+        return self.last.out_features
 
     def _conditionals(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, means and log-widths of standardised numbers: 3 of (n, k, c)."""

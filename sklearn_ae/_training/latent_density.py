@@ -5,6 +5,7 @@ Shapes: n rows, k latents.
 
 import copy
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from .._inference.priors import AggregatedPosterior, AutoregressivePosterior
 from .._networks.autoregressive import AutoregressiveDensity
-from .._utils.device import as_global, enough_threads
+from .._utils.device import as_global, enable_gradients, enough_threads
 from .optimizer import Schedule, UncompiledAdamW
+from .trainer import DivergenceError, Trainer, check_loss
 
 _LEARNING_RATE = 8e-3
 _WEIGHT_DECAY = 1e-3
@@ -36,11 +38,15 @@ def autoregressive_where_better(
     """The autoregressive density of posteriors N(mean, std^2), two arrays (n, k).
 
     It is of the latents at these axes; None where it is no better than the mixture on
-    rows held out, of which the mixture has seen some.
+    rows held out, of which the mixture has seen some, and where its training diverges.
     """
     if len(axes) == 0 or len(mean) < _LEAST_ROWS:
         return None
-    density, held_out = _learn(mean[:, axes], std[:, axes], seed)
+    try:
+        with enable_gradients():
+            density, held_out = _learn(mean[:, axes], std[:, axes], seed)
+    except DivergenceError:
+        return None
     learned = AutoregressivePosterior(density, axes, mean.shape[1])
     z = held_out.new_zeros(len(held_out), mean.shape[1])
     z[:, axes] = held_out
@@ -60,8 +66,9 @@ def _learn(
     means, stds = (torch.from_numpy(part).float()[order] for part in (mean, std))
 
     def draw(rows: Tensor | slice) -> Tensor:
-        noise = torch.randn(means[rows].shape, generator=generator)
-        return means[rows] + stds[rows] * noise
+        mean = means[rows]
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+        return mean + stds[rows] * noise
 
     n_held_out = math.ceil(_HELD_OUT * len(means))
     n_train = len(means) - n_held_out
@@ -71,26 +78,53 @@ def _learn(
         density = AutoregressiveDensity(means[:n_train].mean(dim=0), spread)
     growth = math.sqrt(max(1.0, n_train / _LONG_TABLE))
     n_batch = min(n_train, round(_BATCH_SIZE * growth))
-    n_batches = n_train // n_batch
+    batches = _FullBatches(n_train, n_batch, generator)
     parameters = list(density.parameters())
     optimizer = UncompiledAdamW(
         parameters, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
     )
-    schedule = Schedule(_LEARNING_RATE, _N_EPOCHS * n_batches)
-    best, highest = copy.deepcopy(density), _score(density, held_out)
+    best, at_start = copy.deepcopy(density), _score(density, held_out)
+    highest = at_start
+
+    def update(rows: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        loss = -density.log_prob(draw(rows)).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM)
+        optimizer.step()
+        return loss.detach()
+
+    def after_epoch(epoch: int, loss: float) -> bool:
+        nonlocal best, highest
+        check_loss(loss, -at_start, epoch, advice="")
+        score = _score(density, held_out)
+        if score > highest:
+            best, highest = copy.deepcopy(density), score
+        return False
+
+    schedule = Schedule(_LEARNING_RATE, _N_EPOCHS * len(batches))
+    trainer = Trainer(density, optimizer, update)
     with enough_threads(density, n_batch):
-        for _ in range(_N_EPOCHS):
-            batches = torch.randperm(n_train, generator=generator).split(n_batch)
-            for rows in batches[:n_batches]:
-                schedule.step(optimizer)
-                optimizer.zero_grad()
-                (-density.log_prob(draw(rows)).mean()).backward()
-                torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM)
-                optimizer.step()
-            score = _score(density, held_out)
-            if score > highest:
-                best, highest = copy.deepcopy(density), score
+        trainer.run(batches, _N_EPOCHS, after_epoch, schedule)
     return best.requires_grad_(False), held_out
+
+
+class _FullBatches:
+    """Numbers of rows, shuffled, in batches of one size: the rest is left out."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, n_all: int, batch_size: int, generator: torch.Generator):
+        self.n_all, self.batch_size = n_all, batch_size
+        self.n_rows = n_all // batch_size * batch_size
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return self.n_rows // self.batch_size
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(self.n_all, generator=self.generator)
+        return iter(order[: self.n_rows].split(self.batch_size))
 
 
 @torch.no_grad()

@@ -265,6 +265,10 @@ def test_standard_normal_exemplars_change_nothing():
     torch.testing.assert_close(ratio, torch.zeros(5).double())
 
 
-def test_exemplars_say_how_many_numbers_their_density_holds():
+def test_priors_say_how_many_numbers_their_density_holds():
     assert exemplars(30, 7, 0.0).width == 7
     assert StandardNormal(K).width == 0
+    density = AutoregressiveDensity(torch.zeros(K), torch.ones(K))
+    wide = AutoregressivePosterior(density, np.arange(K), K + 1)
+    parts = density._conditionals(torch.zeros(1, K))
+    assert wide.width == sum(part.numel() for part in parts)

@@ -1,5 +1,7 @@
 """Which density of latents rows held out prefer, and what is learned of it."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,21 @@ def learned(Z, axes=range(K)):
     known.fit_mixture(Z, np.random.RandomState(0), axes=axes)
     mixture, std = AggregatedPosterior(known), np.zeros_like(Z)
     return mixture, autoregressive_where_better(mixture, Z, std, axes, seed=0)
+
+
+def learned_beside_a_bad_mixture(Z):
+    mixture = AggregatedPosterior(LatentDensity(Z + 100.0))
+    std, axes = np.zeros_like(Z), np.arange(K)
+    return autoregressive_where_better(mixture, Z, std, axes, seed=0)
+
+
+@contextlib.contextmanager
+def double_by_default():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,4 +108,25 @@ def test_equal_seeds_give_equal_bits_and_leave_the_global_generator(monkeypatch)
     first, second = (latent_density._learn(Z, 0.1 + 0 * Z, 0)[0] for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_one_that_diverges_leaves_the_mixture(monkeypatch):
+    monkeypatch.setattr(latent_density, "_N_EPOCHS", 2)
+    Z = of_sides(600)
+    assert learned_beside_a_bad_mixture(Z) is not None
+    monkeypatch.setattr(latent_density, "_LEARNING_RATE", 1e20)
+    assert learned_beside_a_bad_mixture(Z) is None
+
+
+@pytest.mark.parametrize(
+    "surroundings", [torch.no_grad, torch.inference_mode, double_by_default]
+)
+def test_what_the_user_has_set_in_torch_changes_nothing(surroundings, monkeypatch):
+    monkeypatch.setattr(latent_density, "_N_EPOCHS", 2)
+    Z = of_sides(600)
+    expected = learned_beside_a_bad_mixture(Z).density
+    with surroundings():
+        density = learned_beside_a_bad_mixture(Z).density
+    for a, b in zip(density.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
