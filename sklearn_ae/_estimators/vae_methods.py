@@ -229,8 +229,8 @@ class FittedVAE(Truncating, Imputing):
         spread = imputer.spread.numpy()
         if kinds is not None:
             spread = np.where(kinds.is_share, 1.0, spread)
-        middle = sum(imputer.within_seen(module, made) for made in decoded)
-        middle = middle / _DRAWS_FOR_MIDDLE
+        total = sum(imputer.within_seen(module, made) for made in decoded)
+        middle = total / _DRAWS_FOR_MIDDLE
 
         def vary(means: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
             means = imputer.within_seen(module, means)
