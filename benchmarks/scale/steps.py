@@ -47,18 +47,21 @@ def _measure_shape(shape: Shape, rank: int, repeats: int) -> dict[str, Any]:
     with together() as group:
         clock = _Clock(group)
         with alone():
-            one, *shared = (_Epochs(shape, rank, kind) for kind in _KINDS)
+            one = _Training(shape)
+        both = _Training(shape)  # whose gradients lie where those of a fit of both do
+        batches_of_one = Batches(one.x, shape.batch_size, torch.Generator())
+        shared = _shared_batches(both.x, shape.batch_size, rank)
         rounds = []
         for _ in range(1 + repeats):  # the first warms up
             with alone():
-                seconds = [one.run() if rank == 0 else 0.0]
+                seconds = [one.run(batches_of_one) if rank == 0 else 0.0]
                 group.gather(None)
-                seconds += [one.run()]
+                seconds += [one.run(batches_of_one)]
                 group.gather(None)
-            for epochs in shared:
+            for batches in shared:
                 group.gather(None)  # the other has waited
                 clock.seconds.clear()
-                seconds += [epochs.run(), float(np.median(clock.seconds))]
+                seconds += [both.run(batches), float(np.median(clock.seconds))]
             rounds.append(seconds)
     times = np.array(rounds[1:])
     seconds_one, _, seconds_two, sending, *_ = np.median(times, axis=0)
@@ -77,8 +80,13 @@ def _measure_shape(shape: Shape, rank: int, repeats: int) -> dict[str, Any]:
     }
 
 
-# One process, two that draw batches from their own rows, and two with common batches.
-_KINDS = ("one", "own", "common")
+def _shared_batches(x: torch.Tensor, batch_size: int, rank: int) -> list[Any]:
+    """Of two processes: drawn by each from its own rows, and those of one with all."""
+    n, n_together = len(x), 2 * batch_size
+    places = torch.full((2 * n,), -1)
+    places[rank * n :][:n] = torch.arange(n)
+    own, common = ShardRows(x, x[:0], [n] * 2), CommonRows(x, x[:0], places)
+    return [rows.batches(n_together, torch.Generator()) for rows in (own, common)]
 
 
 class _Clock:
@@ -96,10 +104,10 @@ class _Clock:
         return x
 
 
-class _Epochs:
-    """Epochs over as many rows in each process, by one process or by both."""
+class _Training:
+    """A network that is trained by one process or by both, with rows of its own."""
 
-    def __init__(self, shape: Shape, rank: int, kind: str):
+    def __init__(self, shape: Shape):
         X = make_table(shape.n_rows, shape.n_columns)
         X = StandardScaler().fit_transform(X).astype(np.float32)
         model = AutoencoderTransformer(
@@ -110,27 +118,20 @@ class _Epochs:
             device="cpu",
             precision="float32",
         )
-        module = untrained(model, X).module_
+        with alone():
+            module = untrained(model, X).module_
         design = model._make_design(FitTable(X, X.shape[1]), columns=None)
         self.options = design.recipe.options(len(X), module)
         self.net = make_net(module, self.options)
-        x, order = module.standardize(torch.from_numpy(X)), torch.Generator()
-        n, n_together = len(x), 2 * shape.batch_size
-        self.batches: Any = Batches(x, shape.batch_size, order)
-        if kind == "own":
-            self.batches = ShardRows(x, x[:0], [n] * 2).batches(n_together, order)
-        if kind == "common":
-            places = torch.full((2 * n,), -1)
-            places[rank * n :][:n] = torch.arange(n)
-            self.batches = CommonRows(x, x[:0], places).batches(n_together, order)
+        self.x = module.standardize(torch.from_numpy(X))
         self.n_bytes = 4 * sum(p.numel() for p in module.parameters())
 
-    def run(self) -> float:
+    def run(self, batches: Any) -> float:
         """Seconds of the median step of an epoch."""
         ends: list[float] = []
         with trainer_of(self.net, self.options, torch.Generator()) as trainer:
             trainer.after_step = lambda *_: ends.append(time.perf_counter())
-            trainer.run_epoch(self.batches)
+            trainer.run_epoch(batches)
         return float(np.median(np.diff(ends)))
 
 

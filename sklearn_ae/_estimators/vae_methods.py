@@ -207,7 +207,7 @@ class FittedVAE(Truncating, Imputing):
             )
         given = rows[:, : len(self.module_.center)]
         conditions, missing = rows[:, given.shape[1] :], np.isnan(given)
-        mean, factor = self._mean_and_factor(X, y)
+        mean, factor = self._mean_and_factor(rows)
 
         def decoded(n: int, random_state: np.random.RandomState) -> Iterator[Any]:
             for Z in draw_latents(mean, factor, n, random_state):
@@ -237,7 +237,8 @@ class FittedVAE(Truncating, Imputing):
         spread = imputer.spread.numpy()
         if kinds is not None:
             spread = np.where(kinds.is_share, 1.0, spread)
-        middle = np.mean([imputer.within_seen(module, made) for made in decoded], 0)
+        total = sum(imputer.within_seen(module, made) for made in decoded)
+        middle = total / _DRAWS_FOR_MIDDLE
 
         def vary(means: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
             means = imputer.within_seen(module, means)
@@ -276,15 +277,14 @@ class FittedVAE(Truncating, Imputing):
         cov : ndarray of shape (n_samples, n_components, n_components)
             Covariances, with ``return_cov=True`` and in place of ``std``.
         """
-        if return_cov:
-            mean, factor = self._mean_and_factor(X, y)
-            return mean, factor @ factor.swapaxes(1, 2)
         X = self._validate_new_rows(X, y)
+        if return_cov:
+            mean, factor = self._mean_and_factor(X)
+            return mean, factor @ factor.swapaxes(1, 2)
         both = self._compute(moments, X, self._inference)  # (n, 2k)
         return both[:, : self.n_components_], both[:, self.n_components_ :]
 
-    def _mean_and_factor(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        X = self._validate_new_rows(X, y)
+    def _mean_and_factor(self, X: np.ndarray | Table) -> tuple[np.ndarray, np.ndarray]:
         both = self._compute(mean_and_factor, X, self._inference)  # (n, 1 + k, k)
         return both[:, 0], both[:, 1:]
 
@@ -318,7 +318,7 @@ class FittedVAE(Truncating, Imputing):
             One set of latents after the other; `inverse_transform` takes each.
         """
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        mean, factor = self._mean_and_factor(X, y)
+        mean, factor = self._mean_and_factor(self._validate_new_rows(X, y))
         return draw_latents(mean, factor, n_samples, self._generator(random_state))
 
     def sample(

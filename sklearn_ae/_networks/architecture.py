@@ -281,7 +281,8 @@ class Architecture:
         spec = self.spec
         n_encoded = spec.n_components * self.outputs_per_latent
         n_decoded = spec.n_components + self.n_conditions
-        own_encoder, own_decoder = self._own_encoder(n_encoded), self._own_decoder()
+        own_encoder = self._own_encoder(n_encoded)
+        own_decoder = self._own_decoder(n_decoded)
         if paths is not None:
             variances = self._input_variances(seen)
             return (
@@ -335,9 +336,7 @@ class Architecture:
         network = SkipEncoder if self.has_skips else ConvolutionalEncoder
         return network(self.image_shape, sizes, n_encoded, self._activation)
 
-    def _own_decoder(self, n_latents: int | None = None) -> OwnNetwork:
-        if n_latents is None:
-            n_latents = self.spec.n_components + self.n_conditions
+    def _own_decoder(self, n_latents: int) -> OwnNetwork:
         sizes = self._sizes(self.n_outputs, self.target_shape)
         if self.target_shape is None or not sizes:
             activation = self.spec.activation

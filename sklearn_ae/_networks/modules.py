@@ -474,8 +474,6 @@ def _linear(network: nn.Module, position: int) -> nn.Linear:
 
 def _outer_layers(network: nn.Module, position: int) -> list[nn.Linear]:
     """The linear layers at the network's input (position 0) or output (-1)."""
-    if isinstance(network, FourierDecoder):
-        return _outer_layers(network.network, position)
     if isinstance(network, Anchored):
         return [network.linear, _linear(network.network, position)]
     return [_linear(network, position)]

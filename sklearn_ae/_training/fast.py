@@ -212,9 +212,11 @@ def fast_step(
         yield autograd_step
         return
     low = None if precision is None else _flat_buffer(module).to(precision)
-    decoder = FastNetwork(module.decoder, is_first=False, low=low)
-    encoder: Any = module.encoder  # that of a decoder alone has nothing to learn
-    if any(True for _ in encoder.parameters()):
+    encoder: Any = module.encoder
+    # That of a decoder alone has nothing to learn, and no gradient goes there.
+    is_alone = next(encoder.parameters(), None) is None
+    decoder = FastNetwork(module.decoder, is_first=is_alone, low=low)
+    if not is_alone:
         encoder = FastNetwork(encoder, is_first=True, low=low)
     step: Callable[[Tensor], Tensor] = autograd_step
     if type(module) is Autoencoder and objective.is_of_rows:
