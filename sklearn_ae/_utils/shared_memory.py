@@ -181,7 +181,10 @@ class SharedSums:
 
 
 def open_for_all(processes: Gatherer, n_bytes: int) -> int | None:
-    """A file in memory that all processes have open, if they are on one machine."""
+    """A file in memory that all processes have open, and can map.
+
+    None where they are not on one machine, or it has not so much memory.
+    """
     file = path = offered = None
     if processes.rank == 0:
         with contextlib.suppress(OSError):
@@ -197,6 +200,7 @@ def open_for_all(processes: Gatherer, n_bytes: int) -> int | None:
         if name is not None and len(set(machines)) == 1 and has_core:
             with contextlib.suppress(OSError):
                 file = os.open(name, os.O_RDWR) if file is None else file
+                mmap.mmap(file, n_bytes).close()  # where address space is limited
                 is_open = True
         if all(processes.gather(is_open)):
             return file
