@@ -43,6 +43,8 @@ QUICK = {
     "early_stopping": False,
 }
 
+GALLERY = "tests/docs/test_examples.py::test_example"
+
 
 def bent_table(n_samples=80, seed=0):
     """A curved surface of dimension 2 in 5 columns of different units."""
@@ -55,7 +57,11 @@ def bent_table(n_samples=80, seed=0):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Let a plain `pytest` use the cores, file by file, and what is chosen just one."""
+    """Let a plain `pytest` use the cores, file by file, and what is chosen just one.
+
+    It leaves out the gallery's examples, minutes of full fits: the documentation's
+    build runs them, and `pytest tests/docs/test_examples.py` does.
+    """
     option = config.option
     is_watched = option.usepdb or option.trace or option.capture == "no"
     is_plain = config.args_source is config.ArgsSource.TESTPATHS and not (
@@ -66,6 +72,7 @@ def pytest_cmdline_main(config):
         return
     option.numprocesses = min(os.cpu_count() or 1, 4)  # a gigabyte each
     option.dist = "loadscope"  # what a file's tests share is fitted once
+    option.deselect = [*(option.deselect or []), GALLERY]
     # More threads would only wait for each other. The processes are yet to start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
