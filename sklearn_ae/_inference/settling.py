@@ -32,6 +32,10 @@ MOST_GRIDDED = 2
 _N_STEPS, _RATE = 500, 3.0
 # How often neighbours' pulls count, for a share of the steps: rows pass each other.
 _EXAGGERATION, _EXAGGERATED = 2.0, 0.2
+# Rows from which on there are more steps, by the root of the rows and twice as many at
+# most, and there what is added for twice as many: to the rate, and to the pulls' count
+# in all later steps. Maps of many rows are wide.
+_MANY_ROWS, _FARTHER, _CLOSER = 15_000, 2.0, 0.2
 _DECAYS = 0.9, 0.99
 # Pairs of rows that settle together where a sample pushes: twice as many rows.
 _PAIRS_TOGETHER, _N_SWEEPS = 2048, 300
@@ -52,9 +56,12 @@ def settle(z: Tensor, graph: csr_matrix, seed: int) -> Tensor:
     if z.shape[1] > MOST_GRIDDED:
         return _settle_by_pairs(z, graph, seed)
     settled = _without_far_ones(z.cpu().float())
-    divergence, descent = Divergence(graph), _Descent(settled, _N_STEPS, _RATE)
-    for i in range(_N_STEPS):
-        exaggeration = _EXAGGERATION if i < _EXAGGERATED * _N_STEPS else 1.0
+    growth = min(2.0, max(1.0, math.sqrt(len(z) / _MANY_ROWS)))
+    n_steps, rate = round(growth * _N_STEPS), _RATE + _FARTHER * (growth - 1.0)
+    divergence, descent = Divergence(graph), _Descent(settled, n_steps, rate)
+    for i in range(n_steps):
+        is_early = i < _EXAGGERATED * n_steps
+        exaggeration = _EXAGGERATION if is_early else 1.0 + _CLOSER * (growth - 1.0)
         gradient = divergence.gradient(settled.numpy(), exaggeration)
         descent.step(torch.from_numpy(gradient))
     return settled.to(z)

@@ -64,6 +64,23 @@ def test_rows_settle_downhill_and_the_same_each_time(n_latents, rows, graph):
     assert after < before - 0.2
 
 
+@pytest.mark.parametrize(
+    ("many", "n_steps", "last"), [(800, 500, 1.0), (50, 1000, 1.2), (10, 1000, 1.2)]
+)
+def test_many_rows_settle_in_more_steps(many, n_steps, last, rows, graph, monkeypatch):
+    counts = []
+
+    def gradient(divergence, Z, exaggeration):
+        counts.append(exaggeration)
+        return np.zeros_like(Z)
+
+    monkeypatch.setattr(settling, "_MANY_ROWS", many)
+    monkeypatch.setattr(Divergence, "gradient", gradient)
+    settle(torch.from_numpy(rows[:, :2]), graph, seed=0)
+    early = n_steps // 5
+    assert_allclose(counts, [2.0] * early + [last] * (n_steps - early))
+
+
 def test_a_row_that_starts_far_out_comes_back(rows, graph, monkeypatch):
     monkeypatch.setattr(settling, "_FEW_ROWS", 0)
     monkeypatch.setattr(settling, "_N_STEPS", 100)
