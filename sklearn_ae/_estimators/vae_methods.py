@@ -132,7 +132,8 @@ class FittedVAE(Truncating, Imputing):
             Mean of the likelihood for each row of latents, in the units of the training
             rows; with ``loss="log_loss"`` probabilities between 0 and 1.
         """
-        return self._as_given(self._whole(self._decoded(latents_by_name(X, Z), y), y))
+        Z = latents_by_name(X, Z)
+        return self._as_given(self._whole(self._decoded(Z, y), y), like=Z)
 
     @answers_in_kind
     def reconstruct(self, X: Any, y: Any = None) -> Any:
@@ -380,9 +381,9 @@ class FittedVAE(Truncating, Imputing):
             What columns of the new rows are to hold, by their names (of an array by
             their numbers): a level or several, a number, or a range ``(least, most)``
             with None for an open end, as in ``given={"sex": "female", "age": (30,
-            40)}``. All rows hold it, and their other columns are as the model has them
-            given that. It takes a model that was fitted with ``column_maps``, noise,
-            and one y for all rows.
+            40)}``. Dates may be text by ISO 8601. All rows hold it, and their other
+            columns are as the model has them given that. It takes a model that was
+            fitted with ``column_maps``, noise, and one y for all rows.
 
         Returns
         -------

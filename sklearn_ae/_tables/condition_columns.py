@@ -3,7 +3,7 @@
 Shapes: n rows, d numbers of columns of the rows' own, m of the conditions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,8 @@ class ConditionColumns:
                 "The conditions of rows to be are missing: give them as y, one row for "
                 f"each or one for all, with the columns {self.names}."
             )
+        if isinstance(y, Mapping):
+            y = self._of_mapping(y)
         if self.is_one_for_all(y):
             y = np.asarray([y], dtype=object)
         table = self._table(y)
@@ -179,11 +181,7 @@ class ConditionColumns:
         n_columns = len(self.names)
         if is_frame(y):
             names = [str(name) for name in getattr(y, "column_names", y.columns)]
-            missing = [name for name in self.names if name not in names]
-            if missing:
-                raise ValueError(
-                    f"y has the columns {names}, and lacks the conditions {missing}."
-                )
+            self._check_names(names)
             places = [names.index(name) for name in self.names]
             if hasattr(y, "iloc"):
                 return y.iloc[:, places]
@@ -198,6 +196,29 @@ class ConditionColumns:
                 f"an array of shape {np.shape(y)}."
             )
         return table
+
+    def _of_mapping(self, y: Mapping[Any, Any]) -> np.ndarray:
+        """Rows of a dict from names to values, one for all rows or one for each."""
+        by_name = {str(name): value for name, value in y.items()}
+        self._check_names(list(by_name))
+        columns = []
+        for name in self.names:
+            value = by_name[name]
+            cells = value if np.ndim(value) else [value]
+            columns.append(np.array([*cells, None], dtype=object)[:-1])
+        lengths = {len(column) for column in columns}
+        if len(lengths - {1}) > 1:
+            raise ValueError(
+                f"y holds conditions of different numbers of rows: {sorted(lengths)}."
+            )
+        return np.column_stack(np.broadcast_arrays(*columns))
+
+    def _check_names(self, names: list[str]) -> None:
+        missing = [name for name in self.names if name not in names]
+        if missing:
+            raise ValueError(
+                f"y has the columns {names}, and lacks the conditions {missing}."
+            )
 
     def _standardized(self, conditions: np.ndarray, dtype: Any) -> np.ndarray:
         return ((conditions - self.mean) / self.scale).astype(dtype)

@@ -106,6 +106,12 @@ def test_samples_have_their_conditions(mixed, options):
     assert one_for_all["b"].tolist() == [0.5] * 3
 
 
+def test_conditions_are_a_dict_as_well(mixed):
+    y = {"level": ["x", "z"], "b": 0.5}
+    frame = pd.DataFrame({"b": [0.5, 0.5], "level": ["x", "z"]})
+    pd.testing.assert_frame_equal(mixed.sample(2, y=y), mixed.sample(2, y=frame))
+
+
 def test_samples_like_rows_have_their_conditions(frame, mixed):
     drawn = mixed.sample(4, y=[0.5, "z"], like=frame)
     assert drawn["level"].tolist() == ["z"] * 4
@@ -190,6 +196,8 @@ def test_a_row_without_its_condition_is_refused(X, frame, vae, mixed):
         (np.zeros((2, 3)), r"y must have 2 column\(s\) of conditions"),
         (pd.DataFrame({"b": [0.5]}), r"lacks the conditions \['level'\]"),
         ([[0.5, "x"]] * 3, "for each of 2 rows; got 3"),
+        ({"b": 0.5}, r"lacks the conditions \['level'\]"),
+        ({"b": [0.5] * 3, "level": ["x"] * 2}, r"different numbers of rows: \[2, 3\]"),
     ],
 )
 def test_wrong_conditions_of_rows_to_be_are_refused(mixed, y, message):
