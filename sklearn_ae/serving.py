@@ -120,8 +120,8 @@ def prepare(
     Parameters
     ----------
     estimator : estimator
-        A fitted estimator of this package, of a table of numbers. Not `FaceSwapper`, nor
-        a `VAETransformer` that is conditional or has ``column_maps``.
+        A fitted estimator of this package, of a table of numbers: not `FaceSwapper`,
+        nor a `VAETransformer` that is conditional or has ``column_maps``.
 
     method : {"transform", "inverse_transform", "reconstruct", "score_samples", \
             "predict"}, default="transform"
