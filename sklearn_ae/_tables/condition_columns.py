@@ -3,7 +3,7 @@
 Shapes: n rows, d numbers of columns of the rows' own, m of the conditions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches
 from .._utils.processes import current
 from .checks import check_unit_interval
 from .columns import column_moments
+from .conditions import check_names
 from .containers import is_frame, read_columns
 from .rows import ChangedTable, Table, block_rows
 from .table_kinds import TableKinds, which_columns
@@ -164,8 +165,6 @@ class ConditionColumns:
                 "The conditions of rows to be are missing: give them as y, one row for "
                 f"each or one for all, with the columns {self.names}."
             )
-        if isinstance(y, Mapping):
-            y = self._of_mapping(y)
         if self.is_one_for_all(y):
             y = np.asarray([y], dtype=object)
         table = self._table(y)
@@ -181,7 +180,7 @@ class ConditionColumns:
         n_columns = len(self.names)
         if is_frame(y):
             names = [str(name) for name in getattr(y, "column_names", y.columns)]
-            self._check_names(names)
+            check_names(names, self.names)
             places = [names.index(name) for name in self.names]
             if hasattr(y, "iloc"):
                 return y.iloc[:, places]
@@ -196,29 +195,6 @@ class ConditionColumns:
                 f"an array of shape {np.shape(y)}."
             )
         return table
-
-    def _of_mapping(self, y: Mapping[Any, Any]) -> np.ndarray:
-        """Rows of a dict from names to values, one for all rows or one for each."""
-        by_name = {str(name): value for name, value in y.items()}
-        self._check_names(list(by_name))
-        columns = []
-        for name in self.names:
-            value = by_name[name]
-            cells = value if np.ndim(value) else [value]
-            columns.append(np.array([*cells, None], dtype=object)[:-1])
-        lengths = {len(column) for column in columns}
-        if len(lengths - {1}) > 1:
-            raise ValueError(
-                f"y holds conditions of different numbers of rows: {sorted(lengths)}."
-            )
-        return np.column_stack(np.broadcast_arrays(*columns))
-
-    def _check_names(self, names: list[str]) -> None:
-        missing = [name for name in self.names if name not in names]
-        if missing:
-            raise ValueError(
-                f"y has the columns {names}, and lacks the conditions {missing}."
-            )
 
     def _standardized(self, conditions: np.ndarray, dtype: Any) -> np.ndarray:
         return ((conditions - self.mean) / self.scale).astype(dtype)

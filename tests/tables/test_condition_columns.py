@@ -106,10 +106,14 @@ def test_samples_have_their_conditions(mixed, options):
     assert one_for_all["b"].tolist() == [0.5] * 3
 
 
-def test_conditions_are_a_dict_as_well(mixed):
-    y = {"level": ["x", "z"], "b": 0.5}
-    frame = pd.DataFrame({"b": [0.5, 0.5], "level": ["x", "z"]})
-    pd.testing.assert_frame_equal(mixed.sample(2, y=y), mixed.sample(2, y=frame))
+@pytest.mark.parametrize("level", [["x", "z"], "x"])
+def test_conditions_are_a_dict_as_well(frame, mixed, level):
+    y = {"level": level, "b": 0.5}
+    rows = pd.DataFrame({"b": [0.5, 0.5], "level": level})
+    pd.testing.assert_frame_equal(mixed.sample(2, y=y), mixed.sample(2, y=rows))
+    Z = mixed.transform(frame[:2])
+    back = mixed.inverse_transform(Z, y=y)
+    pd.testing.assert_frame_equal(back, mixed.inverse_transform(Z, y=rows))
 
 
 def test_samples_like_rows_have_their_conditions(frame, mixed):
