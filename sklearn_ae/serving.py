@@ -18,6 +18,7 @@ from ._estimators.base import BaseEncoderDecoder
 from ._estimators.regressor import EncoderDecoderRegressor
 from ._inference.inference import Encoded, Refined
 from ._networks.variational import VariationalAutoencoder
+from ._tables.kinds import WORDS
 from ._utils.device import resolve_device
 
 __all__ = ["PreparedMethod", "prepare"]
@@ -119,8 +120,8 @@ def prepare(
     Parameters
     ----------
     estimator : estimator
-        A fitted estimator of this package but `FaceSwapper`, or a `VAETransformer` that
-        is conditional.
+        A fitted estimator of this package, of a table of numbers: not `FaceSwapper`,
+        nor a `VAETransformer` that is conditional or has ``column_maps``.
 
     method : {"transform", "inverse_transform", "reconstruct", "score_samples", \
             "predict"}, default="transform"
@@ -173,6 +174,17 @@ def prepare(
     if getattr(estimator, "_conditions", None) is not None:
         raise ValueError(
             "prepare takes no conditional estimator, whose rows need conditions."
+        )
+    kinds = estimator._kinds
+    if kinds is not None and any(
+        kind.type in WORDS or kind.map is not None or kind.n_numbers != 1
+        for kind in kinds.kinds
+    ):
+        raise ValueError(
+            "prepare takes estimators of numbers that the networks see as they are: no "
+            "categories, columns that are all missing or column_maps. The estimator's "
+            f"own {method!r} takes those, and files of ONNX do: "
+            "sklearn_ae.export.to_onnx."
         )
     is_density = isinstance(estimator.module_, VariationalAutoencoder)
     if not hasattr(estimator, method) or (is_density and method == "score_samples"):

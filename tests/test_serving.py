@@ -102,3 +102,14 @@ def test_conditional_estimators_are_refused():
     estimator = VAETransformer(2, conditional=True, **QUICK).fit(X, labels)
     with pytest.raises(ValueError, match="conditional"):
         prepare(estimator)
+
+
+@pytest.mark.parametrize("column_maps", [None, "quantile"])
+def test_columns_that_networks_see_as_other_numbers_are_refused(column_maps):
+    # Of "quantile" the networks see scores: answers for values would be wrong.
+    rows = X
+    if column_maps is None:
+        rows = np.column_stack([X.astype(object), np.array(list("abcde") * 10)])
+    estimator = VAETransformer(2, column_maps=column_maps, **QUICK).fit(rows)
+    with pytest.raises(ValueError, match="numbers that the networks see as they are"):
+        prepare(estimator)

@@ -25,6 +25,23 @@ def warn_of_idle_latents(
     )
 
 
+def warn_of_channels_first(architecture: Architecture) -> None:
+    """Warn of image shapes that torch's images have, and hardly any here."""
+    for name in ("image_shape", "target_shape"):
+        shape = getattr(architecture.spec, name)
+        if not isinstance(shape, tuple):
+            continue
+        n_first, height, width = shape
+        if n_first in (1, 3) and min(height, width) >= 8:
+            warn(
+                f"{name}={shape} is read as (height, width, channels): {width} "
+                f"channels, of height {n_first} and width {height}. Where these are "
+                f"images of {n_first} channels, which torch has first, give rows of "
+                f"them with channels last, and {name}={(height, width, n_first)}.",
+                UserWarning,
+            )
+
+
 def warn_if_cut_short(
     max_iter: Any, result: TrainingResult, n_epochs_usual: int, goes_on: bool
 ) -> None:

@@ -234,8 +234,9 @@ class BaseAutoencoder(BaseEncoderDecoder):
             Rows in the units of the training rows; with ``loss="log_loss"``
             probabilities between 0 and 1.
         """
-        Z = self._validate_latents(latents_by_name(X, Z))
-        return self._as_given(self._compute("inverse_transform", Z))
+        given = latents_by_name(X, Z)
+        numbers = self._compute("inverse_transform", self._validate_latents(given))
+        return self._as_given(numbers, like=given)
 
     def _validate_latents(self, Z: Any) -> np.ndarray:
         check_is_fitted(self)

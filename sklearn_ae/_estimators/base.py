@@ -57,7 +57,7 @@ from .._utils.device import (
 )
 from .._utils.processes import Processes, current, together
 from .._utils.random import SEED_LIMIT
-from .advice import warn_if_cut_short, warn_of_idle_latents
+from .advice import warn_if_cut_short, warn_of_channels_first, warn_of_idle_latents
 from .checkpoints import at_lower_rates, checkpoints_of
 from .choosing import number_as_asked, number_of_latents
 from .column_display import ShowingColumns
@@ -176,6 +176,7 @@ class BaseEncoderDecoder(
         with checkpoints_of(self, table, goes_on) as checkpoints:
             design = self._designed(table, goes_on)
             warn_of_idle_latents(self.n_components, design.architecture, len(table.X))
+            warn_of_channels_first(design.architecture)
             train = partial(self._train, table.X, goes_on=goes_on)
             at_lower_rates(self, design, train, checkpoints)
 

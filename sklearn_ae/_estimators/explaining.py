@@ -74,8 +74,9 @@ class Explaining(BaseAutoencoder):
 
         The decoder is differentiated at the rows' own latents: how much a column
         changes, in its units, where a latent grows by one. Of a category there is a
-        column for each level, whose probability it is that changes. Of PCA, which the
-        networks start as, the effects are the loadings ``components_``.
+        column for each level, whose probability it is that changes; dates change by
+        microseconds. Of PCA, which the networks start as, the effects are the loadings
+        ``components_``.
 
         Parameters
         ----------

@@ -186,8 +186,8 @@ class VAETransformer(FittedVAE):
         Names, indices or a mask of columns of X that the others are conditioned on:
         the same model as with ``conditional=True``, whose methods take rows without a
         y, so that it stands in a Pipeline. Conditions of rows to be (`sample`,
-        `inverse_transform`) are given as y, a table with these columns, and stand in
-        the rows that come back.
+        `inverse_transform`) are given as y, a table with these columns or a dict, and
+        stand in the rows that come back.
 
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns of X are categories: "from_dtype" takes text, truth values and

@@ -1,7 +1,7 @@
 """What a fitted VAETransformer is used for: latents, samples, scores and bounds."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral
 from typing import Any, Literal, cast
 
@@ -32,7 +32,7 @@ from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
 from .._tables.checks import validate_rows
 from .._tables.condition_columns import ConditionColumns
-from .._tables.conditions import Conditions
+from .._tables.conditions import Conditions, conditions_by_name
 from .._tables.given import read_given
 from .._tables.rows import Table, beside
 from .._tables.table_kinds import TableKinds
@@ -118,7 +118,8 @@ class FittedVAE(Truncating, Imputing):
 
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             Conditions of the rows to be, where the model is conditional: one for each
-            row or one for all. Ignored otherwise.
+            row or one for all. Where they had names in `fit` a dict of these will do,
+            such as ``{"rooms": 3, "city": "Bern"}``. Ignored otherwise.
 
         Z : array-like of shape (n_samples, n_components)
             The latents by an old name.
@@ -132,7 +133,8 @@ class FittedVAE(Truncating, Imputing):
             Mean of the likelihood for each row of latents, in the units of the training
             rows; with ``loss="log_loss"`` probabilities between 0 and 1.
         """
-        return self._as_given(self._whole(self._decoded(latents_by_name(X, Z), y), y))
+        Z, y = latents_by_name(X, Z), _conditions_to_be(self, y)
+        return self._as_given(self._whole(self._decoded(Z, y), y), like=Z)
 
     @answers_in_kind
     def reconstruct(self, X: Any, y: Any = None) -> Any:
@@ -374,15 +376,17 @@ class FittedVAE(Truncating, Imputing):
 
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), default=None
             Conditions of the rows to be, where the model is conditional: one for each
-            row, or a single one for all of them. Ignored otherwise.
+            row, or a single one for all of them. Where they had names in `fit` a dict
+            of these will do, such as ``{"rooms": 3, "city": "Bern"}``. Ignored
+            otherwise.
 
         given : dict, default=None
             What columns of the new rows are to hold, by their names (of an array by
             their numbers): a level or several, a number, or a range ``(least, most)``
             with None for an open end, as in ``given={"sex": "female", "age": (30,
-            40)}``. All rows hold it, and their other columns are as the model has them
-            given that. It takes a model that was fitted with ``column_maps``, noise,
-            and one y for all rows.
+            40)}``. Dates may be text by ISO 8601. All rows hold it, and their other
+            columns are as the model has them given that. It takes a model that was
+            fitted with ``column_maps``, noise, and one y for all rows.
 
         Returns
         -------
@@ -409,6 +413,7 @@ class FittedVAE(Truncating, Imputing):
         add_noise = self._add_noise if noise else None
         rows = Sampler(self._prior(prior), self._decoded, add_noise)
         random_state = self._generator(random_state)
+        y = _conditions_to_be(self, y)
         draws_levels = random_state if noise else None
         if given is not None:
             _check_given(self, noise, like, y)
@@ -719,6 +724,15 @@ class FittedVAE(Truncating, Imputing):
     def _own_kinds(self) -> TableKinds | None:
         known = self._conditions
         return known.of_own if isinstance(known, ConditionColumns) else self._kinds
+
+
+def _conditions_to_be(estimator: FittedVAE, y: Any) -> Any:
+    """Conditions of rows to be: where y is a dict of them, a row or rows."""
+    if not isinstance(y, Mapping):
+        return y
+    check_is_fitted(estimator)
+    known = estimator._conditions
+    return y if known is None else conditions_by_name(y, known.names)
 
 
 def required_conditions(y: Any) -> Any:

@@ -247,7 +247,7 @@ class Imputer:
         given = module.parts(X)[0]
         missing = given.isnan()
         if not missing.any():
-            return given
+            return given.clone()  # else what is done to it would be done to X
         expected, further = self._expected(module, module.standardize(X), inference)
         mean, shares = self.rows.mean.to(further), self.shares.to(further)
         x = mean + shares[0] * (expected - mean)

@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches
 from .._utils.processes import current
 from .checks import check_unit_interval
 from .columns import column_moments
+from .conditions import check_names
 from .containers import is_frame, read_columns
 from .rows import ChangedTable, Table, block_rows
 from .table_kinds import TableKinds, which_columns
@@ -179,11 +180,7 @@ class ConditionColumns:
         n_columns = len(self.names)
         if is_frame(y):
             names = [str(name) for name in getattr(y, "column_names", y.columns)]
-            missing = [name for name in self.names if name not in names]
-            if missing:
-                raise ValueError(
-                    f"y has the columns {names}, and lacks the conditions {missing}."
-                )
+            check_names(names, self.names)
             places = [names.index(name) for name in self.names]
             if hasattr(y, "iloc"):
                 return y.iloc[:, places]

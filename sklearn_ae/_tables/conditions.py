@@ -1,5 +1,6 @@
 """What a conditional model is told beside each row: labels or a table, as numbers."""
 
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -55,6 +56,40 @@ class Conditions:
         ]
         numbers = np.concatenate(parts, axis=1).astype(dtype)  # (n or 1, m)
         return np.broadcast_to(numbers, (n_samples, self.n_numbers))
+
+
+def conditions_by_name(y: Mapping[Any, Any], names: Sequence[Any] | None) -> np.ndarray:
+    """A dict from names to a value for all rows or one for each: a row, or rows."""
+    if names is None:
+        raise ValueError(
+            "y may be a dict where the conditions of fit had names: those of a frame, "
+            "or of condition_columns."
+        )
+    by_name = {str(name): value for name, value in y.items()}
+    known = [str(name) for name in names]
+    check_names(list(by_name), known)
+    values = [by_name[name] for name in known]
+    if not any(map(np.ndim, values)):
+        return np.array([*values, None], dtype=object)[:-1]
+    columns = [
+        np.array([*(value if np.ndim(value) else [value]), None], dtype=object)[:-1]
+        for value in values
+    ]
+    lengths = {len(column) for column in columns}
+    if len(lengths - {1}) > 1:
+        raise ValueError(
+            f"y holds conditions of different numbers of rows: {sorted(lengths)}."
+        )
+    return np.column_stack(np.broadcast_arrays(*columns))
+
+
+def check_names(found: list[str], names: list[str]) -> None:
+    """Raise where conditions are not among the columns of y."""
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(
+            f"y has the columns {found}, and lacks the conditions {missing}."
+        )
 
 
 class _Labels:

@@ -191,11 +191,14 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
             kind = "category" if dtype == nw.Categorical else "text"
             return RawColumn(name, kind, values)
     cells = series.to_list()
-    column = _of_objects(name, cells)  # whose cells must be of one kind, too
     if dtype not in (nw.Categorical, nw.Enum):
-        return column
+        return _of_objects(name, cells)
+    objects = _as_objects(cells)
+    first = next((cell for cell in objects if cell is not None), None)
+    if _kind_of(first) != "other":  # as intervals are, and periods
+        _of_objects(name, cells)  # raises where cells are not of one kind
     levels = tuple(dtype.categories) if dtype == nw.Enum else None
-    return RawColumn(name, "category", _as_objects(cells), levels)
+    return RawColumn(name, "category", objects, levels)
 
 
 def _of_arrow(column: Any) -> np.ndarray:

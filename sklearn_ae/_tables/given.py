@@ -1,6 +1,7 @@
 """What cells of new rows are to hold: levels, values or ranges of some columns."""
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,13 @@ class GivenScores:
 
 
 Given = list[GivenShares | GivenScores]
+
+# What is measured in time may be written, by ISO 8601.
+_FROM_TEXT: dict[str, Callable[[str], Any]] = {
+    "datetime": dt.datetime.fromisoformat,
+    "date": dt.datetime.fromisoformat,
+    "time": dt.time.fromisoformat,
+}
 
 
 def read_given(given: Any, kinds: TableKinds) -> Given:
@@ -109,8 +117,11 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
             f"for an open end; got {wanted!r}."
         )
     cells = np.empty((2, 1), dtype=object)
-    cells[:, 0] = ends
+    of_text = _FROM_TEXT.get(kind.type)
     try:
+        cells[:, 0] = [
+            of_text(end) if of_text and isinstance(end, str) else end for end in ends
+        ]
         column = read_columns(cells)[0]
         is_of_kind = kind.takes(column) or bool(column.is_missing.all())
     except ValueError:

@@ -39,7 +39,7 @@ def check_hold_no_times(X: Any) -> None:
 
 
 def wrong_cell(X: Any, first_row: int = 0) -> str | None:
-    """Say what is no finite number among rows that are to be numbers, if that is so."""
+    """Say what of X is no row of finite numbers, if that is so."""
     if issparse(X):
         cells = X.tocoo()
         places = np.flatnonzero(np.isinf(cells.data))
@@ -49,8 +49,13 @@ def wrong_cell(X: Any, first_row: int = 0) -> str | None:
     table = X
     if not is_frame(X):
         table = _as_array(X)
-        if table is None or table.ndim > 2:
+        if table is None:
             return None
+        if table.ndim > 2:
+            return (
+                "Pictures are rows of X: give X.reshape(len(X), -1), and for "
+                f"convolutions image_shape={table.shape[1:]}."
+            )
         if table.ndim < 2:
             if table.dtype.kind in "fiub":
                 return None  # which the error has said

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from .._tables.containers import is_frame, read_columns
+from .._tables.kinds import NUMBERS
 from .._utils.extras import import_extra
 from .._utils.text import printable
 
@@ -297,6 +299,32 @@ def brightness(decoded: NDArray[Any]) -> dict[str, float]:
     return {"vmin": low, "vmax": high}
 
 
+# Rows of tables -----------------------------------------------------------------------
+
+
+def numbers_in(rows: Any) -> NDArray[Any]:
+    """Rows (n, d) of any table as numbers: NaN where a column holds none, or a cell."""
+    if not is_frame(rows):
+        array = np.asarray(rows)
+        if array.dtype.kind in "fiub":
+            return array
+        rows = array.astype(object)
+    columns = read_columns(rows)
+    nothing = np.full(len(rows), np.nan)
+    return np.column_stack(
+        [column.values if column.type in NUMBERS else nothing for column in columns]
+    )
+
+
+def holding_numbers(*tables: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which columns of tables (..., d) of the same columns hold any number: (d,)."""
+    rows = [table.reshape(-1, table.shape[-1]) for table in tables]
+    holds_any = ~np.isnan(np.concatenate(rows)).all(axis=0)
+    if not holds_any.any():
+        raise ValueError("There is no column of numbers, which are what is drawn.")
+    return holds_any
+
+
 # Names of features --------------------------------------------------------------------
 
 
@@ -324,10 +352,15 @@ def check_feature_names(feature_names: Any, n_features: int) -> list[str]:
     return names
 
 
-def find_features(features: Any, names: list[str], default: int) -> list[int]:
-    """Return the places of the features asked for, by name or number."""
+def find_features(
+    features: Any, names: list[str], default: int, holds_numbers: NDArray[np.bool_]
+) -> list[int]:
+    """Return the places of the features asked for, by name or number.
+
+    All of them hold numbers, and by default they are the first that do.
+    """
     if features is None:
-        return list(range(min(default, len(names))))
+        return np.flatnonzero(holds_numbers)[:default].tolist()
     if isinstance(features, str) or not np.iterable(features):
         features = [features]
     places = []
@@ -345,4 +378,11 @@ def find_features(features: Any, names: list[str], default: int) -> list[int]:
             )
     if not places:
         raise ValueError("features is empty: give at least one, or None.")
+    for place in places:
+        if not holds_numbers[place]:
+            drawable = [names[i] for i in np.flatnonzero(holds_numbers)]
+            raise ValueError(
+                f"features: {names[place]!r} holds no numbers, which are what is "
+                f"drawn. Give names out of {drawable}."
+            )
     return places

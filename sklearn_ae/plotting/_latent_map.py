@@ -20,8 +20,10 @@ from ._drawing import (
     find_features,
     find_image_shape,
     gap_between,
+    holding_numbers,
     last_step,
     make_axes,
+    numbers_in,
     plain_text,
     soften_ticks,
     tile_centers,
@@ -32,7 +34,8 @@ class LatentMapDisplay:
     """What the points of a latent plane stand for: a grid of them, decoded.
 
     Rows that are images make a mosaic, with the image of each point in its place. For
-    tables there is a panel per feature, coloured by its value at each point.
+    tables there is a panel per feature, coloured by its value at each point; features
+    are columns of numbers or truth values.
 
     It is recommended to use `from_estimator`.
 
@@ -215,7 +218,7 @@ class LatentMapDisplay:
             start, end = np.quantile(Z, quantiles, axis=0)
             x, y = np.linspace(start, end, grid_resolution).T
         points = np.stack(np.meshgrid(x, y), axis=-1)  # (n_lines, n_columns, 2)
-        rows = np.asarray(estimator.inverse_transform(points.reshape(-1, 2)))
+        rows = numbers_in(estimator.inverse_transform(points.reshape(-1, 2)))
         n_features = rows.shape[1]
         display = cls(
             x=x,
@@ -282,7 +285,7 @@ class LatentMapDisplay:
 
     def _plot_features(self, ax, x, y, decoded, kwargs):
         names = check_feature_names(self.feature_names, decoded.shape[2])
-        drawn = find_features(self.features, names, default=9)
+        drawn = find_features(self.features, names, 9, holding_numbers(decoded))
         n_columns = min(len(drawn), 2 if len(drawn) in (2, 4) else 3)
         n_lines = -(-len(drawn) // n_columns)
         if ax is None:

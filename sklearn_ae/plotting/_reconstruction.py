@@ -21,7 +21,9 @@ from ._drawing import (
     find_feature_names,
     find_image_shape,
     gap_between,
+    holding_numbers,
     make_axes,
+    numbers_in,
     plain_text,
     split_pipeline,
     styled,
@@ -36,7 +38,8 @@ class ReconstructionDisplay:
     """Rows, what an estimator makes of them and, if so wished, what it was given.
 
     Images are shown as pictures, one row of X below the other in a column. Rows of a
-    table have a panel each: bars for the row, dots for its reconstruction.
+    table have a panel each: bars for the row, dots for its reconstruction. Columns that
+    hold neither numbers nor truth values are left out.
 
     It is recommended to use `from_estimator`.
 
@@ -189,7 +192,7 @@ class ReconstructionDisplay:
         """
         if not hasattr(estimator, "reconstruct"):
             check_has(estimator, ["transform", "inverse_transform"], cls.__name__)
-        original = np.asarray(X)
+        original = numbers_in(X)
         image_shape = find_image_shape(image_shape, estimator)
         if isinstance(X_corrupted, str):
             if X_corrupted != "draw":
@@ -211,16 +214,16 @@ class ReconstructionDisplay:
             reconstruction = estimator.reconstruct(given)
         else:
             reconstruction = estimator.inverse_transform(estimator.transform(given))
-        scale = original.std(axis=0)
+        center, scale = _mean_and_spread(original)
         display = cls(
             original=original[shown],
-            reconstruction=np.asarray(reconstruction),
-            corrupted=None if X_corrupted is None else np.asarray(given),
+            reconstruction=numbers_in(reconstruction),
+            corrupted=None if X_corrupted is None else numbers_in(given),
             image_shape=image_shape,
             feature_names=find_feature_names(
                 feature_names, X, estimator, original.shape[1]
             ),
-            center=original.mean(axis=0),
+            center=center,
             scale=np.where(scale > 0, scale, 1.0),
         )
         return display.plot(ax=ax, **kwargs)
@@ -248,10 +251,10 @@ class ReconstructionDisplay:
         ValueError
             Where the rows differ in shape, or an option does not fit them.
         """
-        rows = {"original": np.asarray(self.original)}
+        rows = {"original": numbers_in(self.original)}
         if self.corrupted is not None:
-            rows["corrupted"] = np.asarray(self.corrupted)
-        rows["reconstruction"] = np.asarray(self.reconstruction)
+            rows["corrupted"] = numbers_in(self.corrupted)
+        rows["reconstruction"] = numbers_in(self.reconstruction)
         shapes = {kind: values.shape for kind, values in rows.items()}
         n_features = shapes["original"][-1]
         if len(set(shapes.values())) > 1 or rows["original"].ndim != 2:
@@ -296,7 +299,12 @@ class ReconstructionDisplay:
     def _plot_table(self, ax, rows, names, kwargs):
         center = 0.0 if self.center is None else np.asarray(self.center)
         scale = 1.0 if self.scale is None else np.asarray(self.scale)
-        rows = {kind: (values - center) / scale for kind, values in rows.items()}
+        is_drawn = holding_numbers(*rows.values())
+        names = [name for name, drawn in zip(names, is_drawn, strict=True) if drawn]
+        rows = {
+            kind: ((values - center) / scale)[:, is_drawn]
+            for kind, values in rows.items()
+        }
         n_samples, n_features = rows["original"].shape
         size = (1.2 + 2.1 * n_samples, 1.3 + 0.25 * min(n_features, _MOST_NAMES))
         is_new = ax is None
@@ -343,6 +351,15 @@ class ReconstructionDisplay:
                 panel.set_xlabel(what)
 
 
+def _mean_and_spread(X):
+    """Mean and standard deviation of the cells of each column that are there."""
+    is_known = ~np.isnan(X)
+    n_known = np.maximum(is_known.sum(axis=0), 1)
+    center = np.where(is_known, X, 0.0).sum(axis=0) / n_known
+    squares = np.where(is_known, (X - center) ** 2, 0.0)
+    return center, np.sqrt(squares.sum(axis=0) / n_known)
+
+
 def _draw_corrupted(estimator, X, random_state):
     """Rows as a denoising autoencoder gets to see them in training."""
     before, model = split_pipeline(estimator)
@@ -355,7 +372,13 @@ def _draw_corrupted(estimator, X, random_state):
     module = model.module_
     seed = model.random_state if random_state is None else random_state
     seed = int(make_random_state(seed).randint(SEED_LIMIT))
-    rows = np.array(X if before is None else before.transform(X), dtype=float)
+    rows = X if before is None else before.transform(X)
+    try:
+        rows = np.array(rows, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            'X_corrupted="draw" takes tables of numbers alone: give the corrupted rows.'
+        ) from error
     device = module.center.device
     with torch.no_grad(), isolated_generators(seed, device):
         x = corruption(module.standardize(torch.from_numpy(rows).to(device)))

@@ -21,7 +21,9 @@ from ._drawing import (
     find_features,
     find_image_shape,
     gap_between,
+    holding_numbers,
     make_axes,
+    numbers_in,
     plain_text,
     split_pipeline,
     styled,
@@ -33,7 +35,7 @@ class SamplesDisplay:
     """New rows drawn by an estimator, beside real ones.
 
     Images make a mosaic. For tables there is a scatter of every two features, with
-    their histograms on the diagonal.
+    their histograms on the diagonal; features are columns of numbers or truth values.
 
     It is recommended to use `from_estimator`.
 
@@ -185,11 +187,11 @@ class SamplesDisplay:
         samples = model.sample(n_samples=n_samples, random_state=random_state)
         if before is not None:
             samples = before.inverse_transform(samples)
-        samples = np.asarray(samples)
+        samples = numbers_in(samples)
         n_features = samples.shape[1]
         names = find_feature_names(feature_names, X, estimator, n_features)
         if X is not None:
-            X = np.asarray(X)
+            X = numbers_in(X)
             if len(X) > n_samples:
                 rng = check_random_state(0 if random_state is None else random_state)
                 X = X[rng.choice(len(X), n_samples, replace=False)]
@@ -226,8 +228,8 @@ class SamplesDisplay:
             Where samples and real rows differ in their features, or an option does not
             fit them.
         """
-        rows = {} if self.X is None else {"real rows": np.asarray(self.X)}
-        rows["samples"] = np.asarray(self.samples)
+        rows = {} if self.X is None else {"real rows": numbers_in(self.X)}
+        rows["samples"] = numbers_in(self.samples)
         widths = {kind: values.shape[1:] for kind, values in rows.items()}
         if len(set(widths.values())) > 1 or rows["samples"].ndim != 2:
             raise ValueError(
@@ -241,7 +243,8 @@ class SamplesDisplay:
             self._plot_images(ax, rows, image_shape, kwargs)
         else:
             names = check_feature_names(self.feature_names, n_features)
-            drawn = find_features(self.features, names, default=4)
+            holds_numbers = holding_numbers(*rows.values())
+            drawn = find_features(self.features, names, 4, holds_numbers)
             self._plot_pairs(ax, rows, drawn, names, kwargs)
         self.figure_ = self.axes_.flat[0].figure
         return self
@@ -285,11 +288,13 @@ class SamplesDisplay:
                         values[:, first], values[:, second], **style
                     )
                     self.scatters_[kind].append(points)
-            together = np.concatenate([values[:, second] for values in rows.values()])
+            columns = {kind: values[:, second] for kind, values in rows.items()}
+            known = {kind: cells[~np.isnan(cells)] for kind, cells in columns.items()}
+            together = np.concatenate(list(known.values()))
             bins = np.histogram_bin_edges(together, bins=25)
-            for kind, values in rows.items():
+            for kind, cells in known.items():
                 axes[i, i].hist(
-                    values[:, second],
+                    cells,
                     bins,
                     density=True,
                     color=colors[kind],

@@ -85,6 +85,7 @@ def test_noise_and_prior_by_default_are_those_of_rows_that_look_real(model):
         {"job": ["cook", "clerk"], "owner": True},
         {"hours": 40, "income": (2e4, 6e4)},
         {"since": (pd.Timestamp("2020-03-01"), None)},
+        {"since": ("2020-03-01", "2020-06-30")},
         {"gain": (1, None)},
         {"hours": (39, None)},
         {"hours": (21, 39)},
@@ -131,6 +132,7 @@ def test_given_rows_are_those_of_all_samples_that_hold_it(model):
         ({"income": {3, 5}}, "holds numbers; got {3, 5}"),
         ({"income": pd.Timestamp("2020-03-01")}, "holds numbers; got Timestamp"),
         ({"since": (18_000, None)}, "holds dates with times; got"),
+        ({"since": ("spring", None)}, "holds dates with times; got"),
     ],
 )
 def test_conditions_that_make_no_sense_say_so(model, given, message):

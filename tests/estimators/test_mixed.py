@@ -99,6 +99,12 @@ def test_way_back_from_latents_is_a_table(fitted):
     pd.testing.assert_frame_equal(back, fitted.reconstruct(X))
 
 
+def test_way_back_keeps_the_names_of_the_rows(fitted):
+    X = shop().iloc[::-1]
+    Z = pd.DataFrame(fitted.transform(X), index=X.index)
+    pd.testing.assert_frame_equal(fitted.inverse_transform(Z), fitted.reconstruct(X))
+
+
 def test_samples_are_a_table(fitted):
     drawn = fitted.sample(5, random_state=0)
     assert drawn.dtypes.equals(shop().dtypes)

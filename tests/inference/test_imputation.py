@@ -56,6 +56,11 @@ def cover(model, X, holes):
     return np.ma.array((low <= X) & (high >= X), mask=~np.isnan(holes)).mean(axis=0)
 
 
+def test_what_is_filled_is_a_copy_where_nothing_is_missing(drawing):
+    model, X, _ = drawing
+    assert not np.shares_memory(model.impute(X), X)
+
+
 def test_intervals_of_draws_hold_the_truth(drawing):
     model, X, holes = drawing
     held = cover(model, X, holes)

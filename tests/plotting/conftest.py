@@ -1,11 +1,17 @@
 """Estimators of small rows, which are tables or images of 2 x 2 pixels."""
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 
-from sklearn_ae import DenoisingAutoencoderTransformer, VAETransformer
+from sklearn_ae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoderTransformer,
+    VAETransformer,
+)
 
 mpl.use("Agg")
 
@@ -23,6 +29,20 @@ def vae(frame):
 @pytest.fixture(scope="module")
 def dae(frame):
     return DenoisingAutoencoderTransformer(2, max_iter=0).fit(frame)
+
+
+@pytest.fixture(scope="module")
+def mixed(frame):
+    """A table of which two columns hold numbers, some of them missing."""
+    kinds = pd.Series(["setosa", "other"]).iloc[np.arange(len(frame)) % 2]
+    table = frame.iloc[:, :1].assign(kind=kinds.to_numpy(), last=frame.iloc[:, 3])
+    table.loc[::7, "last"] = np.nan
+    return table
+
+
+@pytest.fixture(scope="module")
+def of_mixed(mixed):
+    return AutoencoderTransformer(2, max_iter=0).fit(mixed)
 
 
 @pytest.fixture

@@ -164,3 +164,14 @@ def test_ticks_of_a_mosaic_are_latents(vae):
     labels = [t.get_text().replace("\N{MINUS SIGN}", "-") for t in ax.get_yticklabels()]
     np.testing.assert_allclose(np.array(labels, dtype=float), display.y, atol=0.05)
     assert (np.diff(ax.get_yticks()) < 0).all()  # the highest on top, at line 0
+
+
+def test_planes_are_those_of_columns_of_numbers(of_mixed, mixed):
+    display = LatentMapDisplay.from_estimator(of_mixed, mixed)
+    titles = [ax.get_title() for ax in display.axes_]
+    assert titles == ["sepal length (cm)", "last"]
+
+
+def test_a_column_of_words_has_no_plane(of_mixed, mixed):
+    with pytest.raises(ValueError, match="'kind' holds no numbers"):
+        LatentMapDisplay.from_estimator(of_mixed, mixed, features=["kind"])

@@ -159,3 +159,25 @@ def test_rows_of_different_shapes():
 def test_no_way_back_from_the_latents(frame):
     with pytest.raises(TypeError, match="TSNE has no transform and no inverse_transf"):
         ReconstructionDisplay.from_estimator(TSNE(), frame)
+
+
+def test_columns_of_numbers_are_drawn_in_units_of_their_known_cells(of_mixed, mixed):
+    display = ReconstructionDisplay.from_estimator(of_mixed, mixed, n_samples=2)
+    names = [text.get_text() for text in display.axes_[0].get_yticklabels()]
+    assert names == ["sepal length (cm)", "last"]
+    widths = [bar.get_width() for bar in display.bars_[1]]
+    numbers = mixed[names]
+    expected = (numbers.iloc[1] - numbers.mean()) / numbers.std(ddof=0)
+    np.testing.assert_allclose(widths, expected)
+
+
+def test_a_table_without_numbers_cannot_be_drawn(mixed):
+    words = mixed[["kind"]].to_numpy()
+    display = ReconstructionDisplay(original=words, reconstruction=words)
+    with pytest.raises(ValueError, match="no column of numbers"):
+        display.plot()
+
+
+def test_corruption_of_words_has_to_be_given(dae, mixed):
+    with pytest.raises(ValueError, match="takes tables of numbers alone"):
+        ReconstructionDisplay.from_estimator(dae, mixed, X_corrupted="draw")

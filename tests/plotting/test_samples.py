@@ -78,3 +78,10 @@ def test_real_rows_with_other_features(vae, frame):
         SamplesDisplay.from_estimator(
             vae, frame.to_numpy()[:, :3], feature_names=frame.columns
         )
+
+
+def test_columns_of_numbers_are_drawn_without_their_missing_cells(of_mixed, mixed):
+    X = pytest.importorskip("polars").from_pandas(mixed)
+    display = SamplesDisplay.from_estimator(of_mixed, X)
+    assert display.axes_.shape == (2, 2)
+    assert display.axes_[1, 0].get_ylabel() == "last"

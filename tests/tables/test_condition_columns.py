@@ -106,6 +106,16 @@ def test_samples_have_their_conditions(mixed, options):
     assert one_for_all["b"].tolist() == [0.5] * 3
 
 
+@pytest.mark.parametrize("level", [["x", "z"], "x"])
+def test_conditions_are_a_dict_as_well(frame, mixed, level):
+    y = {"level": level, "b": 0.5}
+    rows = pd.DataFrame({"b": [0.5, 0.5], "level": level})
+    pd.testing.assert_frame_equal(mixed.sample(2, y=y), mixed.sample(2, y=rows))
+    Z = mixed.transform(frame[:2])
+    back = mixed.inverse_transform(Z, y=y)
+    pd.testing.assert_frame_equal(back, mixed.inverse_transform(Z, y=rows))
+
+
 def test_samples_like_rows_have_their_conditions(frame, mixed):
     drawn = mixed.sample(4, y=[0.5, "z"], like=frame)
     assert drawn["level"].tolist() == ["z"] * 4
@@ -190,6 +200,8 @@ def test_a_row_without_its_condition_is_refused(X, frame, vae, mixed):
         (np.zeros((2, 3)), r"y must have 2 column\(s\) of conditions"),
         (pd.DataFrame({"b": [0.5]}), r"lacks the conditions \['level'\]"),
         ([[0.5, "x"]] * 3, "for each of 2 rows; got 3"),
+        ({"b": 0.5}, r"lacks the conditions \['level'\]"),
+        ({"b": [0.5] * 3, "level": ["x"] * 2}, r"different numbers of rows: \[2, 3\]"),
     ],
 )
 def test_wrong_conditions_of_rows_to_be_are_refused(mixed, y, message):

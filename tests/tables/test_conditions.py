@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sklearn_ae._tables.conditions import Conditions
+from sklearn_ae._tables.conditions import Conditions, conditions_by_name
 
 LABELS = ["b", "a", "b", "c"]
 
@@ -145,3 +145,16 @@ def test_dates_are_numbers():
     for y in (days, days.astype(object)):
         numbers = Conditions(y).encode(y, 3, np.dtype(float))[:, 0]
         np.testing.assert_allclose(numbers, [-(1.5**0.5), 1.5**0.5, 0], atol=1e-9)
+
+
+def test_a_dict_is_a_row_or_rows_in_the_order_of_fit():
+    names = ["size", 1]
+    row = conditions_by_name({"1": "x", "size": 2.0, "other": 0}, names)
+    assert row.tolist() == [2.0, "x"]
+    rows = conditions_by_name({1: ["x", "y"], "size": 2.0}, names)
+    assert rows.tolist() == [[2.0, "x"], [2.0, "y"]]
+
+
+def test_a_dict_needs_conditions_with_names():
+    with pytest.raises(ValueError, match="where the conditions of fit had names"):
+        conditions_by_name({"size": 2.0}, None)

@@ -159,6 +159,21 @@ def test_cells_that_are_no_values_are_named(cells, says):
         read_columns(X)
 
 
+def test_categories_may_be_intervals():
+    classes = pd.cut(pd.Series([1.0, 5.0, np.nan, 9.0]), 2)
+    X = pd.DataFrame({"ordered": classes, "not": classes.cat.as_unordered()})
+    columns = read_columns(X)
+    assert [column.type for column in columns] == ["category"] * 2
+    assert columns[0].levels == tuple(classes.cat.categories)
+    pd.testing.assert_frame_equal(Frame(X).restore(columns), X)
+
+
+def test_categories_of_several_types_are_named():
+    X = pd.DataFrame({"odd": pd.Categorical([1, "a"])})
+    with pytest.raises(ValueError, match="mixes types"):
+        read_columns(X)
+
+
 def test_nested_types_are_named():
     X = pa.table({"list": [[1, 2], [3]]})
     with pytest.raises(ValueError, match="Column 'list' holds List"):

@@ -111,3 +111,8 @@ def test_what_is_no_table_is_told_so(fitted, X):
 def test_rows_that_are_not_there_yet_are_asked_for(fitted):
     with pytest.raises(TypeError, match=r"X is a LazyFrame.*X\.collect"):
         fitted.transform(pl.LazyFrame(numbers()))
+
+
+def test_pictures_that_are_no_rows_are_told_how_to_become_them():
+    with pytest.raises(ValueError, match=r"dim 3.* image_shape=\(4, 5\)\."):
+        AutoencoderTransformer(1, **LINEAR).fit(np.zeros((3, 4, 5)))
