@@ -200,26 +200,25 @@ class BaseEncoderDecoder(
         random_state = current().random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
         plan = self._plan(len(X), goes_on)
-        with enable_gradients():
-            state, rows, inference, result = self._find(
-                X, design, plan, goes_on, random_state, seed
-            )
-            module = state.module
-            # Latents of the last fit, and those of PCA, have their axes already.
-            is_start = goes_on or isinstance(module.encoder, Anchored)
-            has_axes = result.best_epoch == 0 and is_start
-            is_trained = not goes_on or result.n_epochs > 0
-            if not is_trained:
-                inference = inference.after(self._inference)
-            described = describe(
-                *(module, rows.x, inference, rows.n_samples),
-                is_trained=is_trained,
-                weights=rows.weights,
-            )
-            if module.is_own and not has_axes:
-                axes = design.find_axes(module, described)
-                described = described.turned(module, *axes)
-            design.finish(module, described, seed)
+        state, rows, inference, result = self._find(
+            X, design, plan, goes_on, random_state, seed
+        )
+        module = state.module
+        # Latents of the last fit, and those of PCA, have their axes already.
+        is_start = goes_on or isinstance(module.encoder, Anchored)
+        has_axes = result.best_epoch == 0 and is_start
+        is_trained = not goes_on or result.n_epochs > 0
+        if not is_trained:
+            inference = inference.after(self._inference)
+        described = describe(
+            *(module, rows.x, inference, rows.n_samples),
+            is_trained=is_trained,
+            weights=rows.weights,
+        )
+        if module.is_own and not has_axes:
+            axes = design.find_axes(module, described)
+            described = described.turned(module, *axes)
+        design.finish(module, described, seed)
         self._record(result, goes_on)
         self._set_fitted(state, rows.order, described, random_state)
         _LOGGER.info(
@@ -265,24 +264,23 @@ class BaseEncoderDecoder(
         # Another seed on every pass, or chunk after chunk would meet the same noise.
         seed = (random_state.randint(SEED_LIMIT) + n_passes) % SEED_LIMIT
         device = resolve_device(self.device)
-        with enable_gradients():
-            if goes_on:
-                moments, order = self._moments or (None, None)
-                state, rows = design.resume(
-                    self.module_, X, random_state, device, seed, order=order
-                )
-                state.moments, state.history = moments, self.history_
-            else:
-                state, rows = design.begin(X, random_state, device, seed)
-            inference = usable(design.inference, state.module, rows.x)
-            objective = design.objective.judging_by(inference)
-            with _generators(state.module, self.callbacks, seed, device):
-                loss = pass_over(state, rows, design.recipe, objective, seed)
-            if goes_on:
-                inference = inference.after(self._inference)
-            described = describe(
-                *(state.module, rows.x, inference, rows.n_samples), weights=rows.weights
+        if goes_on:
+            moments, order = self._moments or (None, None)
+            state, rows = design.resume(
+                self.module_, X, random_state, device, seed, order=order
             )
+            state.moments, state.history = moments, self.history_
+        else:
+            state, rows = design.begin(X, random_state, device, seed)
+        inference = usable(design.inference, state.module, rows.x)
+        objective = design.objective.judging_by(inference)
+        with _generators(state.module, self.callbacks, seed, device):
+            loss = pass_over(state, rows, design.recipe, objective, seed)
+        if goes_on:
+            inference = inference.after(self._inference)
+        described = describe(
+            *(state.module, rows.x, inference, rows.n_samples), weights=rows.weights
+        )
         self.history_ = state.history
         self.n_iter_ = self.best_iter_ = n_passes + 1
         self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
@@ -481,6 +479,7 @@ def _fitting(estimator: BaseEncoderDecoder) -> Iterator[Processes]:
         estimator._unchanged_on_failure(),
         number_as_asked(estimator),
         config_context(array_api_dispatch=False),
+        enable_gradients(),
         together() as processes,
     ):
         estimator._validate_params()

@@ -27,7 +27,6 @@ from .._tables.rows import Table
 from .._training.checkpoints import Checkpoints
 from .._training.plans import Plan
 from .._training.recipe import SMALL_TABLE
-from .._utils.device import enable_gradients
 from .._utils.random import SEED_LIMIT, make_random_state
 from .._utils.warnings import warn
 from .checkpoints import at_lower_rates
@@ -244,14 +243,13 @@ class Trials:
             plan = Plan(like._plan(len(X), goes_on=False).n_valid)
             random_state = make_random_state(like.random_state)
             seed = random_state.randint(SEED_LIMIT)
-            with enable_gradients():
-                state, rows, inference, _ = like._find(
-                    X, design, plan, False, random_state, seed
-                )
-                described = describe(
-                    *(state.module, rows.x, inference, rows.n_samples),
-                    weights=rows.weights,
-                )
+            state, rows, inference, _ = like._find(
+                X, design, plan, False, random_state, seed
+            )
+            described = describe(
+                *(state.module, rows.x, inference, rows.n_samples),
+                weights=rows.weights,
+            )
             state.module.put_columns_back(rows.order)
             found.append(Trial(state.module, described.inference))
 

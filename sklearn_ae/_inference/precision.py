@@ -33,6 +33,7 @@ def in_precision_of(
     return cast(Module, twin or module)
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def _float64_twin(
     module: Module, try_out: Callable[[Module], object] | None

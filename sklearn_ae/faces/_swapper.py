@@ -548,7 +548,11 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     @contextlib.contextmanager
     def _fitting(self) -> Iterator[Processes]:
         """What surrounds a fit, of which the parameters have been checked."""
-        with self._unchanged_on_failure(), together() as processes:
+        with (
+            self._unchanged_on_failure(),
+            enable_gradients(),
+            together() as processes,
+        ):
             self._validate_params()
             yield processes
             if processes.are_several:
@@ -572,7 +576,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         options = self._options(
             device, n_epochs, n_done, is_one_pass, is_new=is_new_identity
         )
-        with steady_convolutions(device), enable_gradients():
+        with steady_convolutions(device):
             faces = by_identity(X, y, self.classes_)
             held_out: Faces = {}
             network = self._network_to_train(goes_on).to(device)

@@ -1,5 +1,6 @@
 """What all three estimators have in common: the way from a table and back."""
 
+import contextlib
 import copy
 import math
 import warnings
@@ -1482,3 +1483,28 @@ def test_a_far_row_does_not_decide_whether_pca_stays(more_rows):
     errors = -model.score_samples(X)[1:]
     assert model.best_iter_ > 0
     assert errors.mean() < 0.9 * (missed[1:] ** 2).mean()
+
+
+FITS = [
+    (AutoencoderTransformer, "fit"),
+    (AutoencoderTransformer, "partial_fit"),
+    (VAETransformer, "fit"),
+    (EncoderDecoderRegressor, "fit"),
+]
+
+
+@pytest.mark.parametrize(("Estimator", "fit"), FITS)
+def test_modes_of_torch_around_a_fit_change_nothing(Estimator, fit, X):
+    trained = []
+    for mode in (contextlib.nullcontext, torch.inference_mode):
+        estimator = Estimator(hidden_layer_sizes=(4,), max_iter=1)
+        # Without rows held out, moments and columns are what the first step needs.
+        estimator.set_params(early_stopping=False)
+        with mode():
+            getattr(estimator, fit)(X, X[:, 0])
+            Z = estimator.transform(X[:3])
+        tensors = [*estimator.module_.parameters(), *estimator.module_.buffers()]
+        assert not any(tensor.is_inference() for tensor in tensors)
+        assert_array_equal(estimator.transform(X[:3]), Z)
+        trained.append(Z)
+    assert_array_equal(*trained)
