@@ -253,7 +253,7 @@ FAULTS = [
         "dependency",
         "pyproject.toml",
         lambda text: re.sub(r'^ *"skorch>=.*\n', "", text, flags=re.MULTILINE),
-        {"compare", "tests"},
+        {"compare", "docs", "tests"},
         "No module named 'skorch'",
         steps=[],  # all, in a fresh environment
         tests="README.md",
