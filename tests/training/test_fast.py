@@ -15,6 +15,7 @@ from sklearn_ae._networks.modules import (
     Autoencoder,
 )
 from sklearn_ae._networks.variational import VariationalAutoencoder
+from sklearn_ae._training import fast as _fast
 from sklearn_ae._training.fast import FastNetwork, fast_step, flatten, unflatten
 
 D, K = 5, 2  # columns and latents
@@ -115,6 +116,15 @@ def test_second_backward_pass_overwrites_the_first():
     unflatten(twin)
     twin(x).sum().backward()
     torch.testing.assert_close(gradients(module), gradients(twin))
+
+
+def test_what_the_network_gave_stays_when_it_is_called_again():
+    quick = fast(network("anchored"))
+    output = quick(rows(7, D))
+    before = output.detach().clone()
+    output.sum().backward()
+    quick(rows(7, D)).sum().backward()
+    assert torch.equal(output, before)
 
 
 # Flat buffers -------------------------------------------------------------------------
@@ -243,6 +253,30 @@ def test_module_is_its_own_again_after_the_steps(make):
         raise RuntimeError("stop")
     assert "forward" not in vars(module.encoder)
     assert "forward" not in vars(module.decoder)
+
+
+@pytest.mark.parametrize("make", [autoencoder, vae], ids=["AE", "VAE"])
+def test_steps_on_batches_of_several_sizes(make):
+    slow = make("anchored", LOSSES["squared_error"]()).train()
+    quick = copy.deepcopy(slow)
+    flatten(list(quick.parameters()))
+    with fast_step(quick) as step:
+        for n in (7, 4, 7, 1):
+            x = rows(n, D)
+            slow.zero_grad()
+            torch.manual_seed(n)
+            slow.loss(x).mean().backward()
+            torch.manual_seed(n)
+            step(x)
+            torch.testing.assert_close(gradients(quick), gradients(slow))
+
+
+def test_memory_of_batches_of_many_sizes_is_bounded(monkeypatch):
+    monkeypatch.setattr(_fast, "_MOST_SIZES", 3)
+    quick = fast(network("mlp"))
+    for n in range(1, 9):
+        quick(rows(n, D)).sum().backward()
+    assert len(quick.free) <= 3
 
 
 class TwiceTheLoss(Autoencoder):
