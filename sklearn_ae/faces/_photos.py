@@ -206,9 +206,10 @@ def put_faces(
         put = partial(_put_face, result, crop, place, options, seen)
         if options.keep_eyes and place.outline.points is not None:
             eyes = size * place.outline.points[:2] - 0.5
-            find = partial(_eyes_put, put, place.matrix, size)
-            face = _with_eyes_at(face, eyes, find)
-        result = put(face)
+            find = partial(_eyes_around, place.matrix, size)
+            result = _with_eyes_at(face, eyes, find, put)
+        else:
+            result = put(face)
     return _as_given(image, canvas, result)
 
 
@@ -237,25 +238,30 @@ def _with_eyes_at(
     face: NDArray[np.float32],
     eyes: NDArray[np.float64],
     find: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    put: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """The face shifted, turned and scaled so that its eyes are at these places (2, 2).
+    """What `put` makes of a face whose eyes are moved to these places (2, 2).
 
     A network puts them nearly there: where most people have them, by five landmarks.
-    ``find`` gives the eyes of a face as they are found where it is to be seen. That is
-    not quite exact, so the nearest of a few tries counts.
+    The face is shifted, turned and scaled. ``find`` gives the eyes as they are found
+    where it is to be seen. That is not quite exact, so the nearest of a few tries
+    counts.
     """
     if not has_mtcnn():
-        return face
+        return put(face)
     cv2 = import_cv2()
-    matrix, moved, nearest, least = np.eye(2, 3), face, face, np.inf
+    matrix, moved, least = np.eye(2, 3), face, np.inf
+    nearest: NDArray[np.float32] | None = None
     distance = np.linalg.norm(eyes[1] - eyes[0])
     for _ in range(_TRIES):
-        found = find(moved)
+        shown = put(moved)
+        nearest = shown if nearest is None else nearest
+        found = find(shown)
         if not len(found):
             break
         off = np.linalg.norm(found - eyes, axis=2).max(axis=1)
         if off.min() < least:
-            nearest, least = moved, off.min()
+            nearest, least = shown, off.min()
         if not _LEAST_MOVE * distance < off.min() < _LARGEST_MOVE * distance:
             break  # they are there, or that is something else
         step = similarity(found[off.argmin()], eyes)
@@ -268,17 +274,15 @@ def _with_eyes_at(
             borderMode=cv2.BORDER_REPLICATE,
         )
         moved = np.clip(moved, 0.0, 1.0)
+    assert nearest is not None
     return nearest
 
 
-def _eyes_put(
-    put: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    matrix: NDArray[np.float64],
-    size: int,
-    face: NDArray[np.float32],
+def _eyes_around(
+    matrix: NDArray[np.float64], size: int, photo: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """The eyes (n, 2, 2), in pixels of its crop, around a face that is put in place."""
-    cv2, photo = import_cv2(), put(face)
+    """The eyes (n, 2, 2), in pixels of its crop, around the place of a face."""
+    cv2 = import_cv2()
     left, top, width, height = _bounds(matrix, size)
     around = width // 4
     left, top = max(0, left - around), max(0, top - around)

@@ -295,12 +295,19 @@ def test_eyes_are_put_where_they_were(monkeypatch):
     monkeypatch.setattr(_photos, "has_mtcnn", lambda: True)
     monkeypatch.setattr(_photos, "detect_mtcnn", find)
     eyes = np.array([[33.0, 40.0], [63.0, 40.0]])
-    moved = _photos._with_eyes_at(face, eyes, _photos._eyes_of)
+    pasted = []
+
+    def put(made):
+        pasted.append(made)
+        return made
+
+    moved = _photos._with_eyes_at(face, eyes, _photos._eyes_of, put)
+    assert moved is pasted[-1]  # what was looked at, and is not pasted once more
     np.testing.assert_allclose(find(moved)[1][0, :2], eyes, atol=1)
     # What is far from an eye's place is none, and is left alone.
-    assert _photos._with_eyes_at(face, eyes + 20.0, _photos._eyes_of) is face
+    assert _photos._with_eyes_at(face, eyes + 20.0, _photos._eyes_of, put) is face
     monkeypatch.setattr(_photos, "has_mtcnn", lambda: False)
-    assert _photos._with_eyes_at(face, eyes, _photos._eyes_of) is face
+    assert _photos._with_eyes_at(face, eyes, _photos._eyes_of, put) is face
 
 
 @pytest.mark.parametrize("off", [(600, 0), (0, 600), (600, 600), (-600, -600)])
@@ -340,7 +347,7 @@ def test_eyes_are_looked_for_around_the_place_of_the_face(side, monkeypatch):
     monkeypatch.setattr(_photos, "detect_mtcnn", find)
     scale = 96 / side
     matrix = np.array([[scale, 0, -1.1 * 96], [0, scale, -0.5 * 96]])
-    eyes = _photos._eyes_put(lambda face: face, matrix, 96, photo)
+    eyes = _photos._eyes_around(matrix, 96, photo)
     assert eyes.shape == (1, 2, 2)
     expected = places * scale + matrix[:, 2]
     np.testing.assert_allclose(eyes[0], expected, atol=1.5)
