@@ -27,7 +27,7 @@ from .._tables.rows import Table
 from .._training.checkpoints import Checkpoints
 from .._training.plans import Plan
 from .._training.recipe import SMALL_TABLE
-from .._utils.random import SEED_LIMIT, make_random_state
+from .._utils.random import SEED_LIMIT, make_random_state, some_rows
 from .._utils.warnings import warn
 from .checkpoints import at_lower_rates
 from .design import Design, FitTable
@@ -147,7 +147,7 @@ class Trials:
     def of(cls, estimator: Any, table: FitTable) -> "Trials":
         """On rows of a table, by chance, of which a fifth judges."""
         X = table.X
-        numbers = np.random.RandomState(0).permutation(len(X))[:_MOST_ROWS]
+        numbers = some_rows(len(X), _MOST_ROWS)
         sample = X.take(numbers) if isinstance(X, Table) else X[numbers]
         n_held_out = min(_MOST_HELD_OUT, math.floor(_SHARE_HELD_OUT * len(sample)))
         held_out, kept = sample[:n_held_out], sample[n_held_out:]

@@ -20,6 +20,7 @@ from .._networks.truncation import with_first_latents
 from .._tables.rows import Table
 from .._training.nested import NestedObjective
 from .._utils.extras import import_extra
+from .._utils.random import some_rows
 from .autoencoders import BaseAutoencoder
 from .choosing import NUMBERS_OF_LATENTS
 from .design import Axes
@@ -136,8 +137,7 @@ class Explaining(BaseAutoencoder):
             return self._in_units(latents.double().numpy())
         rows = self._validate_new_rows(X)
         if len(rows) > _MOST_ROWS:
-            numbers = np.random.RandomState(0).permutation(len(rows))[:_MOST_ROWS]
-            numbers.sort()
+            numbers = np.sort(some_rows(len(rows), _MOST_ROWS))
             rows = rows.take(numbers) if isinstance(rows, Table) else rows[numbers]
         return self._infer("transform", rows).astype(np.float64)
 

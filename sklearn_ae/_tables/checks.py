@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite, gen_batches
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from .._utils.arrays import read_stream
 from .._utils.processes import current
 from .containers import is_frame, names_of, with_none
-from .rows import SparseTable, Table, block_rows, is_lazy, is_long
+from .rows import KindsTable, SparseTable, Table, is_lazy, is_long
 from .shards import own_blocks
 from .table_kinds import NOTHING_KNOWN, TableKinds, gives_frames, needs_kinds
 from .wrong_cells import check_hold_no_times, naming_cells, wrong_cell
@@ -195,40 +195,6 @@ def encode_rows(
 
 def _pass(rows: np.ndarray) -> None:
     """Find nothing wrong with rows."""
-
-
-class KindsTable(Table):
-    """A table in files whose cells are of several kinds: numbers, where they are read.
-
-    Parameters
-    ----------
-    X : object
-        Gives rows as frames.
-
-    kinds : TableKinds
-        Those of the table of `fit`.
-
-    check : callable
-        Raises where a block of numbers holds what it must not.
-    """
-
-    def __init__(self, X: Any, kinds: TableKinds, check: Callable[[np.ndarray], None]):
-        super().__init__(X, check)
-        self.kinds = kinds
-        self.shape = len(X), kinds.n_numbers
-        self.dtype = np.dtype("f8")
-
-    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
-        assert isinstance(rows, slice)  # as of all tables whose rows are not near
-        numbers = self.kinds.encode(self.X.to_arrow(rows), rows.start or 0)
-        return numbers.astype(self.dtype, copy=False)
-
-    def whole(self) -> np.ndarray:
-        """All rows, read in blocks."""
-        if not len(self):
-            return self[:]  # raises
-        blocks = gen_batches(len(self), block_rows(self.shape[1]))
-        return np.concatenate([self[rows] for rows in blocks])
 
 
 def check_rows_differ(X: np.ndarray | Table, n_own: int) -> None:

@@ -9,11 +9,12 @@ import copy
 import math
 import mmap
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from scipy.sparse import issparse
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .weights import draw_counts
@@ -168,6 +169,49 @@ class SparseTable(Table):
     @property
     def is_near(self) -> bool:
         return True
+
+
+class Kinds(Protocol):
+    """What says which numbers cells of several kinds are."""
+
+    @property
+    def n_numbers(self) -> int: ...
+
+    def encode(self, X: Any, first_row: int = 0) -> np.ndarray: ...
+
+
+class KindsTable(Table):
+    """A table in files whose cells are of several kinds: numbers, where they are read.
+
+    Parameters
+    ----------
+    X : object
+        Gives rows as frames.
+
+    kinds : Kinds
+        Those of the table of `fit`.
+
+    check : callable
+        Raises where a block of numbers holds what it must not.
+    """
+
+    def __init__(self, X: Any, kinds: Kinds, check: Callable[[np.ndarray], None]):
+        super().__init__(X, check)
+        self.kinds = kinds
+        self.shape = len(X), kinds.n_numbers
+        self.dtype = np.dtype("f8")
+
+    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
+        assert isinstance(rows, slice)  # as of all tables whose rows are not near
+        numbers = self.kinds.encode(self.X.to_arrow(rows), rows.start or 0)
+        return numbers.astype(self.dtype, copy=False)
+
+    def whole(self) -> np.ndarray:
+        """All rows, read in blocks."""
+        if not len(self):
+            return self[:]  # raises
+        blocks = gen_batches(len(self), block_rows(self.shape[1]))
+        return np.concatenate([self[rows] for rows in blocks])
 
 
 class ChangedTable(Table):

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils import check_scalar
 
+from .._utils.random import some_rows
 from .._utils.types import Shape
 from ._drawing import (
     CLASS_COLORS,
@@ -191,8 +192,7 @@ class LatentTraversalDisplay:
         if image_shape is not None:
             others = np.median(Z, axis=0, keepdims=True)
         elif len(Z) > _MOST_ROWS:
-            chosen = np.random.RandomState(0).permutation(len(Z))[:_MOST_ROWS]
-            others = Z[chosen]
+            others = Z[some_rows(len(Z), _MOST_ROWS)]
         n_points = _N_POINTS if image_shape is None else _N_PICTURES
         first, last = np.quantile(Z[:, components], _ENDS, axis=0)
         latents = np.linspace(first, last, n_points, axis=1)  # (n_latents, n_points)
