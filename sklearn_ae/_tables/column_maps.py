@@ -58,6 +58,9 @@ class ColumnMap:
 
     decimals : int
         Decimal places of the values, where they have a step.
+
+    is_single : bool
+        Whether the values of `fit` came in single precision.
     """
 
     values: np.ndarray
@@ -68,9 +71,12 @@ class ColumnMap:
     is_empty: np.ndarray
     step: float
     decimals: int
+    is_single: bool = False
 
     @classmethod
-    def of(cls, column: np.ndarray, processes: Processes = ALONE) -> "ColumnMap":
+    def of(
+        cls, column: np.ndarray, processes: Processes = ALONE, is_single: bool = False
+    ) -> "ColumnMap":
         """For the values of a column of `fit` (n,), of which NaN are missing.
 
         Those of all processes: each has some.
@@ -108,7 +114,11 @@ class ColumnMap:
                 slopes[end] = slopes[side]
         slopes -= math.log(size)
         widths = _log_widths(distinct)[is_knot]
-        return cls(values, lower, upper, slopes, widths, is_empty, *_lattice(distinct))
+        step, decimals = _lattice(distinct)
+        return cls(
+            *(values, lower, upper, slopes, widths, is_empty, step, decimals),
+            is_single=is_single,
+        )
 
     @property
     def is_atom(self) -> np.ndarray:
@@ -119,9 +129,14 @@ class ColumnMap:
         """Where each knot begins and ends, in turn: (2p,)."""
         return np.column_stack([self.lower, self.upper]).ravel()
 
-    def encode(self, column: np.ndarray) -> np.ndarray:
-        """Scores of values (n,); that of an atom is the mean of its interval."""
+    def encode(self, column: np.ndarray, is_single: bool = False) -> np.ndarray:
+        """Scores of values (n,); that of an atom is the mean of its interval.
+
+        They may come in single precision.
+        """
         v = np.asarray(column, dtype=np.float64)
+        if is_single != self.is_single:
+            v = self._at_atoms(v)
         last = len(self.values) - 1
         at = np.searchsorted(self.values, v).clip(0, last)
         place = np.searchsorted(self.values, v, side="right")  # the piece, 0 to p
@@ -173,6 +188,8 @@ class ColumnMap:
 
     def interval(self, least: float, most: float) -> tuple[float, float]:
         """Scores of all values from the least to the most, both among them."""
+        if self.is_single:
+            least, most = self._at_atoms(np.array([least, most])).tolist()
         ends = []
         for value, edges, infinite in (
             (least, self.lower, -np.inf),
@@ -202,6 +219,15 @@ class ColumnMap:
         if lower == upper and np.isinf(lower):
             lower, upper = np.inf, -np.inf
         return float(lower), float(upper)
+
+    def _at_atoms(self, v: np.ndarray) -> np.ndarray:
+        """Values (n,), those that are an atom in single precision as that atom."""
+        atoms = self.values[self.is_atom]
+        if not len(atoms):
+            return v
+        rounded, of_rows = _in_single_precision(atoms), _in_single_precision(v)
+        at = np.searchsorted(rounded, of_rows).clip(0, len(atoms) - 1)
+        return np.where(rounded[at] == of_rows, atoms[at], v)
 
     def _along(self, piece: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Scores of values in pieces between knots, or beyond them."""
@@ -235,6 +261,11 @@ class ColumnMap:
         middle = 0.5 * (self.lower + self.upper)
         inside = (centers > self.lower) & (centers < self.upper)
         return np.where(inside, centers, middle)
+
+
+def _in_single_precision(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _counted(values: np.ndarray, processes: Processes) -> tuple[np.ndarray, np.ndarray]:

@@ -46,6 +46,9 @@ class RawColumn:
 
     first_row : int
         Where in its table it begins, of which it may be a block.
+
+    is_single : bool
+        Whether it came in single precision.
     """
 
     name: str
@@ -54,6 +57,7 @@ class RawColumn:
     levels: tuple[Any, ...] | None = None
     unit: float = 1.0
     first_row: int = 0
+    is_single: bool = False
 
     @property
     def is_numeric(self) -> bool:
@@ -160,7 +164,8 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
     if dtype.is_integer():
         return RawColumn(name, "integer", numbers(series))
     if dtype.is_float():
-        return RawColumn(name, "float", numbers(series))
+        is_single = dtype == nw.Float32
+        return RawColumn(name, "float", numbers(series), is_single=is_single)
     if dtype.is_decimal():
         unit = 10.0 ** -_decimal_places(series.to_native())
         return RawColumn(name, "decimal", numbers(series), unit=unit)

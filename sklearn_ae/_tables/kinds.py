@@ -172,7 +172,7 @@ class MappedNumbers(Numbers):
     def of(cls, kind: Numbers, column: RawColumn) -> "MappedNumbers":
         """The kind with a map of the values in all processes; the column has some."""
         values = kind.encode(column)[:, 0]  # raises where they are not finite
-        column_map = ColumnMap.of(values, current())
+        column_map = ColumnMap.of(values, current(), column.is_single)
         return cls(kind.name, kind.type, kind.unit, column_map)
 
     @property
@@ -184,7 +184,8 @@ class MappedNumbers(Numbers):
         return False
 
     def encode(self, column: RawColumn) -> np.ndarray:
-        return self.column_map.encode(super().encode(column)[:, 0])[:, None]
+        values = super().encode(column)[:, 0]
+        return self.column_map.encode(values, column.is_single)[:, None]
 
     def decode(
         self, numbers: np.ndarray, random_state: np.random.RandomState | None = None
@@ -235,10 +236,14 @@ class Categories(Kind):
 
     rare : tuple
         Those that share one behind them, the most frequent first.
+
+    is_single : bool
+        Whether the column of `fit` was of numbers in single precision.
     """
 
     levels: tuple[Any, ...]
     rare: tuple[Any, ...] = ()
+    is_single: bool = False
 
     @classmethod
     def of(
@@ -270,7 +275,10 @@ class Categories(Kind):
             n_kept += 1
         kept, rare = set(by_count[:n_kept]), tuple(by_count[n_kept:])
         known_levels = tuple(level for level in levels if level in kept)
-        return cls(column.name, column.type, column.unit, known_levels, rare)
+        return cls(
+            *(column.name, column.type, column.unit, known_levels, rare),
+            is_single=column.is_single,
+        )
 
     @property
     def n_shares(self) -> int:
@@ -311,8 +319,13 @@ class Categories(Kind):
         self.check_type(column)
         places = {level: i for i, level in enumerate(self.levels)}
         places |= dict.fromkeys(self.rare, len(self.levels))
+        values = column.values
+        are_numbers = column.is_numeric and self.type not in WORDS
+        if are_numbers and column.is_single != self.is_single:
+            values = values.astype(np.float32)
+            places = {float(np.float32(level)): i for level, i in places.items()}
         # A level that fit did not see says nothing: as one that is missing.
-        codes = np.array([places.get(v, -1) for v in column.values.tolist()], dtype=int)
+        codes = np.array([places.get(v, -1) for v in values.tolist()], dtype=int)
         if self.n_numbers == 1:
             numbers = (codes == self.n_shares - 1).astype(np.float64)[:, None]
         else:
@@ -407,6 +420,9 @@ class ColumnSummary:
 
     counts : dict
         How many cells hold each level.
+
+    is_single : bool
+        Whether it came in single precision.
     """
 
     name: str
@@ -417,6 +433,7 @@ class ColumnSummary:
     is_category: bool
     is_asked_for: bool
     counts: dict[Any, int] = field(default_factory=dict)
+    is_single: bool = False
 
     @classmethod
     def of(cls, column: RawColumn, is_asked_for: bool) -> "ColumnSummary":
@@ -428,6 +445,7 @@ class ColumnSummary:
         return cls(
             *(column.name, column.type, column.unit, column.levels),
             *(not is_missing.all(), is_category, is_asked_for, counts),
+            is_single=column.is_single,
         )
 
     def with_rows_of(self, other: "ColumnSummary", place: str) -> "ColumnSummary":

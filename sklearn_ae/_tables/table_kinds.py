@@ -291,7 +291,7 @@ def columns_of(X: Any, input_name: str = "X") -> list[RawColumn]:
     """The columns of a frame, of an array of numbers, or of rows of objects."""
     if isinstance(X, np.ndarray) and X.dtype.kind == "f":
         columns = [
-            RawColumn(f"column {i}", "float", values)
+            RawColumn(f"column {i}", "float", values, is_single=X.dtype == np.float32)
             for i, values in enumerate(X.T.astype(np.float64))
         ]
     else:

@@ -163,3 +163,19 @@ def test_scores_between_atoms_are_not_those_of_values_beyond():
     assert set(found.decode(scores, only_seen=True)) == {7.0}
     nothing = found.seen(*found.interval(3.0, 6.0))
     assert nothing[0] > nothing[1]
+
+
+@pytest.mark.parametrize("fitted", [np.float32, np.float64])
+def test_values_of_another_precision_are_at_the_atoms_that_they_were_rounded_from(
+    fitted,
+):
+    column = _column(0, "normal", 1.0, 200)
+    column[:60], column[60:90] = 0.1, -0.7  # of which single precision has none
+    other = np.float32 if fitted == np.float64 else np.float64
+    seen, given_rows = (column.astype(d).astype(np.float64) for d in (fitted, other))
+    known = ColumnMap.of(seen, is_single=fitted == np.float32)
+    scores = known.encode(given_rows, is_single=other == np.float32)
+    expected = known.encode(seen, is_single=fitted == np.float32)
+    assert (scores[:90] == expected[:90]).all()
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    assert known.interval(0.1, np.inf)[0] == known.interval(float(seen[0]), np.inf)[0]

@@ -281,3 +281,24 @@ def test_what_needs_kinds():
     assert not needs_kinds(np.array([[1.0, None]], dtype=object))
     assert not needs_kinds([[1.0, 2.0]])
     assert not needs_kinds(pd.DataFrame({"a": [1.0]}))
+
+
+@pytest.mark.parametrize("as_given", [np.asarray, pd.DataFrame])
+@pytest.mark.parametrize("fitted", [np.float32, np.float64])
+def test_rows_of_another_precision_are_what_they_were_rounded_from(fitted, as_given):
+    # Numbers that single precision does not have: many rows share one, and levels.
+    X = np.random.RandomState(0).normal(size=(60, 2))
+    X[:30, 0], X[:, 1] = 0.1, np.tile([0.1, 0.2, 0.3], 20)
+    other = np.float32 if fitted == np.float64 else np.float64
+    kinds = TableKinds(as_given(X.astype(fitted)), [1], column_maps="quantile")
+    numbers, expected = (kinds.encode(as_given(X.astype(d))) for d in (other, fitted))
+    np.testing.assert_array_equal(numbers[:30, 0], expected[:30, 0])
+    np.testing.assert_array_equal(numbers[:, 1:], expected[:, 1:])
+    assert not np.isnan(expected).any()
+
+
+def test_a_column_of_words_may_be_missing_in_single_precision():
+    kinds = TableKinds(pd.DataFrame({"a": ["x", "y", "z"] * 4, "b": range(12)}))
+    nothing = np.full(2, np.nan, dtype=np.float32)
+    numbers = kinds.encode(pd.DataFrame({"a": nothing, "b": [1, 2]}))
+    assert np.isnan(numbers[:, :3]).all()
