@@ -49,6 +49,9 @@ class RawColumn:
 
     is_single : bool
         Whether it came in single precision.
+
+    has_zone : bool
+        Whether its times are of a time zone: moments, wherever one is.
     """
 
     name: str
@@ -58,6 +61,7 @@ class RawColumn:
     unit: float = 1.0
     first_row: int = 0
     is_single: bool = False
+    has_zone: bool = False
 
     @property
     def is_numeric(self) -> bool:
@@ -176,7 +180,8 @@ def _of_series(name: str, series: Any, nw: Any) -> RawColumn:
         # Where no cell has a time of day, none comes back with one.
         are_days = bool((values[~np.isnan(values)] % _DAY == 0).all())
         unit = _DAY if are_days else _UNITS[dtype.time_unit]
-        return RawColumn(name, "datetime", values, unit=unit)
+        has_zone = dtype.time_zone is not None
+        return RawColumn(name, "datetime", values, unit=unit, has_zone=has_zone)
     if dtype == nw.Date:
         values = numbers(series.dt.timestamp("us"))
         return RawColumn(name, "date", values, unit=_DAY)
@@ -262,7 +267,23 @@ def _of_objects(name: str, values: list[Any]) -> RawColumn:
     unit = _DAY if kind == "date" else 1.0
     if kind == "decimal":
         unit = 10.0 ** -max(map(_places, objects))
-    return RawColumn(name, kind, numbers, unit=unit)
+    has_zone = kind == "datetime" and _has_zone(name, objects)
+    return RawColumn(name, kind, numbers, unit=unit, has_zone=has_zone)
+
+
+def _has_zone(name: str, moments: np.ndarray) -> bool:
+    """Whether times have a time zone, of which all have one or none has."""
+    of_each: dict[bool, Any] = {}
+    for value in moments:
+        if value is not None:
+            zone = getattr(value, "tzinfo", None)  # numpy's have none
+            of_each.setdefault(zone is not None, value)
+    if len(of_each) > 1:
+        raise ValueError(
+            f"{quoted(name)} mixes times with a time zone ({of_each[True]!r}) and "
+            f"times without one ({of_each[False]!r}): give all of them one, or none."
+        )
+    return True in of_each
 
 
 def _places(value: Any) -> int:
@@ -359,10 +380,16 @@ def to_objects(column: RawColumn) -> list[Any]:
     of_number: Callable[[float], Any] | None = _FROM_NUMBERS.get(column.type)
     if column.type == "decimal":
         of_number = partial(_as_decimal, column.unit)
+    if column.has_zone:
+        of_number = _greenwich_time
     if of_number is None:
         values = column.values.tolist()
         return [None if value != value else value for value in values]
     return [None if v != v else of_number(v) for v in column.values.tolist()]
+
+
+def _greenwich_time(us: float) -> dt.datetime:
+    return _EPOCH.replace(tzinfo=dt.UTC) + dt.timedelta(microseconds=int(us))
 
 
 def _as_decimal(unit: float, value: float) -> decimal.Decimal:
@@ -490,7 +517,7 @@ class Frame:
         cells: Any = column.values
         is_plain = column.type == "float" and self.backend == "pandas"
         if not is_plain:  # elsewhere a missing number is not NaN
-            cells = to_objects(column)
+            cells = to_objects(replace(column, has_zone=False))
         # The widest integers are not what a library would take cells for.
         is_wide = dtype.is_integer() and self.backend != "pandas"
         known = dtype if is_wide else None

@@ -33,13 +33,14 @@ class Kind(ABC):
 
     Parameters
     ----------
-    name, type, unit : str, str, float
+    name, type, unit, has_zone : str, str, float, bool
         As the column has them.
     """
 
     name: str
     type: str
     unit: float
+    has_zone: bool = field(default=False, kw_only=True)
 
     @property
     def n_numbers(self) -> int:
@@ -94,20 +95,22 @@ class Kind(ABC):
             return  # nothing is known of it
         if not self.takes(column):
             raise ValueError(other_type(column, self.type))
+        if column.type in _OF_TIME and column.has_zone != self.has_zone:
+            raise ValueError(other_zone(column, "in fit"))
 
     def takes(self, column: RawColumn) -> bool:
         """Whether a column is of this kind, or may stand for one that is."""
-        of_time = {"datetime", "date"}
         return (
             column.type == self.type
             or {column.type, self.type} <= NUMBERS
-            or {column.type, self.type} <= of_time
+            or {column.type, self.type} <= _OF_TIME
         )
 
 
 # Types whose cells are numbers, or pass for them, and types whose cells are words.
 NUMBERS = frozenset({"float", "decimal", "integer", "boolean"})
 WORDS = frozenset({"text", "category"})
+_OF_TIME = frozenset({"datetime", "date"})
 PLURALS = {
     "float": "numbers",
     "decimal": "decimal numbers",
@@ -127,6 +130,19 @@ def other_type(column: RawColumn, type_in_fit: str) -> str:
     return (
         f"{quoted(column.name)} holds {PLURALS[column.type]}; in fit it held "
         f"{PLURALS[type_in_fit]}."
+    )
+
+
+def other_zone(column: "RawColumn | ColumnSummary", elsewhere: str) -> str:
+    """Say that times have a time zone here or elsewhere, and not in both."""
+    if column.has_zone:
+        return (
+            f"{quoted(column.name)} holds times with a time zone; {elsewhere} they had "
+            "none. Take it off: in pandas by .dt.tz_localize(None)."
+        )
+    return (
+        f"{quoted(column.name)} holds times without a time zone; {elsewhere} they had "
+        "one. Give them theirs: in pandas by .dt.tz_localize."
     )
 
 
@@ -159,7 +175,9 @@ class Numbers(Kind):
         values = numbers[:, 0].astype(np.float64)
         if self.type != "float":
             values = np.round(values / self.unit) * self.unit
-        return RawColumn(self.name, self.type, values, unit=self.unit)
+        return RawColumn(
+            *(self.name, self.type, values), unit=self.unit, has_zone=self.has_zone
+        )
 
 
 @dataclass(frozen=True)
@@ -173,7 +191,7 @@ class MappedNumbers(Numbers):
         """The kind with a map of the values in all processes; the column has some."""
         values = kind.encode(column)[:, 0]  # raises where they are not finite
         column_map = ColumnMap.of(values, current(), column.is_single)
-        return cls(kind.name, kind.type, kind.unit, column_map)
+        return cls(kind.name, kind.type, kind.unit, column_map, has_zone=kind.has_zone)
 
     @property
     def map(self) -> ColumnMap:
@@ -278,6 +296,7 @@ class Categories(Kind):
         return cls(
             *(column.name, column.type, column.unit, known_levels, rare),
             is_single=column.is_single,
+            has_zone=column.has_zone,
         )
 
     @property
@@ -345,7 +364,9 @@ class Categories(Kind):
         values = np.empty(len(p), dtype=np.float64 if is_number else object)
         values[:] = [levels[code] for code in codes]
         values[np.isnan(p).any(axis=1)] = np.nan if is_number else None
-        return RawColumn(self.name, self.type, values, unit=self.unit)
+        return RawColumn(
+            *(self.name, self.type, values), unit=self.unit, has_zone=self.has_zone
+        )
 
     def takes(self, column: RawColumn) -> bool:
         are_words = {column.type, self.type} <= WORDS
@@ -421,8 +442,8 @@ class ColumnSummary:
     counts : dict
         How many cells hold each level.
 
-    is_single : bool
-        Whether it came in single precision.
+    is_single, has_zone : bool
+        As the column has them.
     """
 
     name: str
@@ -434,6 +455,7 @@ class ColumnSummary:
     is_asked_for: bool
     counts: dict[Any, int] = field(default_factory=dict)
     is_single: bool = False
+    has_zone: bool = False
 
     @classmethod
     def of(cls, column: RawColumn, is_asked_for: bool) -> "ColumnSummary":
@@ -446,6 +468,7 @@ class ColumnSummary:
             *(column.name, column.type, column.unit, column.levels),
             *(not is_missing.all(), is_category, is_asked_for, counts),
             is_single=column.is_single,
+            has_zone=column.has_zone,
         )
 
     def with_rows_of(self, other: "ColumnSummary", place: str) -> "ColumnSummary":
@@ -457,6 +480,8 @@ class ColumnSummary:
                 f"{quoted(self.name)} holds {PLURALS[other.type]} in {place}, and "
                 f"{PLURALS[self.type]} in those before: give it the same type in all."
             )
+        if self.has_zone != other.has_zone:
+            raise ValueError(other_zone(other, f"before {place}"))
         counts = dict(self.counts)
         for level, n in other.counts.items():
             counts[level] = counts.get(level, 0) + n
@@ -479,7 +504,7 @@ def kind_of(
         return Categories.of(column, min_frequency)
     if column.type == "boolean":
         return Truths(column.name, column.type, column.unit)
-    numbers = Numbers(column.name, column.type, column.unit)
+    numbers = Numbers(column.name, column.type, column.unit, has_zone=column.has_zone)
     return numbers if mapped is None else MappedNumbers.of(numbers, mapped)
 
 

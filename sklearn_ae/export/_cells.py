@@ -142,7 +142,10 @@ class Cells:
             array[:] = values
         else:
             array = np.array([np.nan if v is None else v for v in values], dtype=float)
-        return RawColumn(self.name, self.kind.type, array, unit=self.kind.unit)
+        kind = self.kind
+        return RawColumn(
+            *(self.name, kind.type, array), unit=kind.unit, has_zone=kind.has_zone
+        )
 
     # And back -------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.pandas import column, data_frames, range_indexes
 from sklearn.preprocessing import OneHotEncoder
 
-from sklearn_ae._tables.table_kinds import TableKinds, needs_kinds
+from sklearn_ae._tables.kinds import ColumnSummary, summaries_together
+from sklearn_ae._tables.table_kinds import TableKinds, columns_of, needs_kinds
 
 pl = pytest.importorskip("polars")
 
@@ -302,3 +303,50 @@ def test_a_column_of_words_may_be_missing_in_single_precision():
     nothing = np.full(2, np.nan, dtype=np.float32)
     numbers = kinds.encode(pd.DataFrame({"a": nothing, "b": [1, 2]}))
     assert np.isnan(numbers[:, :3]).all()
+
+
+MOMENTS = [dt.datetime(2020, 1, day, 13, 5) for day in (1, 2, 4)]
+
+
+def frame_of(cells):
+    return pd.DataFrame({"moment": cells})
+
+
+def array_of(cells):
+    return np.array([[cell, 1] for cell in cells], dtype=object)
+
+
+@pytest.mark.parametrize("as_given", [frame_of, array_of])
+def test_times_must_have_a_time_zone_where_those_of_fit_had_one(as_given):
+    naive = as_given(MOMENTS)
+    zoned = as_given([moment.replace(tzinfo=dt.UTC) for moment in MOMENTS])
+    with pytest.raises(ValueError, match="without a time zone; in fit they had one"):
+        TableKinds(zoned).encode(naive)
+    with pytest.raises(ValueError, match="with a time zone; in fit they had none"):
+        TableKinds(naive).encode(zoned)
+    in_berlin = dt.timezone(dt.timedelta(hours=1))
+    there = as_given([moment.replace(tzinfo=in_berlin) for moment in MOMENTS])
+    hours = (TableKinds(zoned).encode(zoned) - TableKinds(zoned).encode(there)) / 3.6e9
+    np.testing.assert_array_equal(hours[:, 0], 1.0)
+
+
+def test_times_with_a_time_zone_come_back_with_one():
+    zoned = array_of([moment.replace(tzinfo=dt.UTC) for moment in MOMENTS])
+    kinds = TableKinds(zoned)
+    assert kinds.decode(kinds.encode(zoned)).tolist() == zoned.tolist()
+
+
+def test_times_with_and_without_a_time_zone_do_not_mix():
+    mixed = array_of([MOMENTS[0], MOMENTS[1].replace(tzinfo=dt.UTC)])
+    with pytest.raises(ValueError, match="mixes times with a time zone"):
+        TableKinds(mixed)
+
+
+def test_blocks_of_rows_agree_about_the_time_zone():
+    zoned = frame_of([moment.replace(tzinfo=dt.UTC) for moment in MOMENTS])
+    parts = [
+        [ColumnSummary.of(column, False) for column in columns_of(X)]
+        for X in (zoned, frame_of(MOMENTS))
+    ]
+    with pytest.raises(ValueError, match="without a time zone; before the rest"):
+        summaries_together(*parts, "the rest")
