@@ -751,16 +751,20 @@ class VAETransformer(FittedVAE):
         random_state: np.random.RandomState,
     ) -> None:
         module = cast(VariationalAutoencoder, module)
-        kl = mean_kl(module, rows.x, rows.inference, _known_latents(module, rows))
-        self.kl_per_component_ = kl.cpu().numpy()
-        self.n_active_components_ = len(active_latents(self.kl_per_component_))
+        known = _known_latents(module, rows)
+        kl = mean_kl(module, rows.x, rows.inference, known).cpu().numpy()
+        active = active_latents(kl)
+        self.kl_per_component_ = kl
+        self.n_active_components_ = len(active)
         self.reconstruction_err_ = error
         self._set_explained(explain(module, rows))
         self._set_imputer(module, rows)
-        self._set_latent_density(module, rows, random_state)
-        self._warn_if_collapsed(module, rows.x)
+        self._set_latent_density(module, rows, active, random_state)
+        self._warn_if_collapsed(module, rows.x, kl)
 
-    def _warn_if_collapsed(self, module: VariationalAutoencoder, x: Tensor) -> None:
+    def _warn_if_collapsed(
+        self, module: VariationalAutoencoder, x: Tensor, kl: np.ndarray
+    ) -> None:
         """Warn where most latents are dead though the rows have something for them.
 
         What a PCA start leaves without use was given up for a higher bound. From a
@@ -769,14 +773,14 @@ class VAETransformer(FittedVAE):
         is_trained = self._moments is None and self.best_iter_ > 0
         if self._spec.starts_linear or not is_trained:
             return
-        n_missed = n_latents_missed(module, x, self.kl_per_component_)
+        n_missed = n_latents_missed(module, x, kl)
         if n_missed == 0:
             return
-        k = self.n_components_
+        k = len(kl)
         has_own = self.encoder is not None or self.decoder is not None
         pca = "" if has_own or self.loss == "log_loss" else 'init="pca", '
         warn(
-            f"The posterior collapsed: {k - self.n_active_components_} of {k} latents "
+            f"The posterior collapsed: {k - len(active_latents(kl))} of {k} latents "
             f"carry less than {ACTIVE_KL} nats, although {n_missed} principal "
             f"components stand out of the noise. Try {pca}kl_warmup=20, free_bits=0.1, "
             f"n_importance_samples=10 or a lower beta (now {self.beta:g}); or ask for "
@@ -788,6 +792,7 @@ class VAETransformer(FittedVAE):
         self,
         module: VariationalAutoencoder,
         rows: DescribedRows,
+        active: np.ndarray,
         random_state: np.random.RandomState,
     ) -> None:
         """What the priors "aggregated" and "exemplars" keep of the training rows."""
@@ -807,7 +812,7 @@ class VAETransformer(FittedVAE):
             n_samples=rows.n_samples,
             max_rows=_AGGREGATED_ROWS,
             # Of latents that say nothing the prior knows all there is to know.
-            axes=active_latents(self.kl_per_component_),
+            axes=active,
         )
         self._exemplars = self._exemplars_of(module, rows, random_state, generator)
         self._autoregressive = None
@@ -818,7 +823,7 @@ class VAETransformer(FittedVAE):
             )
             self._autoregressive = autoregressive_where_better(
                 AggregatedPosterior(self._latent_density),
-                *(mean, std, active_latents(self.kl_per_component_), seed),
+                *(mean, std, active, seed),
             )
 
     def _exemplars_of(
