@@ -548,11 +548,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
     @contextlib.contextmanager
     def _fitting(self) -> Iterator[Processes]:
         """What surrounds a fit, of which the parameters have been checked."""
-        with (
-            self._unchanged_on_failure(),
-            enable_gradients(),
-            together() as processes,
-        ):
+        with self._unchanged_on_failure(), enable_gradients(), together() as processes:
             self._validate_params()
             yield processes
             if processes.are_several:
