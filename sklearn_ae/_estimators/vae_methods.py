@@ -534,7 +534,7 @@ class FittedVAE(Truncating, Imputing):
         """
         X = self._validate_new_rows(X, y)
         by = self._prior(prior)
-        draws = self._draws(n_samples, random_state, by.width)
+        draws = _draws_of(self, n_samples, random_state, by.width)
         return self._compute(log_density, X, self._inference, draws, by)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -598,7 +598,7 @@ class FittedVAE(Truncating, Imputing):
                 KL divergence of each latent's posterior from the prior.
         """
         X = self._validate_new_rows(X, y)
-        draws = self._draws(n_samples, random_state)
+        draws = _draws_of(self, n_samples, random_state)
         parts = self._compute(bound_and_kl, X, self._inference, draws)  # (n, 1 + k)
         reconstruction, kl = parts[:, 0], parts[:, 1:]
         elbo = reconstruction - kl.sum(axis=1)
@@ -692,13 +692,6 @@ class FittedVAE(Truncating, Imputing):
         own = self.random_state
         return make_random_state(own if random_state is None else random_state)
 
-    def _draws(self, n_samples: int, random_state: Any, width: int = 0) -> Draws:
-        """Noise for draws of posteriors, of which each takes a row or the width."""
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        seed = int(make_random_state(random_state).randint(SEED_LIMIT))
-        width = max(width, self.module_.row_size)
-        return Draws(n_samples, self.n_components_, seed, width)
-
     def _rows_to_be_like(self, like: Any) -> np.ndarray | Table:
         try:
             rows = super()._validate_new_rows(like)
@@ -758,6 +751,16 @@ def noise_scale_of(module: Autoencoder) -> NoiseScale:
     scale = module.scale.detach().cpu().double()  # (), or (d,) of kinds
     noise_scale = log_noise.double().exp() * scale
     return noise_scale.item() if noise_scale.ndim == 0 else noise_scale.numpy()
+
+
+def _draws_of(
+    estimator: FittedVAE, n_samples: int, random_state: Any, width: int = 0
+) -> Draws:
+    """Noise for draws of posteriors, of which each takes a row or the width."""
+    check_scalar(n_samples, "n_samples", Integral, min_val=1)
+    seed = int(make_random_state(random_state).randint(SEED_LIMIT))
+    width = max(width, estimator.module_.row_size)
+    return Draws(n_samples, estimator.n_components_, seed, width)
 
 
 def _check_given(estimator: FittedVAE, noise: bool, like: Any, y: Any) -> None:
