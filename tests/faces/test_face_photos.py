@@ -280,7 +280,10 @@ def test_photos_that_are_blurred_get_a_blurred_face():
 def test_eyes_are_put_where_they_were(monkeypatch):
     """A detector that finds two bright spots; the swap has them a little off."""
 
+    looks = []
+
     def find(image):
+        looks.append(image)
         grey = image.mean(axis=2)
         spots = []
         for half in (slice(None, 48), slice(48, None)):
@@ -302,7 +305,8 @@ def test_eyes_are_put_where_they_were(monkeypatch):
         return made
 
     moved = _photos._with_eyes_at(face, eyes, _photos._eyes_of, put)
-    assert moved is pasted[-1]  # what was looked at, and is not pasted once more
+    assert moved is pasted[-1]
+    assert len(pasted) == len(looks)  # what was looked at is not pasted once more
     np.testing.assert_allclose(find(moved)[1][0, :2], eyes, atol=1)
     # What is far from an eye's place is none, and is left alone.
     assert _photos._with_eyes_at(face, eyes + 20.0, _photos._eyes_of, put) is face

@@ -87,3 +87,11 @@ def test_modules_of_inference_mode_do_not_count_their_changes():
         changed = in_precision_of(module, np.dtype(np.float64))
     assert twin.weight.dtype == torch.float64
     torch.testing.assert_close(changed.weight, 2.0 * twin.weight)
+
+
+def test_twin_that_is_made_in_inference_mode_serves_outside_of_it():
+    module = nn.Linear(3, 2)
+    with torch.inference_mode():
+        twin = in_precision_of(module, np.dtype(np.float64))
+    assert not twin.weight.is_inference()
+    assert in_precision_of(module, np.dtype(np.float64)) is twin
