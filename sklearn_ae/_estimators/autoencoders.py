@@ -143,6 +143,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
         )
         if architecture.image_shape is None:
             changes_of_recipe["trial_share"] = recipe.TRIAL_SHARE
+            changes_of_recipe["has_surer_steps"] = is_linear
         return Design(
             columns=self._columns(table) if columns is None else columns,
             architecture=architecture,

@@ -12,6 +12,8 @@ from torch import nn
 from .._networks.modules import Anchored, Autoencoder
 from .fast import flatten
 
+BETA_1 = 0.9  # Adam's own
+
 
 class Schedule:
     """Linear warm-up to the learning rate, then half a cosine down to nothing."""
@@ -75,9 +77,11 @@ class FlatAdam(UncompiledAdam):
         kept: list[nn.Parameter],
         lr: float,
         weight_decay: float,
+        betas: tuple[float, float],
     ):
         flat = flatten([*decayed, *kept])
-        super().__init__([flat], lr=lr, fused=flat.device.type in ("cpu", "cuda"))
+        is_fused = flat.device.type in ("cpu", "cuda")
+        super().__init__([flat], lr=lr, betas=betas, fused=is_fused)
         self.flat = flat
         self.decayed_part = flat.detach()[: sum(p.numel() for p in decayed)]
         self.decay = weight_decay
@@ -144,6 +148,7 @@ def make_adam(
     groups: list[dict[str, Any]],
     module: Autoencoder,
     weight_decay: float,
+    beta_2: float,
     is_watched: bool,
     lr: float,
 ) -> torch.optim.Optimizer:
@@ -155,8 +160,9 @@ def make_adam(
     decayed = decayed_parameters(module)
     names = {id(p) for p in decayed}
     kept = [p for group in groups for p in group["params"] if id(p) not in names]
+    betas = (BETA_1, beta_2)
     if module.is_fast and not is_watched:
-        return FlatAdam(decayed, kept, lr, weight_decay)
+        return FlatAdam(decayed, kept, lr, weight_decay, betas)
     # The same groups with and without decay, so that moments fit from pass to pass.
     parts = [
         {"params": decayed, "weight_decay": weight_decay},
@@ -167,7 +173,8 @@ def make_adam(
     else:
         adam = UncompiledAdamW if weight_decay else UncompiledAdam
     fused = module.center.device.type in ("cpu", "cuda")
-    return adam([part for part in parts if part["params"]], lr=lr, fused=fused)
+    parts = [part for part in parts if part["params"]]
+    return adam(parts, lr=lr, betas=betas, fused=fused)
 
 
 _GROUP_OPTIONS = ("lr", "initial_lr", "weight_decay")

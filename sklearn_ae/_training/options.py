@@ -12,6 +12,9 @@ from .checkpoints import Checkpoints
 # A step of weight decay may halve a weight, not turn it.
 MOST_SHRUNK = 0.5
 
+# Adam's own, as torch has it.
+BETA_2 = 0.999
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -35,6 +38,8 @@ class TrainingOptions:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     # Epochs of a training that only tells how long to train on all rows, as a share.
     trial_share: float = 1.0
+    # How much of the mean of squared gradients every step keeps.
+    beta_2: float = BETA_2
 
     @property
     def of_trial(self) -> "TrainingOptions":

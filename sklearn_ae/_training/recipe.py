@@ -8,13 +8,21 @@ from typing import Any
 from .._networks.modules import Autoencoder
 from .._utils.device import resolve_precision
 from .checkpoints import Checkpoints
-from .options import MOST_SHRUNK, TrainingOptions
+from .options import BETA_2, MOST_SHRUNK, TrainingOptions
 
 # On tables up to this long, every row is seen so often, in batches of this size;
 # beyond, the number of steps stays, and batches grow.
 LONG_TABLE = 10_000
 N_EPOCHS = 75
 BATCH_SIZE = 128
+
+# Tables that are not cross-validated, and start as PCA, are trained on in larger
+# batches than that: fewer and surer steps, which may go further. The rate that noise
+# allows grows as the root of the batch (Malladi et al., NeurIPS 2022).
+LARGER_BATCHES = 2
+# The mean of squared gradients goes back as many steps as 1 / (1 - beta_2): a thousand
+# are a good part of such a training, in which gradients shrink all the time.
+SHORT_MEMORY = 0.98
 
 # Where every pixel is a sample, a step needs fewer rows, and so does the training.
 PIXEL_BATCHES = 4
@@ -162,6 +170,10 @@ class Recipe:
     trial_share : float
         How long trainings are at least, as a share, that only tell how long to train
         on all rows. Those that are cut short are not cut again.
+
+    has_surer_steps : bool
+        Whether tables that are not short are trained on in larger batches, and Adam
+        forgets old gradients sooner.
     """
 
     learning_rate: float | str
@@ -182,6 +194,7 @@ class Recipe:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     slowdown: float = 1.0
     trial_share: float = 1.0
+    has_surer_steps: bool = False
 
     def n_epochs(self, n_samples: int) -> int:
         """What max_iter="auto" stands for."""
@@ -192,7 +205,21 @@ class Recipe:
         if not isinstance(self.batch_size, str):
             return self.batch_size
         n_rows = batch_size(n_samples)
+        if self._has_larger_batches(n_samples):
+            n_rows = min(n_samples, LARGER_BATCHES * n_rows)
         return math.ceil(n_rows / PIXEL_BATCHES) if self.is_of_pixels else n_rows
+
+    def _has_larger_batches(self, n_samples: int) -> bool:
+        is_ours = isinstance(self.batch_size, str)
+        return is_ours and self.has_surer_steps and n_samples >= SMALL_TABLE
+
+    def _learning_rate(self, n_samples: int) -> float:
+        if not isinstance(self.learning_rate, str):
+            return float(self.learning_rate)
+        rate = self.auto_learning_rate / self.slowdown
+        return rate * math.sqrt(
+            LARGER_BATCHES if self._has_larger_batches(n_samples) else 1
+        )
 
     def options(
         self, n_samples: int, module: Autoencoder, n_done: int = 0, n_folds: int = 0
@@ -219,7 +246,9 @@ class Recipe:
 
     def options_of_pass(self, n_samples: int, module: Autoencoder) -> TrainingOptions:
         """For one pass over a chunk of a table whose length is not known."""
-        return self._options(n_samples, module, N_STEPS_STREAMED, n_columns=0)
+        # Steps at a constant rate are not those of a schedule that ends.
+        plain = replace(self, has_surer_steps=False)
+        return plain._options(n_samples, module, N_STEPS_STREAMED, n_columns=0)
 
     def _options(
         self,
@@ -229,17 +258,15 @@ class Recipe:
         n_columns: int,
         n_folds: int = 0,
     ) -> TrainingOptions:
-        rate, decay = self.learning_rate, self.alpha
+        rate, decay = self._learning_rate(n_samples), self.alpha
         n_no_change = self.n_iter_no_change
-        if isinstance(rate, str):
-            rate = self.auto_learning_rate / self.slowdown
         if isinstance(decay, str):
             decay = alpha(self.is_anchored, n_samples, n_columns, self.least_alpha)
         if isinstance(n_no_change, str):
             n_no_change = n_iter_no_change(n_folds)
         device = module.center.device
         return TrainingOptions(
-            learning_rate=float(rate),
+            learning_rate=rate,
             weight_decay=weight_decay(decay, rate, n_steps),
             batch_size=self.rows_per_step(n_samples),
             n_epochs=1,
@@ -252,6 +279,7 @@ class Recipe:
             precision=resolve_precision(self.precision, module, device),
             n_iter_eased=self.n_iter_eased,
             checkpoints=self.checkpoints,
+            beta_2=SHORT_MEMORY if self.has_surer_steps else BETA_2,
         )
 
     @property

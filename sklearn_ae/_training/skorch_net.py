@@ -78,6 +78,7 @@ def make_net(
         optimizer=make_adam,
         optimizer__module=module,
         optimizer__weight_decay=options.weight_decay,
+        optimizer__beta_2=options.beta_2,
         optimizer__is_watched=bool(options.callbacks),
         lr=options.learning_rate,
         train_split=None,

@@ -1,6 +1,7 @@
 """Sizes and lengths that follow from the shape of a table."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +54,58 @@ def test_long_tables_take_about_as_many_steps_as_one_of_10000_rows(n):
     assert n_steps(n) == pytest.approx(n_steps(10_000), rel=0.15)
 
 
+module = SimpleNamespace(center=torch.zeros(4), is_own=True, is_fast=True)
+
+
+def make_recipe(**changes):
+    """A recipe for rows of four columns, all of it automatic."""
+    defaults = {
+        **dict.fromkeys(("learning_rate", "alpha", "batch_size", "max_iter"), "auto"),
+        "auto_learning_rate": 6e-3,
+        "n_columns": 4,
+        "is_anchored": True,
+        "precision": "float32",
+    }
+    return _recipe.Recipe(**{**defaults, **changes})
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "changes", "batch_size", "rate"),
+    [
+        (999, {}, 128, 6e-3),
+        (1000, {}, 256, 6e-3 * 2**0.5),
+        (40_000, {}, 512, 6e-3 * 2**0.5),
+        (5000, {"slowdown": 2.0}, 256, 3e-3 * 2**0.5),
+        (5000, {"learning_rate": 1e-3}, 256, 1e-3),
+        (5000, {"batch_size": 32}, 32, 6e-3),
+        (5000, {"has_surer_steps": False}, 128, 6e-3),
+    ],
+)
+def test_the_rate_grows_as_the_root_of_larger_batches(
+    n_rows, changes, batch_size, rate
+):
+    recipe = make_recipe(**{"has_surer_steps": True, **changes})
+    options = recipe.options(n_rows, module)
+    assert options.batch_size == batch_size
+    assert options.learning_rate == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("has_surer_steps", "expected"), [(True, 0.98), (False, 0.999)]
+)
+def test_surer_steps_forget_sooner(has_surer_steps, expected):
+    recipe = make_recipe(has_surer_steps=has_surer_steps)
+    assert recipe.options(100, module).beta_2 == expected
+
+
+def test_passes_over_streams_are_not_changed_by_what_schedules_allow():
+    plain, surer = (make_recipe(has_surer_steps=surer) for surer in (False, True))
+    expected = plain.options_of_pass(5000, module)
+    assert surer.options_of_pass(5000, module) == replace(
+        expected, checkpoints=surer.checkpoints
+    )
+
+
 @given(st.integers(0, 75))
 def test_all_rows_are_trained_on_for_a_little_longer(best_epoch):
     n_epochs = _recipe.n_epochs_on_all_rows(best_epoch)
@@ -88,13 +141,6 @@ def test_folds_hold_out_twice_the_share_and_are_not_many(fraction, expected):
     ],
 )
 def test_trials_are_as_short_as_their_steps_allow(n_rows, max_iter, expected):
-    recipe = _recipe.Recipe(
-        *("auto", "auto", "auto", max_iter, 6e-3),
-        n_columns=4,
-        is_anchored=True,
-        precision="float32",
-        trial_share=_recipe.TRIAL_SHARE,
-    )
-    module = SimpleNamespace(center=torch.zeros(4), is_own=True, is_fast=True)
+    recipe = make_recipe(max_iter=max_iter, trial_share=_recipe.TRIAL_SHARE)
     options = recipe.options(n_rows, module)
     assert options.trial_share == pytest.approx(expected)

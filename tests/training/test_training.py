@@ -462,19 +462,28 @@ def test_weight_decay_is_decoupled_and_spares_biases_and_linear_paths():
         torch.testing.assert_close(value, factor * before[name])
 
 
+@pytest.mark.parametrize("callbacks", [(), (Callback(),)])
+def test_a_shorter_memory_is_what_adam_has_for_its_second_moment(callbacks):
+    options = make_options(weight_decay=0.5, beta_2=0.9, callbacks=callbacks)
+    optimizer = make_net(anchored(), options).optimizer_
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.9)}
+
+
+@pytest.mark.parametrize("beta_2", [0.999, 0.9])
 @pytest.mark.parametrize("method", ["quick_step", "step"])
 @pytest.mark.parametrize("make", [autoencoder, anchored])
-def test_steps_in_a_flat_buffer_are_those_of_adamw(make, method):
+def test_steps_in_a_flat_buffer_are_those_of_adamw(make, method, beta_2):
     module = make()
     twin = copy.deepcopy(module)
-    flat = make_net(module, make_options(weight_decay=0.5)).optimizer_
+    flat = make_net(module, make_options(weight_decay=0.5, beta_2=beta_2)).optimizer_
     decayed = {id(p) for p in decayed_parameters(twin)}
     kept = [p for p in twin.parameters() if id(p) not in decayed]
     groups = [
         {"params": decayed_parameters(twin), "weight_decay": 0.5},
         {"params": kept, "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW(groups, lr=make_options().learning_rate)
+    rate, betas = make_options().learning_rate, (0.9, beta_2)
+    adamw = torch.optim.AdamW(groups, lr=rate, betas=betas)
     for _ in range(3):
         with torch.no_grad():
             for p, q in zip(module.parameters(), twin.parameters(), strict=True):
