@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from sklearn_ae import AutoencoderTransformer
-from sklearn_ae._training import recipe as _recipe
+from sklearn_ae._estimators.base import FitTable
 from sklearn_ae._training.recipe import n_validation_rows
 
 from .sizes import Size
@@ -24,8 +24,8 @@ def measure_fit(size: Size) -> Measured:
         X = make_table(size.fit_rows, n_columns).astype(np.float64)
         model = AutoencoderTransformer(k, max_iter=size.max_iter, device="cpu")
         n_train = len(X) - n_validation_rows(len(X), model.validation_fraction)
-        batch_size = _recipe.batch_size(n_train)
-        n_batches = -(-n_train // batch_size)
+        design = model._make_design(FitTable(X, X.shape[1]), columns=None)
+        n_batches = -(-n_train // design.recipe.rows_per_step(n_train))
         epoch = our_epoch(model, X, n_train)
 
         def epochs(epoch: Run = epoch) -> None:

@@ -146,8 +146,9 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Nesting, Imputing):
 
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate of Adam; "auto" takes 6e-3 from a PCA start and 1e-3 from a
-        random one, less from PCA where a layer is wider than 256; where a training
-        diverges, a tenth of that and then a hundredth.
+        random one, less from PCA where a layer is wider than 256, and 1.4 times as much
+        with the larger batches of batch_size="auto"; where a training diverges, a tenth
+        of that and then a hundredth.
 
     alpha : float or "auto", default="auto"
         Weight decay of the networks beside the linear paths, for the training as a
@@ -157,7 +158,8 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Nesting, Imputing):
         where a table without ``image_shape`` has fewer than 200 rows for each column.
 
     batch_size : int or "auto", default="auto"
-        Rows per step; "auto" takes 128, or more on tables of over 10,000 rows.
+        Rows per step; "auto" takes 128, and more on tables of over 10,000 rows. From a
+        PCA start, without image_shape, tables of 1000 rows or more have twice as many.
 
     max_iter : int or "auto", default="auto"
         Epochs, at most: the learning rate rises and falls over so many. "auto" takes

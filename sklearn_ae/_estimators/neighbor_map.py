@@ -184,7 +184,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         Pairs of neighbours per step of the encoder: each row of a step is told from
         all the others, so that more pairs make clusters clearer. "auto" takes 512
         where rows settle and 1024 else. The decoder sees as many rows, or with "auto"
-        what `AutoencoderTransformer` takes.
+        128, and more on tables of over 10,000 rows.
 
     max_iter : int or "auto", default="auto"
         Epochs of encoder and decoder, at most, with a pair for each row in every one.

@@ -33,7 +33,8 @@ PIXEL_LEARNING_RATE = 3e-3
 # The best epoch of a schedule that was far from its end comes early: its rate was high.
 LENGTHENING = 1.4
 
-# That takes no whole schedule: a shorter one tells as well, where it has enough steps.
+# That takes no whole schedule: a shorter one tells as well, where it has enough steps
+# of the usual batches.
 TRIAL_SHARE = 1.0 / 3.0
 TRIAL_STEPS = 150
 
@@ -204,22 +205,20 @@ class Recipe:
     def rows_per_step(self, n_samples: int) -> int:
         if not isinstance(self.batch_size, str):
             return self.batch_size
-        n_rows = batch_size(n_samples)
-        if self._has_larger_batches(n_samples):
-            n_rows = min(n_samples, LARGER_BATCHES * n_rows)
+        n_rows = min(n_samples, self._batch_growth(n_samples) * batch_size(n_samples))
         return math.ceil(n_rows / PIXEL_BATCHES) if self.is_of_pixels else n_rows
 
-    def _has_larger_batches(self, n_samples: int) -> bool:
+    def _batch_growth(self, n_samples: int) -> int:
+        """How many times the usual batch a step takes."""
         is_ours = isinstance(self.batch_size, str)
-        return is_ours and self.has_surer_steps and n_samples >= SMALL_TABLE
+        can_grow = is_ours and self.has_surer_steps and n_samples >= SMALL_TABLE
+        return LARGER_BATCHES if can_grow else 1
 
     def _learning_rate(self, n_samples: int) -> float:
         if not isinstance(self.learning_rate, str):
             return float(self.learning_rate)
         rate = self.auto_learning_rate / self.slowdown
-        return rate * math.sqrt(
-            LARGER_BATCHES if self._has_larger_batches(n_samples) else 1
-        )
+        return rate * math.sqrt(self._batch_growth(n_samples))
 
     def options(
         self, n_samples: int, module: Autoencoder, n_done: int = 0, n_folds: int = 0
@@ -234,11 +233,12 @@ class Recipe:
             n_left = max(0, self.max_iter - n_done)
         n_steps = n_in_all * math.ceil(n_samples / self.rows_per_step(n_samples))
         options = self._options(n_samples, module, n_steps, self.n_columns, n_folds)
+        n_usual_steps = n_steps * self._batch_growth(n_samples)
         return replace(
             options,
             n_epochs=n_left,
             starts_at_optimum=self.is_anchored and n_done == 0,
-            trial_share=self._trial_share(n_steps) if n_left >= n_usual else 1.0,
+            trial_share=self._trial_share(n_usual_steps) if n_left >= n_usual else 1.0,
         )
 
     def _trial_share(self, n_steps: int) -> float:

@@ -90,6 +90,11 @@ def test_the_rate_grows_as_the_root_of_larger_batches(
     assert options.learning_rate == pytest.approx(rate)
 
 
+def test_larger_batches_do_not_lengthen_trials():
+    recipe = make_recipe(has_surer_steps=True, trial_share=_recipe.TRIAL_SHARE)
+    assert recipe.options(1000, module).trial_share == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize(
     ("has_surer_steps", "expected"), [(True, 0.98), (False, 0.999)]
 )
