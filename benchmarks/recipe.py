@@ -66,6 +66,10 @@ VARIANTS = {
     "more_decay": Variant("alpha=3", {"alpha": 3.0}),
     "batch_64": Variant("batches of 64", {"batch_size": 64}),
     "batch_256": Variant("batches of 256", {"batch_size": 256}),
+    "usual_steps": Variant(
+        "batches of 128, beta_2 of 0.999",
+        patches=[(_recipe, "LARGER_BATCHES", 1), (_recipe, "SHORT_MEMORY", 0.999)],
+    ),
     "short": Variant("40 epochs", patches=[(_recipe, "N_EPOCHS", 40)]),
     "long": Variant("150 epochs", patches=[(_recipe, "N_EPOCHS", 150)]),
     "held_out": Variant(
