@@ -159,7 +159,8 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Nesting, Imputing):
 
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" takes 128, and more on tables of over 10,000 rows. From a
-        PCA start, without image_shape, tables of 1000 rows or more have twice as many.
+        PCA start, with a squared error and without image_shape, tables of 1000 rows or
+        more have twice as many.
 
     max_iter : int or "auto", default="auto"
         Epochs, at most: the learning rate rises and falls over so many. "auto" takes

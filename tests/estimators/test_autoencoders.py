@@ -7,7 +7,12 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris
 
-from sklearn_ae import AutoencoderTransformer, VAETransformer
+from sklearn_ae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoderTransformer,
+    VAETransformer,
+)
+from sklearn_ae._estimators.base import FitTable
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -66,3 +71,20 @@ def test_fits_are_logged(caplog):
     with caplog.at_level("INFO", logger="sklearn_ae"):
         AutoencoderTransformer(2, **QUICK).fit(X)
     assert "AutoencoderTransformer: 150 rows, 1 epochs" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (AutoencoderTransformer(2), True),
+        (DenoisingAutoencoderTransformer(2), True),
+        (AutoencoderTransformer(2, init="random"), False),
+        (AutoencoderTransformer(2, loss="absolute_error"), False),
+        (AutoencoderTransformer(2, image_shape=(2, 2)), False),
+        (VAETransformer(2), False),
+    ],
+)
+def test_steps_are_surer_where_squares_are_learned_from_pca(estimator, expected):
+    X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    design = estimator._make_design(FitTable(X, 4), columns=None)
+    assert design.recipe.has_surer_steps == expected
