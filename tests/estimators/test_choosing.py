@@ -5,6 +5,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, VAETransformer
+from sklearn_ae._estimators import choosing
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 2, "hidden_layer_sizes": (8,)}
@@ -120,3 +121,16 @@ def test_what_is_no_number_of_latents(X, n_components):
 def test_numbers_beyond_memory_are_refused(X):
     with pytest.raises(ValueError, match="n_components=1000000 asks for networks"):
         AutoencoderTransformer(10**6, **QUICK).fit(X)
+
+
+def test_where_a_share_is_reached_a_single_training_tells(X, monkeypatch):
+    trained = []
+    find = choosing.Trials._trial
+
+    def trial(self, k, n_epochs=None):
+        trained.extend([k] if n_epochs is None else [])
+        return find(self, k, n_epochs)
+
+    monkeypatch.setattr(choosing.Trials, "_trial", trial)
+    assert AutoencoderTransformer(0.9, **QUICK).fit(X).n_components_ == 3
+    assert trained == [2]
