@@ -21,7 +21,7 @@ from torch import nn
 
 from .._inference.compute import compute
 from .._inference.described import describe
-from .._inference.inference import Inference
+from .._inference.inference import Inference, Refined
 from .._networks.modules import Autoencoder
 from .._tables.rows import Table
 from .._training.checkpoints import Checkpoints
@@ -270,7 +270,11 @@ class Trials:
                 weights=rows.weights,
             )
             state.module.put_columns_back(rows.order)
-            found.append(Trial(state.module, described.inference))
+            inference = described.inference
+            if isinstance(inference, Refined):
+                # What is expected of latents makes up for those that tell nothing.
+                inference = replace(inference, expected=None)
+            found.append(Trial(state.module, inference))
 
         at_lower_rates(like, design, train, Checkpoints())
         return found[0]

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, VAETransformer
@@ -134,3 +136,9 @@ def test_where_a_share_is_reached_a_single_training_tells(X, monkeypatch):
     monkeypatch.setattr(choosing.Trials, "_trial", trial)
     assert AutoencoderTransformer(0.9, **QUICK).fit(X).n_components_ == 3
     assert trained == [2]
+
+
+def test_latents_that_follow_single_cells_are_too_many():
+    # What is expected of latents would make up for them: then it is 15.
+    X = StandardScaler().fit_transform(load_breast_cancer().data[:200])
+    assert AutoencoderTransformer("auto", max_iter=0).fit(X).n_components_ == 6
