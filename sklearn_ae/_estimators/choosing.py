@@ -21,7 +21,7 @@ from torch import nn
 
 from .._inference.compute import compute
 from .._inference.described import describe
-from .._inference.inference import Inference
+from .._inference.inference import Inference, Refined
 from .._networks.modules import Autoencoder
 from .._tables.rows import Table
 from .._training.checkpoints import Checkpoints
@@ -44,6 +44,8 @@ _PATIENCE = 2
 _MOST_ROWS, _MOST_HELD_OUT, _SHARE_HELD_OUT = 5000, 500, 0.2
 # Share of the usual epochs that a trial has on tables that are not short.
 _TRIAL_SHARE = 1 / 3
+# What networks leave of what PCA leaves, where none have been tried.
+_USUAL_GAIN = 0.8
 # Parts of a row's cells that are hidden in turn.
 _N_PARTS = 5
 
@@ -170,20 +172,28 @@ class Trials:
     def reach(self, share: float) -> int:
         """The least number of latents that explain the share of held-out rows."""
 
-        def reaches(n_epochs: int | None) -> Callable[[int], bool]:
-            def is_reached(k: int) -> bool:
-                left = self._left(self._trial(k, n_epochs), self.held_out)
-                return 1.0 - np.nansum(left) / self._in_all >= share
-
-            return is_reached
-
         if not self._in_all:  # of rows that do not differ there is nothing to explain
             return 1
+        most_left = 1.0 - share
+        linear, trained = _Left(self._linear_left), _Left(self._trained_left)
+
+        def expected(low: int, high: int) -> int:
+            """Where it is reached, if as much of what PCA leaves is left as last."""
+            gain = _USUAL_GAIN
+            if trained.known:
+                k, left = list(trained.known.items())[-1]
+                gain = left / linear.between(k)
+            enough = (
+                k for k in range(low, high) if gain * linear.between(k) <= most_left
+            )
+            return next(enough, high)
+
         high = self.most
         if self.starts_linear:
-            high = _least(reaches(0), 1, high)
-        k = _least(reaches(None), 1, high)
-        if k == self.most and not reaches(None)(k):
+            high = _least(lambda k: linear(k) <= most_left, 1, high)
+        guess = expected if self.starts_linear else _middle
+        k = _least(lambda k: trained(k) <= most_left, 1, high, guess)
+        if k == self.most and trained(k) > most_left:
             warn(
                 f"n_components={share:g}: no number of latents explains that share of "
                 f"rows that were held out; {k}, the most that so few rows allow, were "
@@ -208,6 +218,15 @@ class Trials:
         best = search.climb(first)
         high = search.descend(first, best)
         return search.descend(self._errors, high) if self.starts_linear else high
+
+    def _linear_left(self, k: int) -> float:
+        return self._share_left(self._trial(k, 0))
+
+    def _trained_left(self, k: int) -> float:
+        return self._share_left(self._trial(k))
+
+    def _share_left(self, trial: Trial) -> float:
+        return float(np.nansum(self._left(trial, self.held_out)) / self._in_all)
 
     def _errors(self, k: int) -> np.ndarray:
         return self._left_of_hidden(self._trial(k))
@@ -251,7 +270,11 @@ class Trials:
                 weights=rows.weights,
             )
             state.module.put_columns_back(rows.order)
-            found.append(Trial(state.module, described.inference))
+            inference = described.inference
+            if isinstance(inference, Refined):
+                # What is expected of latents makes up for those that tell nothing.
+                inference = replace(inference, expected=None)
+            found.append(Trial(state.module, inference))
 
         at_lower_rates(like, design, train, Checkpoints())
         return found[0]
@@ -307,15 +330,37 @@ class Trials:
         return float(np.nansum(self.counts * squares))
 
 
+class _Left:
+    """Shares of squares that numbers of latents leave, each found once."""
+
+    def __init__(self, find: Callable[[int], float]):
+        self.find = find
+        self.known: dict[int, float] = {}
+
+    def __call__(self, k: int) -> float:
+        if k not in self.known:
+            self.known[k] = self.find(k)
+        return self.known[k]
+
+    def between(self, k: int) -> float:
+        """What is left about, from the numbers that are known; no latents leave all."""
+        numbers, left = zip(*sorted({0: 1.0, **self.known}.items()), strict=True)
+        logs = np.log(np.maximum(left, 1e-12))
+        return math.exp(np.interp(k, numbers, logs))
+
+
 class _Search:
     """Looks for the least number of latents whose errors are as low as any."""
 
     def __init__(self, rungs: list[int]):
         self.rungs = rungs
         self.best: np.ndarray | None = None  # the lowest errors of all tried
+        self.known: dict[tuple[Errors, int], np.ndarray] = {}
 
     def _try(self, errors: Errors, k: int) -> np.ndarray:
-        found = errors(k)
+        if (errors, k) not in self.known:
+            self.known[errors, k] = errors(k)
+        found = self.known[errors, k]
         if self.best is None or found.mean() < self.best.mean():
             self.best = found
         return found
@@ -336,10 +381,14 @@ class _Search:
         return best
 
     def descend(self, errors: Errors, high: int) -> int:
-        """The least number that is enough, rung by rung from one that is."""
+        """The least number that is enough, rung by rung from one that is.
+
+        Often the next lower number is too few, which ends it.
+        """
         enough, too_few = high, 0
         self._try(errors, high)
-        for k in reversed([rung for rung in self.rungs if rung < high]):
+        lower = {high - 1, *(rung for rung in self.rungs if rung < high)} - {0}
+        for k in sorted(lower, reverse=True):
             if not self._is_enough(errors, k):
                 too_few = k
                 break
@@ -347,12 +396,21 @@ class _Search:
         return _least(lambda k: self._is_enough(errors, k), too_few + 1, enough)
 
 
-def _least(holds: Callable[[int], bool], low: int, high: int) -> int:
+def _middle(low: int, high: int) -> int:
+    return (low + high) // 2
+
+
+def _least(
+    holds: Callable[[int], bool],
+    low: int,
+    high: int,
+    guess: Callable[[int, int], int] = _middle,
+) -> int:
     """The least of the numbers for which something holds, as it does for high."""
     while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
+        k = min(max(low, guess(low, high)), high - 1)
+        if holds(k):
+            high = k
         else:
-            low = middle + 1
+            low = k + 1
     return low

@@ -133,12 +133,13 @@ class DenoisingAutoencoderTransformer(LearnsByParts, Nesting, Imputing):
         by it, so that it takes effect in `fit`.
 
     nested : bool, default=False
-        Let the first latents do without the others: every step of the training also
-        sees the rows with the first few alone, where these are cut at random. Then
-        `truncate` leaves less than PCA with as many, ``explained_variance_ratio_``
-        says what each latent adds, and latents keep the order and the axes they have
-        learned. A fit takes longer, and with all latents the error may be a few percent
-        higher or lower.
+        Let the first latents do without the others: the training also decodes the rows
+        from the first latents alone, each number by a decoder of its own, which
+        `truncate` takes; of more than 16 latents that are the first 1, 2, 3, 4, 6, 8,
+        12, 16, 24 and so on. Losses are means over all of these, and latents keep the
+        order that they have learned. Networks of your own have one decoder for all. A
+        fit takes a few times as long, and with all latents the error may be higher or
+        lower.
 
     whiten : bool, default=False
         Give latents unit variance on the training rows, as PCA has it;

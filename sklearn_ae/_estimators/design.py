@@ -226,6 +226,7 @@ class Design:
             mean_row(x[:, : columns.n_own], weights)
         )
         module.has_missing = has_missing
+        self.objective.prepare(module)
         return module.to(x.device)
 
     def begin(
@@ -284,6 +285,7 @@ class Design:
         """The state of a copy that goes on, and rows in the order of its moments."""
         module = copy.deepcopy(module).cpu()
         self.renew(module)
+        self.objective.prepare(module)
         rows = load_rows(
             *(X, self.columns, device),
             seed=random_state.randint(SEED_LIMIT),

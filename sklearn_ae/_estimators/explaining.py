@@ -14,9 +14,9 @@ from torch import Tensor
 from .._inference.described import DescribedRows
 from .._inference.effects import column_losses, jacobians
 from .._inference.explained import Explained, explain
-from .._inference.latents import signed_order
+from .._inference.latents import principal_axes
 from .._networks.modules import Autoencoder
-from .._networks.truncation import with_first_latents
+from .._networks.truncation import rungs, with_first_latents
 from .._tables.rows import Table
 from .._training.nested import NestedObjective
 from .._utils.extras import import_extra
@@ -200,8 +200,9 @@ class Truncating(Explaining):
 
         The other latents stay at zero, and rows are projected on what the decoder
         gives then. Where the fit was not nested (``nested=True`` of the autoencoders),
-        the error is about that of PCA with as many latents; a fit with as many has a
-        lower one.
+        the error is about that of PCA with as many latents. Where it was, the first
+        decoder that takes as many gives the rows, and the error is lower, towards that
+        of a fit with as many.
 
         Parameters
         ----------
@@ -270,12 +271,16 @@ class Nesting(Truncating):
         k = self.n_components
         if not self.nested or k < 2:
             return {}
-        return {"objective": NestedObjective(k), "find_axes": _to_signed_axes}
+        return {"objective": NestedObjective(k), "find_axes": _to_nested_axes}
 
 
-def _to_signed_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
-    """To signs that can be compared; nested latents have their order and axes."""
-    k = rows.z.shape[1]
-    order = torch.arange(k, 0, -1, device=rows.z.device)
-    rotation = signed_order(rows.z, order, module.filled(rows.x))
-    return rotation, torch.zeros_like(rotation[0])
+def _to_nested_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
+    """To axes that can be compared, of the latents that each cut adds to the last."""
+    x, k = module.filled(rows.x), rows.z.shape[1]
+    ends = [*rungs(k), k]
+    axes = [
+        principal_axes(rows.z[:, start:end], x, rows.weights)
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+    rotations, shifts = zip(*axes, strict=True)
+    return torch.block_diag(*rotations), torch.cat(shifts)

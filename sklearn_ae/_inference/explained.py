@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._networks.modules import Autoencoder, over_blocks
-from .._networks.truncation import with_first_latents
+from .._networks.truncation import rungs, with_first_latents
 from .._tables.rows import block_rows
 from .._utils.device import enough_threads
 from .described import DescribedRows
@@ -21,8 +21,6 @@ from .inference import N_REMEMBERED, Inference, Refined, some
 # that are cut.
 _MOST_PRODUCTS = 10**10
 _LEAST_ROWS, _MOST_ROWS = 100, 1000
-# Cuts that are all looked at.
-_FEW_CUTS = 16
 # Rows or columns whose principal components are found.
 _MOST_AXES = 1000
 # Decoder's passes that the projection of a row takes for each latent.
@@ -99,7 +97,7 @@ def explain(module: Autoencoder, rows: DescribedRows) -> Explained:
     total = (
         total * (rows.n_samples / max(1, rows.n_samples - 1)) * module.columns.unit**2
     )
-    cuts, shares, errors = _cuts(k), [], []
+    cuts, shares, errors = [*rungs(k), k], [], []
     with enough_threads(module, block_rows(module.row_size)):
         for n_kept in cuts:
             if n_kept < k:
@@ -124,15 +122,6 @@ def explain(module: Autoencoder, rows: DescribedRows) -> Explained:
         restored.double().cpu().numpy(),
         latents,
     )
-
-
-def _cuts(k: int) -> list[int]:
-    """Numbers of latents, to k: all of a few, and of many some, further and further."""
-    if k <= _FEW_CUTS:
-        return list(range(1, k + 1))
-    powers = [2**i for i in range(k.bit_length())]
-    halfway = [3 * power // 2 for power in powers[1:]]
-    return [cut for cut in sorted({*powers, *halfway}) if cut < k] + [k]
 
 
 def _between(cuts: list[int], left: np.ndarray, of_linear: np.ndarray) -> np.ndarray:

@@ -106,6 +106,7 @@ class Autoencoder(nn.Module):
     """
 
     n_conditions = 0  # columns beside those of a row that it is conditioned on
+    cut_sizes: tuple[int, ...] = ()  # numbers of first latents with their own decoders
 
     def __init__(
         self,
@@ -132,6 +133,22 @@ class Autoencoder(nn.Module):
         # schedule, and a warm start goes on from there.
         self.epoch = 0
         self._measure()
+
+    @property
+    def cut_decoders(self) -> dict[int, nn.Module]:
+        """Decoders that take the first latents alone, by their number."""
+        decoders = self._modules.get("of_cuts") or ()
+        return dict(zip(self.cut_sizes, cast(nn.ModuleList, decoders), strict=True))
+
+    def keep_cuts(self, decoders: dict[int, nn.Module]) -> None:
+        self._modules.pop("of_cuts", None)
+        self.cut_sizes = tuple(decoders)
+        if decoders:
+            self.of_cuts = nn.ModuleList(decoders.values())
+
+    @property
+    def _decoders(self) -> list[nn.Module]:
+        return [self.decoder, *self.cut_decoders.values()]
 
     def _measure(self) -> None:
         """Take the sizes that say what a row costs."""
@@ -294,10 +311,13 @@ class Autoencoder(nn.Module):
         """Change latents z to (z - shift) @ rotation, for an orthogonal rotation.
 
         The map is folded into the layers around the latents: reconstructions and losses
-        are what they were, and nothing is computed in addition.
+        are what they were, and nothing is computed in addition. Where cuts have their
+        own decoders, it has to leave the first latents among themselves.
         """
         map_outputs(self.encoder, rotation.T, shift)
         map_inputs(self.decoder, rotation, shift)
+        for k, decoder in self.cut_decoders.items():
+            map_inputs(decoder, rotation[:k, :k], shift[:k])
 
     @torch.no_grad()
     def leave_span(self, span: Span, columns: Columns, loss: SquaredError) -> None:
@@ -311,7 +331,7 @@ class Autoencoder(nn.Module):
             layer.weight = nn.Parameter(span.to_inputs(layer.weight))
             layer.in_features = layer.weight.shape[1]
         if columns.n_seen is None:
-            for layer in _outer_layers(self.decoder, -1):
+            for layer in self._output_layers():
                 layer.weight = nn.Parameter(span.to_outputs(layer.weight))
                 layer.bias = nn.Parameter(span.to_outputs(layer.bias))
                 layer.out_features = len(layer.bias)
@@ -321,6 +341,9 @@ class Autoencoder(nn.Module):
         self.loss_function = loss
         self._measure()
 
+    def _output_layers(self) -> list[nn.Linear]:
+        return [layer for one in self._decoders for layer in _outer_layers(one, -1)]
+
     @torch.no_grad()
     def put_columns_back(self, order: Tensor) -> None:
         """Let the networks take X where they took X[:, order]."""
@@ -329,7 +352,7 @@ class Autoencoder(nn.Module):
         back = torch.argsort(order).to(self.center.device)
         for layer in _outer_layers(self.encoder, 0):
             layer.weight.copy_(layer.weight[:, back])
-        for layer in _outer_layers(self.decoder, -1):
+        for layer in self._output_layers():
             layer.weight.copy_(layer.weight[back])
             layer.bias.copy_(layer.bias[back])
         if isinstance(self.encoder, Anchored):

@@ -8,6 +8,18 @@ from torch import Tensor, nn
 from .linear import linear_layer
 from .modules import MLP, Anchored, Autoencoder, OwnNetwork, nonlinear_part
 
+# Numbers of latents of which every cut is looked at.
+_FEW_CUTS = 16
+
+
+def rungs(k: int) -> list[int]:
+    """Numbers of latents below k to cut after: all, or of many some, ever fewer."""
+    if k <= _FEW_CUTS:
+        return list(range(1, k))
+    powers = [2**i for i in range(k.bit_length())]
+    halfway = [3 * power // 2 for power in powers[1:]]
+    return [size for size in sorted({*powers, *halfway}) if size < k]
+
 
 class FirstOutputs(nn.Module):
     """A network of the user's, of whose outputs those of first latents are taken."""
@@ -38,12 +50,15 @@ def with_first_latents(module: Autoencoder, k: int, n_kept: int) -> Autoencoder:
     """The module of k latents with the first ones alone; it shares the other weights.
 
     What an encoder gives for each latent, and what a decoder sees behind the latents,
-    stays.
+    stays. Of decoders that cuts have for themselves it is the first that takes as many.
     """
     cut = copy.copy(module)
     vars(cut)["_modules"] = dict(module._modules)
     cut.encoder = _with_outputs(module.encoder, k, n_kept)
-    cut.decoder = _with_inputs(module.decoder, k, n_kept)
+    decoders = {**module.cut_decoders, k: module.decoder}
+    n_taken = min(size for size in decoders if size >= n_kept)
+    cut.decoder = _with_inputs(decoders[n_taken], n_taken, n_kept)
+    cut.keep_cuts({size: own for size, own in decoders.items() if size < n_kept})
     spread = module._buffers.get("latent_spread")
     if spread is not None:
         vars(cut)["_buffers"] = dict(module._buffers)

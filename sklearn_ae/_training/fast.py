@@ -302,7 +302,11 @@ def fast_step(
     if type(module) is Autoencoder and objective.is_of_rows:
         step = _ManualStep(module, encoder, decoder, generator)
     else:
-        networks = (module.encoder, encoder), (module.decoder, decoder)
+        networks = [(module.encoder, encoder), (module.decoder, decoder)]
+        networks += [
+            (network, FastNetwork(network, is_first=False, low=low))
+            for network in module.cut_decoders.values()
+        ]
         for network, fast in networks:
             if fast is not network:
                 network.forward = fast
@@ -310,7 +314,7 @@ def fast_step(
         yield step if low is None else _refreshing(step, low, _flat_buffer(module))
     finally:
         if step is autograd_step:
-            for network in (module.encoder, module.decoder):
+            for network, _ in networks:
                 vars(network).pop("forward", None)
 
 

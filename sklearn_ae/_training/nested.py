@@ -3,21 +3,24 @@
 Shapes: n rows, k latents, d columns.
 """
 
+import copy
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._networks.modules import Autoencoder
+from .._networks.truncation import PaddedInputs, rungs, with_first_latents
 from .objectives import Objective
 
 
 class NestedObjective(Objective):
-    """Every step sees the rows twice: with all latents, and with the first few alone.
+    """Rows are seen with all latents and with the first few alone; the mean counts.
 
-    Where the others are dropped is drawn anew for each step, early cuts more often
-    (nested dropout: O. Rippel, M. Gelbart and R. Adams, "Learning ordered
-    representations with nested dropout", ICML 2014). A cut's loss counts by the root of
-    what all latents leave over what it leaves, so that the full decoder hardly suffers
-    by what few latents cannot do.
+    One encoder serves all cuts, and each has a decoder of its own: a surface of few
+    dimensions that goes near all rows bends in other ways than the first dimensions of
+    one of many. A decoder of the user's is one for all. The losses of some cuts are
+    added up as in A. Kusupati et al., "Matryoshka representation learning", NeurIPS
+    2022.
 
     Parameters
     ----------
@@ -29,19 +32,39 @@ class NestedObjective(Objective):
     has_fast_networks = True
 
     def __init__(self, n_components: int):
-        self.often = 1.0 / torch.arange(1.0, n_components)  # (k - 1,)
+        self.n_components = n_components
+
+    def prepare(self, module: Autoencoder) -> None:
+        k = self.n_components
+        # Networks that go on training have the decoders.
+        if module.is_own and not module.cut_decoders:
+            module.keep_cuts(
+                {
+                    size: copy.deepcopy(with_first_latents(module, k, size).decoder)
+                    for size in rungs(k)
+                }
+            )
 
     def step_loss(
         self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         z = module.encode(module.filled(module.corrupted(x, generator)))  # (n, k)
-        cut = torch.multinomial(self.often.to(z.device), 1, generator=generator)
-        kept = torch.arange(z.shape[1], device=z.device) <= cut  # (k,)
-        outputs = module.decode(torch.cat([z, z * kept]))  # (2n, d)
-        with_all, with_few = (
-            module.error(output, x).mean() for output in outputs.chunk(2)
-        )
-        least = torch.finfo(with_few.dtype).tiny
-        weight = (with_all / with_few.clamp(min=least)).sqrt().detach()
-        # What is reported is the loss with all latents.
-        return with_all + weight * (with_few - with_few.detach())
+        with_all = module.error(module.decode(z), x)
+        return torch.stack([with_all, *self._errors(module, z, x)]).mean()
+
+    def judge(
+        self, module: Autoencoder, x: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        with_all = super().judge(module, x, generator)
+        z = module.encode(module.filled(x))
+        return torch.stack([with_all, *self._errors(module, z, x)]).mean(dim=0)
+
+    def _errors(self, module: Autoencoder, z: Tensor, x: Tensor) -> list[Tensor]:
+        """What each cut of the latents leaves of the rows: (n,)."""
+        k = self.n_components
+        decoders: dict[int, nn.Module] = module.cut_decoders or {
+            size: PaddedInputs(module.decoder, k, size) for size in rungs(k)
+        }
+        return [
+            module.error(decoder(z[:, :size]), x) for size, decoder in decoders.items()
+        ]

@@ -49,6 +49,10 @@ class Objective:
         judging.inference = inference.quick()
         return judging
 
+    def prepare(self, module: Autoencoder) -> None:
+        """Give a module what steps need of it, or take what they do not."""
+        module.keep_cuts({})
+
     def batches(
         self,
         rows: TrainingRows | SharedRows,

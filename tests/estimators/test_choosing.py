@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_ae import AutoencoderTransformer, VAETransformer
+from sklearn_ae._estimators import choosing
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 2, "hidden_layer_sizes": (8,)}
@@ -120,3 +123,22 @@ def test_what_is_no_number_of_latents(X, n_components):
 def test_numbers_beyond_memory_are_refused(X):
     with pytest.raises(ValueError, match="n_components=1000000 asks for networks"):
         AutoencoderTransformer(10**6, **QUICK).fit(X)
+
+
+def test_where_a_share_is_reached_a_single_training_tells(X, monkeypatch):
+    trained = []
+    find = choosing.Trials._trial
+
+    def trial(self, k, n_epochs=None):
+        trained.extend([k] if n_epochs is None else [])
+        return find(self, k, n_epochs)
+
+    monkeypatch.setattr(choosing.Trials, "_trial", trial)
+    assert AutoencoderTransformer(0.9, **QUICK).fit(X).n_components_ == 3
+    assert trained == [2]
+
+
+def test_latents_that_follow_single_cells_are_too_many():
+    # What is expected of latents would make up for them: then it is 15.
+    X = StandardScaler().fit_transform(load_breast_cancer().data[:200])
+    assert AutoencoderTransformer("auto", max_iter=0).fit(X).n_components_ == 6
