@@ -36,6 +36,9 @@ class GivenScores:
     upper: float
 
 
+# Levels that an error names.
+_N_SHOWN = 3
+
 Given = list[GivenShares | GivenScores]
 
 # What is measured in time may be written, by ISO 8601.
@@ -92,19 +95,26 @@ def _allowed(name: Any, wanted: Any, kind: Kind) -> np.ndarray:
     if not isinstance(kind, Truths):
         assert isinstance(kind, Categories)
         rare, levels = kind.rare, kind.share_levels
+    others = [level for level in rare if level not in chosen]
     for level in chosen:
-        if level in rare[1:]:
+        if level in rare and others:
             raise ValueError(
                 f"given: {level!r} of column {name!r} is so rare that it was learned "
-                f"together with other levels, as {rare[0]!r}."
+                f"together with others ({_some(others)}). Ask for all of them, or fit "
+                "with a lower min_frequency."
             )
-        if level not in levels:
+        if level not in (*levels, *rare):
             raise ValueError(
                 f"given: column {name!r} has no level {level!r}; it has {levels}."
             )
     if not len(chosen):
         raise ValueError(f"given: no level of column {name!r} is left; name some.")
     return np.array([level in chosen for level in levels])
+
+
+def _some(levels: list[Any]) -> str:
+    shown = ", ".join(map(repr, levels[:_N_SHOWN]))
+    return shown if len(levels) <= _N_SHOWN else f"{shown} and more"
 
 
 def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:

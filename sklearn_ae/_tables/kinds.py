@@ -255,12 +255,17 @@ class Categories(Kind):
     rare : tuple
         Those that share one behind them, the most frequent first.
 
+    rare_counts : tuple of int
+        How often each of these was seen, or as much in any unit.
+
     is_single : bool
         Whether the column of `fit` was of numbers in single precision.
     """
 
     levels: tuple[Any, ...]
     rare: tuple[Any, ...] = ()
+    # Files of older versions have none: rare levels come back as the first.
+    rare_counts: tuple[float, ...] = ()
     is_single: bool = False
 
     @classmethod
@@ -295,6 +300,7 @@ class Categories(Kind):
         known_levels = tuple(level for level in levels if level in kept)
         return cls(
             *(column.name, column.type, column.unit, known_levels, rare),
+            rare_counts=tuple(counts[level] for level in rare),
             is_single=column.is_single,
             has_zone=column.has_zone,
         )
@@ -363,6 +369,12 @@ class Categories(Kind):
         levels, is_number = self.share_levels, self.type not in WORDS
         values = np.empty(len(p), dtype=np.float64 if is_number else object)
         values[:] = [levels[code] for code in codes]
+        is_rare = codes == len(self.levels)
+        if random_state is not None and self.rare_counts and is_rare.any():
+            shares = np.tile(self.rare_counts, (int(is_rare.sum()), 1))
+            values[is_rare] = [
+                self.rare[code] for code in drawn_levels(shares, random_state)
+            ]
         values[np.isnan(p).any(axis=1)] = np.nan if is_number else None
         return RawColumn(
             *(self.name, self.type, values), unit=self.unit, has_zone=self.has_zone

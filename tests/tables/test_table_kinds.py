@@ -99,6 +99,15 @@ def test_rare_levels_share_an_indicator_and_come_back_as_the_most_frequent():
     assert "2 of them rare" in repr(kinds.columns)
 
 
+def test_rare_levels_are_drawn_as_often_as_they_were_seen():
+    X = counts_of_levels(a=600, b=600, c=3, d=1)
+    kinds = TableKinds(X, min_frequency=5)
+    drawn = kinds.decode(np.tile([0.0, 0.0, 1.0], (4000, 1)), np.random.RandomState(0))
+    shares = drawn["c"].value_counts(normalize=True)
+    assert shares["c"] == pytest.approx(0.75, abs=0.03)
+    assert shares["d"] == pytest.approx(0.25, abs=0.03)
+
+
 def counts_of_levels(**counts):
     return pd.DataFrame({"c": [c for c, n in counts.items() for _ in range(n)]})
 
