@@ -206,7 +206,7 @@ def interpolated(A: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
 
 
 def of_ctgan(name: str, n_epochs: int = 300) -> Draw:
-    """TVAE or CTGAN of the package ctgan with its defaults, of which 300 epochs are one.
+    """TVAE or CTGAN of the package ctgan; all but the epochs by its defaults.
 
     It takes no missing cells: of numbers these are the mean, with a column of truths
     beside it that says where.
