@@ -25,7 +25,7 @@ _N_EPOCHS = 70
 _LONG_TABLE, _BATCH_SIZE = 10_000, 256
 _HELD_OUT = 0.1
 # Of fewer, those held out are too few to choose by, as they are for mixtures.
-_LEAST_ROWS = 2000
+_LEAST_ROWS = 1000
 
 
 def autoregressive_where_better(

@@ -185,7 +185,6 @@ def of_many_rows():
     """With an autoregressive density of latents, which takes more rows than X has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sklearn_ae._training.latent_density._N_EPOCHS", 25)
-        patch.setattr("sklearn_ae._training.latent_density._LEAST_ROWS", 1000)
         rows = people(1000)
         return VAETransformer(3, column_maps="quantile", **SMALL).fit(rows)
 
