@@ -65,7 +65,7 @@ def read(
 
     The column that is predicted is one of them.
     """
-    X = _read_whole(data_home, name)
+    X = read_all(data_home, name)
     chosen = np.random.RandomState(seed).permutation(len(X))
     n_train = min(max_rows, len(X) * 2 // 3)
     return _parts(X, chosen[:n_train], chosen[n_train : 2 * n_train])
@@ -75,7 +75,7 @@ def read_published(
     data_home: Path, name: str, seed: int, max_rows: int | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows that published figures are learned from and tested on: all there are."""
-    X = _read_whole(data_home, name)
+    X = read_all(data_home, name)
     X = X[X[TABLES[name]].notna()]
     order, n_train = np.arange(len(X)), N_TRAIN.get(name)
     if n_train is None:
@@ -84,7 +84,8 @@ def read_published(
     return _parts(X, order[:n_train][:max_rows], order[n_train:])
 
 
-def _read_whole(data_home: Path, name: str) -> pd.DataFrame:
+def read_all(data_home: Path, name: str) -> pd.DataFrame:
+    """All rows of a table, with the column that is predicted and no names of rows."""
     X, y = read_mixed(data_home, name)
     X = X.drop(columns=NAMES_OF_ROWS.get(name, []), errors="ignore")
     if y is not None:
@@ -242,10 +243,14 @@ def of_ctgan(name: str) -> Draw:
     return draw
 
 
+# Latents, and what else they are fitted with.
+METHODS_OF_OURS: dict[str, tuple[int, dict[str, Any]]] = {
+    "VAE": (8, {"column_maps": "quantile", **TO_THE_END}),
+    "VAE, beta=0.5": (12, {"column_maps": "quantile", "beta": 0.5, **TO_THE_END}),
+    "VAE, beta=0.1": (16, {"column_maps": "quantile", "beta": 0.1, **TO_THE_END}),
+}
 METHODS: dict[str, Draw] = {
-    "VAE": ours(8, column_maps="quantile", **TO_THE_END),
-    "VAE, beta=0.5": ours(12, column_maps="quantile", beta=0.5, **TO_THE_END),
-    "VAE, beta=0.1": ours(16, column_maps="quantile", beta=0.1, **TO_THE_END),
+    **{name: ours(k, **settings) for name, (k, settings) in METHODS_OF_OURS.items()},
     "VAE, no maps": lambda A, n, seed: (
         VAETransformer(8, random_state=seed)
         .fit(A)
