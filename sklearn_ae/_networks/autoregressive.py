@@ -42,19 +42,25 @@ class AutoregressiveDensity(nn.Module):
     """The density of k numbers that are about standardised by center and scale (k,).
 
     Before the first step they are independent, and about standard normal in these
-    units.
+    units. No number is drawn below lowest or above highest (k,), the ends of what the
+    density is learned from. Beyond them the networks have seen nothing, and after a
+    number that is far out others are further out.
     """
 
     is_fast = False  # none of the package's MLPs
     center: Tensor
     scale: Tensor
+    lowest: Tensor
+    highest: Tensor
 
-    def __init__(self, center: Tensor, scale: Tensor):
+    def __init__(self, center: Tensor, scale: Tensor, lowest: Tensor, highest: Tensor):
         super().__init__()
         k = len(center)
         self.n_normals = _N_NORMALS  # of files too, whatever later versions take
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
+        self.register_buffer("lowest", (lowest - center) / scale)
+        self.register_buffer("highest", (highest - center) / scale)
         # The last input that a hidden unit sees, or -1; an output sees those before its
         # own.
         of_inputs = torch.arange(k)
@@ -116,5 +122,6 @@ class AutoregressiveDensity(nn.Module):
             chosen = (uniform[:, i] > below).sum(dim=-1, keepdim=True)
             chosen = chosen.clamp(max=self.n_normals - 1)
             mean, width = (part.gather(-1, chosen) for part in (means, widths.exp()))
-            z[:, i] = (mean + width * noise[:, i])[:, 0]
+            drawn = (mean + width * noise[:, i])[:, 0]
+            z[:, i] = drawn.clamp(self.lowest[i], self.highest[i])
         return self.center + self.scale * z

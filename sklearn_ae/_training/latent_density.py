@@ -74,8 +74,9 @@ def _learn(
     n_train = len(means) - n_held_out
     held_out = draw(slice(n_train, None))
     spread = (means[:n_train].var(dim=0) + stds[:n_train].square().mean(dim=0)).sqrt()
+    ends = draw(slice(None)).aminmax(dim=0)
     with as_global(generator):
-        density = AutoregressiveDensity(means[:n_train].mean(dim=0), spread)
+        density = AutoregressiveDensity(means[:n_train].mean(dim=0), spread, *ends)
     growth = math.sqrt(max(1.0, n_train / _LONG_TABLE))
     n_batch = min(n_train, round(_BATCH_SIZE * growth))
     batches = _FullBatches(n_train, n_batch, generator)

@@ -58,7 +58,9 @@ ONE_LATENT = {
         fitted_density(groups(), axes=np.array([], dtype=int))
     ),
     "autoregressive": AutoregressivePosterior(
-        AutoregressiveDensity(torch.zeros(1), torch.ones(1)).requires_grad_(False),
+        AutoregressiveDensity(
+            torch.zeros(1), torch.ones(1), torch.tensor([-9.0]), torch.tensor([9.0])
+        ).requires_grad_(False),
         *(np.array([0]), 1),
     ),
     "exemplars": Exemplars(
@@ -268,7 +270,9 @@ def test_standard_normal_exemplars_change_nothing():
 def test_priors_say_how_many_numbers_their_density_holds():
     assert exemplars(30, 7, 0.0).width == 7
     assert StandardNormal(K).width == 0
-    density = AutoregressiveDensity(torch.zeros(K), torch.ones(K))
+    density = AutoregressiveDensity(
+        *torch.tensor([[0.0], [1.0], [-9.0], [9.0]]).expand(4, K)
+    )
     wide = AutoregressivePosterior(density, np.arange(K), K + 1)
     parts = density._conditionals(torch.zeros(1, K))
     assert wide.width == sum(part.numel() for part in parts)

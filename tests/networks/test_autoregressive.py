@@ -1,5 +1,7 @@
 """The autoregressive density: what sees what, and what it is before the first step."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,16 @@ from sklearn_ae._networks.autoregressive import AutoregressiveDensity
 K = 4
 
 
+def of_numbers(center, scale, furthest=math.inf):
+    ends = (torch.full((len(center),), end) for end in (-furthest, furthest))
+    return AutoregressiveDensity(center, scale, *ends)
+
+
 @pytest.fixture(scope="module")
 def density():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = AutoregressiveDensity(torch.arange(float(K)), torch.full((K,), 2.0))
+        made = of_numbers(torch.arange(float(K)), torch.full((K,), 2.0))
         torch.nn.init.normal_(made.last.weight, std=0.1)
     return made.requires_grad_(False)
 
@@ -33,7 +40,7 @@ def test_a_number_depends_on_those_before_it_and_on_no_other(density):
 def test_density_integrates_to_one_and_draws_have_it():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        density = AutoregressiveDensity(torch.zeros(2), torch.ones(2))
+        density = of_numbers(torch.zeros(2), torch.ones(2))
         torch.nn.init.normal_(density.last.weight, std=0.1)
     density.requires_grad_(False)
     axis = torch.linspace(-8.0, 8.0, 161)
@@ -47,7 +54,16 @@ def test_density_integrates_to_one_and_draws_have_it():
 
 
 def test_starts_as_about_standard_normal():
-    start = AutoregressiveDensity(torch.zeros(1), torch.ones(1)).requires_grad_(False)
+    start = of_numbers(torch.zeros(1), torch.ones(1)).requires_grad_(False)
     drawn = start.sample(2000, np.random.RandomState(0))[:, 0]
     assert kstest(drawn / drawn.std(), "norm").statistic < 0.04
     assert drawn.std() == pytest.approx(1.1, abs=0.1)
+
+
+def test_no_number_is_drawn_beyond_the_ends():
+    center, scale = torch.tensor([5.0, -5.0]), torch.tensor([2.0, 0.5])
+    ends = torch.tensor([2.0, -5.5]), torch.tensor([6.0, -4.0])
+    density = AutoregressiveDensity(center, scale, *ends).requires_grad_(False)
+    drawn = density.sample(2000, np.random.RandomState(0))
+    np.testing.assert_allclose(drawn.min(axis=0), ends[0])
+    np.testing.assert_allclose(drawn.max(axis=0), ends[1])
