@@ -336,6 +336,15 @@ def test_times_with_a_time_zone_come_back_with_one():
     assert kinds.decode(kinds.encode(zoned)).tolist() == zoned.tolist()
 
 
+def test_a_column_of_objects_comes_back_with_its_time_zone():
+    moments = [moment.replace(tzinfo=dt.UTC) for moment in MOMENTS]
+    zoned = frame_of(pd.Series(moments, dtype=object))
+    kinds = TableKinds(zoned)
+    back = kinds.decode(kinds.encode(zoned))
+    assert back["moment"].tolist() == moments
+    np.testing.assert_array_equal(kinds.encode(back), kinds.encode(zoned))
+
+
 def test_times_with_and_without_a_time_zone_do_not_mix():
     mixed = array_of([MOMENTS[0], MOMENTS[1].replace(tzinfo=dt.UTC)])
     with pytest.raises(ValueError, match="mixes times with a time zone"):
