@@ -18,7 +18,7 @@ from ._estimators.base import BaseEncoderDecoder
 from ._estimators.regressor import EncoderDecoderRegressor
 from ._inference.inference import Encoded, Refined
 from ._networks.variational import VariationalAutoencoder
-from ._tables.kinds import WORDS
+from ._tables.kinds import Categories, Nothing
 from ._utils.device import resolve_device
 
 __all__ = ["PreparedMethod", "prepare"]
@@ -176,9 +176,9 @@ def prepare(
             "prepare takes no conditional estimator, whose rows need conditions."
         )
     kinds = estimator._kinds
-    if kinds is not None and any(
-        kind.type in WORDS or kind.map is not None or kind.n_numbers != 1
-        for kind in kinds.kinds
+    if kinds is not None and (
+        kinds.has_maps
+        or any(isinstance(kind, Categories | Nothing) for kind in kinds.kinds)
     ):
         raise ValueError(
             "prepare takes estimators of numbers that the networks see as they are: no "

@@ -113,3 +113,11 @@ def test_columns_that_networks_see_as_other_numbers_are_refused(column_maps):
     estimator = VAETransformer(2, column_maps=column_maps, **QUICK).fit(rows)
     with pytest.raises(ValueError, match="numbers that the networks see as they are"):
         prepare(estimator)
+
+
+def test_levels_that_are_numbers_are_refused():
+    # Of two there is one number, which is 0 or 1: not the level.
+    rows = np.column_stack([X, np.where(X[:, 0] > np.median(X[:, 0]), 7.0, 3.0)])
+    estimator = AutoencoderTransformer(2, categorical_features=[4], **QUICK).fit(rows)
+    with pytest.raises(ValueError, match="no categories"):
+        prepare(estimator)

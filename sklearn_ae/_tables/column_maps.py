@@ -225,7 +225,7 @@ class ColumnMap:
         atoms = self.values[self.is_atom]
         if not len(atoms):
             return v
-        rounded, of_rows = _in_single_precision(atoms), _in_single_precision(v)
+        rounded, of_rows = in_single_precision(atoms), in_single_precision(v)
         at = np.searchsorted(rounded, of_rows).clip(0, len(atoms) - 1)
         return np.where(rounded[at] == of_rows, atoms[at], v)
 
@@ -263,7 +263,8 @@ class ColumnMap:
         return np.where(inside, centers, middle)
 
 
-def _in_single_precision(values: np.ndarray) -> np.ndarray:
+def in_single_precision(values: np.ndarray) -> np.ndarray:
+    """Numbers in single precision; those beyond its largest are infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 

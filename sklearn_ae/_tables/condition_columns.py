@@ -4,6 +4,7 @@ Shapes: n rows, d numbers of columns of the rows' own, m of the conditions.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from sklearn.utils import gen_batches
 from .._utils.processes import current
 from .checks import check_unit_interval
 from .columns import column_moments
-from .conditions import check_names
-from .containers import is_frame, read_columns
+from .conditions import check_has_conditions
+from .containers import is_frame, names_of, read_columns
 from .rows import ChangedTable, Table, block_rows
 from .table_kinds import TableKinds, which_columns
 
@@ -136,10 +137,10 @@ class ConditionColumns:
         if self.kinds is None:
             numbers = np.asarray(table, dtype=np.float64)
         else:
-            columns = read_columns(table)
+            columns = read_columns(table)  # of an array they have numbers for names
             numbers = np.hstack(
                 [
-                    k.encode(column)
+                    k.encode(replace(column, name=k.name))
                     for k, column in zip(self.kinds, columns, strict=True)
                 ]
             )
@@ -179,8 +180,8 @@ class ConditionColumns:
         """y as a table of as many columns: a frame, or an array of objects."""
         n_columns = len(self.names)
         if is_frame(y):
-            names = [str(name) for name in getattr(y, "column_names", y.columns)]
-            check_names(names, self.names)
+            names = names_of(y)
+            check_has_conditions(names, self.names)
             places = [names.index(name) for name in self.names]
             if hasattr(y, "iloc"):
                 return y.iloc[:, places]

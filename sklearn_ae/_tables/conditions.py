@@ -67,11 +67,11 @@ def conditions_by_name(y: Mapping[Any, Any], names: Sequence[Any] | None) -> np.
         )
     by_name = {str(name): value for name, value in y.items()}
     known = [str(name) for name in names]
-    check_names(list(by_name), known)
+    check_has_conditions(list(by_name), known)
     values = [by_name[name] for name in known]
     if not any(map(np.ndim, values)):
-        return np.array([*values, None], dtype=object)[:-1]
-    columns = [
+        return np.array(values, dtype=object)
+    columns = [  # with None, a cell that is a list stays one
         np.array([*(value if np.ndim(value) else [value]), None], dtype=object)[:-1]
         for value in values
     ]
@@ -83,7 +83,7 @@ def conditions_by_name(y: Mapping[Any, Any], names: Sequence[Any] | None) -> np.
     return np.column_stack(np.broadcast_arrays(*columns))
 
 
-def check_names(found: list[str], names: list[str]) -> None:
+def check_has_conditions(found: list[str], names: list[str]) -> None:
     """Raise where conditions are not among the columns of y."""
     missing = [name for name in names if name not in found]
     if missing:

@@ -517,7 +517,9 @@ class Frame:
         cells: Any = column.values
         is_plain = column.type == "float" and self.backend == "pandas"
         if not is_plain:  # elsewhere a missing number is not NaN
-            cells = to_objects(replace(column, has_zone=False))
+            # A type has its zone itself; of objects each has one.
+            has_zone = column.has_zone and dtype != nw.Datetime
+            cells = to_objects(replace(column, has_zone=has_zone))
         # The widest integers are not what a library would take cells for.
         is_wide = dtype.is_integer() and self.backend != "pandas"
         known = dtype if is_wide else None

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._utils.processes import current
 from .._utils.types import Auto
-from .column_maps import ColumnMap
+from .column_maps import ColumnMap, in_single_precision
 from .containers import RawColumn, quoted
 
 # Levels of a category that are held by a smaller share of the rows are one together,
@@ -347,8 +347,9 @@ class Categories(Kind):
         values = column.values
         are_numbers = column.is_numeric and self.type not in WORDS
         if are_numbers and column.is_single != self.is_single:
-            values = values.astype(np.float32)
-            places = {float(np.float32(level)): i for level, i in places.items()}
+            values = in_single_precision(values)
+            rounded = in_single_precision(np.array(list(places))).tolist()
+            places = dict(zip(rounded, places.values(), strict=True))
         # A level that fit did not see says nothing: as one that is missing.
         codes = np.array([places.get(v, -1) for v in values.tolist()], dtype=int)
         if self.n_numbers == 1:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from .._tables.containers import is_frame, read_columns
+from .._tables.containers import is_frame, names_of
 from .._tables.kinds import NUMBERS
+from .._tables.table_kinds import columns_of
 from .._utils.extras import import_extra
 from .._utils.text import printable
 
@@ -308,11 +309,12 @@ def numbers_in(rows: Any) -> NDArray[Any]:
         array = np.asarray(rows)
         if array.dtype.kind in "fiub":
             return array
-        rows = array.astype(object)
-    columns = read_columns(rows)
     nothing = np.full(len(rows), np.nan)
     return np.column_stack(
-        [column.values if column.type in NUMBERS else nothing for column in columns]
+        [
+            column.values if column.type in NUMBERS else nothing
+            for column in columns_of(rows)
+        ]
     )
 
 
@@ -333,7 +335,7 @@ def find_feature_names(
 ) -> list[str]:
     """Return the names given, else X's columns, else the estimator's, else x0, x1..."""
     if feature_names is None:
-        feature_names = getattr(X, "columns", None)
+        feature_names = names_of(X) if is_frame(X) else getattr(X, "columns", None)
     if feature_names is None:
         feature_names = getattr(estimator, "feature_names_in_", None)
     return check_feature_names(feature_names, n_features)

@@ -171,6 +171,13 @@ def test_columns_of_numbers_are_drawn_in_units_of_their_known_cells(of_mixed, mi
     np.testing.assert_allclose(widths, expected)
 
 
+def test_numbers_of_rows_in_lists_are_drawn(mixed):
+    rows = mixed.iloc[:2, :2].to_numpy().tolist()
+    display = ReconstructionDisplay(original=rows, reconstruction=rows).plot()
+    widths = [bars[0].get_width() for bars in display.bars_]
+    np.testing.assert_array_equal(widths, mixed.iloc[:2, 0])
+
+
 def test_a_table_without_numbers_cannot_be_drawn(mixed):
     words = mixed[["kind"]].to_numpy()
     display = ReconstructionDisplay(original=words, reconstruction=words)

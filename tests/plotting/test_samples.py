@@ -85,3 +85,9 @@ def test_columns_of_numbers_are_drawn_without_their_missing_cells(of_mixed, mixe
     display = SamplesDisplay.from_estimator(of_mixed, X)
     assert display.axes_.shape == (2, 2)
     assert display.axes_[1, 0].get_ylabel() == "last"
+
+
+def test_columns_of_an_arrow_table_have_their_names(of_mixed, mixed):
+    X = pytest.importorskip("pyarrow").Table.from_pandas(mixed, preserve_index=False)
+    display = SamplesDisplay.from_estimator(of_mixed, X)
+    assert display.feature_names == list(mixed.columns)

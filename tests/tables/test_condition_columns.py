@@ -200,6 +200,7 @@ def test_a_row_without_its_condition_is_refused(X, frame, vae, mixed):
         (np.zeros((2, 3)), r"y must have 2 column\(s\) of conditions"),
         (pd.DataFrame({"b": [0.5]}), r"lacks the conditions \['level'\]"),
         ([[0.5, "x"]] * 3, "for each of 2 rows; got 3"),
+        ({"b": 0.5, "level": 3}, "Column 'level' holds whole numbers; in fit it held"),
         ({"b": 0.5}, r"lacks the conditions \['level'\]"),
         ({"b": [0.5] * 3, "level": ["x"] * 2}, r"different numbers of rows: \[2, 3\]"),
     ],

@@ -307,6 +307,14 @@ def test_rows_of_another_precision_are_what_they_were_rounded_from(fitted, as_gi
     assert not np.isnan(expected).any()
 
 
+def test_levels_beyond_single_precision_are_none_of_its_rows():
+    kinds = TableKinds(np.array([[1e300, 1.0], [2.0, 3.0], [3.0, 0.0]] * 4), [0])
+    numbers = kinds.encode(np.array([[2.0, 1.0]], dtype=np.float32))
+    assert numbers.tolist() == [[1.0, 0.0, 0.0, 1.0]]
+    kinds = TableKinds(np.array([[1.0, 1.0], [2.0, 3.0]] * 4, dtype=np.float32), [0])
+    assert np.isnan(kinds.encode(np.array([[1e300, 1.0]]))[0, 0])
+
+
 def test_a_column_of_words_may_be_missing_in_single_precision():
     kinds = TableKinds(pd.DataFrame({"a": ["x", "y", "z"] * 4, "b": range(12)}))
     nothing = np.full(2, np.nan, dtype=np.float32)
@@ -343,6 +351,15 @@ def test_times_with_a_time_zone_come_back_with_one():
     zoned = array_of([moment.replace(tzinfo=dt.UTC) for moment in MOMENTS])
     kinds = TableKinds(zoned)
     assert kinds.decode(kinds.encode(zoned)).tolist() == zoned.tolist()
+
+
+def test_a_column_of_objects_comes_back_with_its_time_zone():
+    moments = [moment.replace(tzinfo=dt.UTC) for moment in MOMENTS]
+    zoned = frame_of(pd.Series(moments, dtype=object))
+    kinds = TableKinds(zoned)
+    back = kinds.decode(kinds.encode(zoned))
+    assert back["moment"].tolist() == moments
+    np.testing.assert_array_equal(kinds.encode(back), kinds.encode(zoned))
 
 
 def test_times_with_and_without_a_time_zone_do_not_mix():
