@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from numbers import Integral
 from typing import Any
 
@@ -46,6 +46,8 @@ _MOST_ROWS, _MOST_HELD_OUT, _SHARE_HELD_OUT = 5000, 500, 0.2
 _TRIAL_SHARE = 1 / 3
 # What networks leave of what PCA leaves, where none have been tried.
 _USUAL_GAIN = 0.8
+# Numbers that are guessed; then ranges are halved, or each guess might be the next one.
+_MOST_GUESSES = 8
 # Parts of a row's cells that are hidden in turn.
 _N_PARTS = 5
 
@@ -171,7 +173,6 @@ class Trials:
 
     def reach(self, share: float) -> int:
         """The least number of latents that explain the share of held-out rows."""
-
         if not self._in_all:  # of rows that do not differ there is nothing to explain
             return 1
         most_left = 1.0 - share
@@ -179,6 +180,8 @@ class Trials:
 
         def expected(low: int, high: int) -> int:
             """Where it is reached, if as much of what PCA leaves is left as last."""
+            if len(trained.known) >= _MOST_GUESSES:
+                return _middle(low, high)
             gain = _USUAL_GAIN
             if trained.known:
                 k, left = list(trained.known.items())[-1]
@@ -214,10 +217,11 @@ class Trials:
         most = min(max(1, self.table.n_own - 1), self.most, MOST_LATENTS)
         rungs = [k for k in _RUNGS if k < most] + [most]
         search = _Search(rungs)
-        first: Errors = self._linear_errors if self.starts_linear else self._errors
+        trained = cache(self._errors)
+        first = cache(self._linear_errors) if self.starts_linear else trained
         best = search.climb(first)
         high = search.descend(first, best)
-        return search.descend(self._errors, high) if self.starts_linear else high
+        return search.descend(trained, high) if self.starts_linear else high
 
     def _linear_left(self, k: int) -> float:
         return self._share_left(self._trial(k, 0))
@@ -355,12 +359,9 @@ class _Search:
     def __init__(self, rungs: list[int]):
         self.rungs = rungs
         self.best: np.ndarray | None = None  # the lowest errors of all tried
-        self.known: dict[tuple[Errors, int], np.ndarray] = {}
 
     def _try(self, errors: Errors, k: int) -> np.ndarray:
-        if (errors, k) not in self.known:
-            self.known[errors, k] = errors(k)
-        found = self.known[errors, k]
+        found = errors(k)
         if self.best is None or found.mean() < self.best.mean():
             self.best = found
         return found

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 from numbers import Integral
 from typing import Any, ClassVar, TypeVar
 
@@ -280,7 +281,7 @@ def _to_nested_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
     ends = [*rungs(k), k]
     axes = [
         principal_axes(rows.z[:, start:end], x, rows.weights)
-        for start, end in zip([0, *ends], ends, strict=False)
+        for start, end in pairwise([0, *ends])
     ]
     rotations, shifts = zip(*axes, strict=True)
     return torch.block_diag(*rotations), torch.cat(shifts)

@@ -186,5 +186,8 @@ def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Non
     # Of another layout (callbacks came or went), moments cannot be told apart.
     with contextlib.suppress(ValueError):
         optimizer.load_state_dict(copy.deepcopy(state))
+    # torch does not look at sizes, and a flat buffer is one parameter of any size.
+    if any(known["exp_avg"].shape != p.shape for p, known in optimizer.state.items()):
+        optimizer.state.clear()
     for group, wanted in zip(optimizer.param_groups, fresh, strict=True):
         group.update({name: wanted[name] for name in _GROUP_OPTIONS if name in wanted})

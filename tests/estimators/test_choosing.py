@@ -138,6 +138,27 @@ def test_where_a_share_is_reached_a_single_training_tells(X, monkeypatch):
     assert trained == [2]
 
 
+class TrialsOfCurves(choosing.Trials):
+    """Trained networks leave about the same of all numbers of latents but the first."""
+
+    most, _in_all = 500, 1.0
+
+    def _linear_left(self, k):
+        return np.exp(-0.02 * k)
+
+    def _trained_left(self, k):
+        self.estimator.append(k)
+        return max(np.exp(-0.04 * k), 0.0495)
+
+
+def test_errors_that_are_hardly_low_enough_do_not_take_many_trainings():
+    trained = []
+    nothing = np.empty((0, 1))
+    trials = TrialsOfCurves(trained, None, nothing, True, nothing)
+    assert trials.reach(0.95) == 75
+    assert len(trained) <= 16
+
+
 def test_latents_that_follow_single_cells_are_too_many():
     # What is expected of latents would make up for them: then it is 15.
     X = StandardScaler().fit_transform(load_breast_cancer().data[:200])

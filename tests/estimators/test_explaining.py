@@ -379,6 +379,14 @@ def test_nested_latents_go_on_or_stop_being_nested(X, nested):
     assert not copied.module_.cut_decoders
 
 
+@pytest.mark.parametrize("begins_nested", [False, True])
+def test_passes_may_begin_or_cease_to_be_nested(X, begins_nested):
+    autoencoder = AutoencoderTransformer(3, nested=begins_nested, random_state=0)
+    autoencoder.partial_fit(X).set_params(nested=not begins_nested).partial_fit(X)
+    assert list(autoencoder.module_.cut_decoders) == ([] if begins_nested else [1, 2])
+    assert np.isfinite(autoencoder.loss_curve_).all()
+
+
 def test_a_nested_fit_ignores_the_order_of_columns(X, nested):
     order = np.array([3, 0, 4, 1, 2])
     other = AutoencoderTransformer(**nested.get_params()).fit(X[:, order])

@@ -937,6 +937,16 @@ def test_moments_of_another_layout_are_left_out():
     assert not second.optimizer_.state_dict()["state"]
 
 
+def test_moments_of_other_sizes_are_left_out():
+    # As one buffer, networks with decoders of cuts are a parameter as others are.
+    first, _ = one_pass(autoencoder())
+    nested = autoencoder()
+    nested.keep_cuts({1: nn.Linear(1, D, dtype=torch.float64)})
+    second = make_net(nested, make_options())
+    load_moments(second.optimizer_, first.optimizer_.state_dict())
+    assert not second.optimizer_.state_dict()["state"]
+
+
 # Callbacks ----------------------------------------------------------------------------
 
 
