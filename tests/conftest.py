@@ -67,12 +67,13 @@ def pytest_cmdline_main(config):
     is_plain = config.args_source is config.ArgsSource.TESTPATHS and not (
         option.keyword or option.markexpr or is_watched
     )
-    is_worker = hasattr(config, "workerinput")
-    if not is_plain or is_worker or getattr(option, "numprocesses", 0) is not None:
+    if not is_plain or getattr(option, "numprocesses", 0) is not None:
+        return
+    option.deselect = [*(option.deselect or []), GALLERY]
+    if hasattr(config, "workerinput"):
         return
     option.numprocesses = min(os.cpu_count() or 1, 4)  # a gigabyte each
     option.dist = "loadscope"  # what a file's tests share is fitted once
-    option.deselect = [*(option.deselect or []), GALLERY]
     # More threads would only wait for each other. The processes are yet to start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
