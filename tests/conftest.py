@@ -67,10 +67,11 @@ def pytest_cmdline_main(config):
     is_plain = config.args_source is config.ArgsSource.TESTPATHS and not (
         option.keyword or option.markexpr or is_watched
     )
-    if not is_plain or getattr(option, "numprocesses", 0) is not None:
+    if not is_plain:
         return
     option.deselect = [*(option.deselect or []), GALLERY]
-    if hasattr(config, "workerinput"):
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or getattr(option, "numprocesses", 0) is not None:
         return
     option.numprocesses = min(os.cpu_count() or 1, 4)  # a gigabyte each
     option.dist = "loadscope"  # what a file's tests share is fitted once
