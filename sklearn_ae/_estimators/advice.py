@@ -9,10 +9,8 @@ from .._training.options import TrainingResult
 from .._utils.warnings import warn
 
 
-def warn_of_idle_latents(
-    n_components: int, architecture: Architecture, n_rows: int
-) -> None:
-    k, n_columns = n_components, architecture.n_own_inputs
+def warn_of_idle_latents(architecture: Architecture, n_rows: int) -> None:
+    k, n_columns = architecture.spec.n_components, architecture.n_own_inputs
     most = min(n_rows - 1, n_columns)
     # What predicts targets may use more latents than give the rows back.
     if architecture.is_of_pairs or n_rows < 2 or k <= most:

@@ -9,12 +9,10 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from .._inference.described import DescribedRows
 from .._inference.inference import MOST_PRODUCTS, Encoded, Inference, Refined
 from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES
-from .._networks.modules import Autoencoder
 from .._networks.sizes import FEW_LATENTS
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
@@ -25,7 +23,7 @@ from .._utils.random import make_random_state
 from .._utils.types import RandomState
 from .._utils.warnings import warn
 from .base import BaseEncoderDecoder, FitTable
-from .design import Design, MakeModule
+from .design import Design, MakeModule, Trained
 
 # Units of a loss beyond which single precision may not hold its values.
 _LEAST_UNIT, _LARGEST_UNIT = 1e-24, 1e24
@@ -168,40 +166,36 @@ class BaseAutoencoder(BaseEncoderDecoder):
         is_indicator, weights = kinds.is_indicator, table.weights
         return Columns.of_kinds(table.X, table.n_own, is_indicator, weights)
 
-    def _describe(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        error: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        self.reconstruction_err_ = error
+    def _describe(self, trained: Trained) -> dict[str, Any]:
         # What `sample` draws latents from.
-        Z = rows.z.cpu().numpy().astype(np.float64)
-        self._latent_density = self._density_of(Z, random_state, rows.n_samples)
+        Z = trained.rows.z.cpu().numpy().astype(np.float64)
+        return {
+            "reconstruction_err_": trained.error,
+            "_latent_density": self._density_of(Z, trained, trained.random_state),
+        }
 
     def _density_of(
         self,
         Z: np.ndarray,
+        trained: Trained,
         random_state: np.random.RandomState,
-        n_samples: int | None = None,
         **options: Any,
     ) -> LatentDensity:
         """A density of the latents (n, k) of a fit, or of all passes up to this one."""
-        density = LatentDensity(Z, n_samples)
-        known: LatentDensity | None = self._of_earlier_rows("_latent_density")
+        density = LatentDensity(Z, trained.rows.n_samples)
+        known: LatentDensity | None = self._of_earlier_rows("_latent_density", trained)
         if known is not None:
             return known.pooled_with(density)
-        if self._moments is None:
+        if not trained.is_one_pass:
             density.fit_mixture(Z, random_state, **options)
         return density
 
-    def _of_earlier_rows(self, name: str) -> Any:
+    def _of_earlier_rows(self, name: str, trained: Trained) -> Any:
         """What is kept of the rows before this pass; None in `fit`, which starts anew.
 
         The networks of a pass go on from those rows, so that its own rows add to them.
         """
-        return None if self._moments is None else getattr(self, name, None)
+        return getattr(self, name, None) if trained.is_one_pass else None
 
     def _draw_latents(
         self, n_samples: int, random_state: np.random.RandomState

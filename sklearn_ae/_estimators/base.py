@@ -3,7 +3,7 @@
 table -> design -> rows and networks -> training -> axes of the latents -> attributes.
 An estimator has its parameters, and says which objects its fit is made of: the table
 (`_make_table`), the design (`_make_design`), and what is said of the result
-(`_describe`).
+(`_describe`). Each hands on values; `_set_fitted` sets all attributes at the end.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._inference.compute import compute
-from .._inference.described import DescribedRows, describe
+from .._inference.described import describe
 from .._inference.inference import Inference, usable
 from .._networks.activations import ACTIVATIONS
 from .._networks.architecture import Architecture, NetworkSpec, check_sizes
@@ -40,7 +40,7 @@ from .._networks.modules import (
 from .._tables.checks import check_rows_differ, validate_rows
 from .._tables.columns import Columns
 from .._tables.loading import Rows
-from .._tables.rows import Table, block_rows
+from .._tables.rows import Table
 from .._training.checkpoints import Checkpoints
 from .._training.options import TrainingResult
 from .._training.plans import Plan, TrainingState, find_weights, pass_over
@@ -50,7 +50,6 @@ from .._utils.arrays import answers_in_kind, plain, read_stream
 from .._utils.device import (
     check_device,
     enable_gradients,
-    enough_threads,
     isolated_generators,
     resolve_device,
     steady_convolutions,
@@ -59,9 +58,10 @@ from .._utils.processes import Processes, current, together
 from .._utils.random import SEED_LIMIT
 from .advice import warn_if_cut_short, warn_of_channels_first, warn_of_idle_latents
 from .checkpoints import at_lower_rates, checkpoints_of
-from .choosing import number_as_asked, number_of_latents
+from .choosing import number_of_latents
 from .column_display import ShowingColumns
-from .design import Design, FitTable
+from .design import Design, FitTable, Trained
+from .fitted_state import unfitted
 from .several import fit_together
 
 # What happens in a fit, for programs that keep logs; `verbose` is for people.
@@ -114,7 +114,7 @@ class BaseEncoderDecoder(
         "checkpoint": [None, str, os.PathLike],
     }
 
-    n_components: Any  # a number during a fit
+    n_components: Any
     module_: Autoencoder
     n_components_: int
     n_iter_: int
@@ -146,14 +146,8 @@ class BaseEncoderDecoder(
         """The objects of a fit; columns are those of networks that go on."""
         raise NotImplementedError
 
-    def _describe(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        error: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        """Attributes of the estimator's own, for training rows and their error."""
+    def _describe(self, trained: Trained) -> dict[str, Any]:
+        """Attributes of the estimator's own, by their names."""
         raise NotImplementedError
 
     # Fitting --------------------------------------------------------------------------
@@ -163,40 +157,58 @@ class BaseEncoderDecoder(
         with _fitting(self) as processes:
             goes_on = self.warm_start and hasattr(self, "module_")
             fit_table = partial(self._fit_table, goes_on=goes_on)
-            fit_together(self, X, y, sample_weight, goes_on, fit_table, processes)
+            fitted = fit_together(
+                self, X, y, sample_weight, goes_on, fit_table, processes
+            )
+        self._set_fitted(fitted, goes_on)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         X, y = plain(X), plain(y)
         with _fitting(self) as processes:
             goes_on = hasattr(self, "module_")
             learn = partial(self._pass_over_table, goes_on=goes_on)
-            fit_together(self, X, y, sample_weight, goes_on, learn, processes, False)
+            fitted = fit_together(
+                self, X, y, sample_weight, goes_on, learn, processes, False
+            )
+        self._set_fitted(fitted, goes_on)
 
-    def _fit_table(self, table: FitTable, goes_on: bool) -> None:
+    def _set_fitted(self, fitted: dict[str, Any], goes_on: bool) -> None:
+        """Set all attributes of a fit at once, which until then has changed none."""
+        known = vars(self).copy()
+        if not goes_on:
+            known.pop("feature_names_in_", None)  # of another table
+        self.__dict__ = known | fitted
+
+    def _fit_table(self, table: FitTable, goes_on: bool) -> dict[str, Any]:
         with checkpoints_of(self, table, goes_on) as checkpoints:
             design = self._designed(table, goes_on)
-            warn_of_idle_latents(self.n_components, design.architecture, len(table.X))
+            warn_of_idle_latents(design.architecture, len(table.X))
             warn_of_channels_first(design.architecture)
-            train = partial(self._train, table.X, goes_on=goes_on)
-            at_lower_rates(self, design, train, checkpoints)
+            train = partial(self._train, table, goes_on=goes_on)
+            fitted = at_lower_rates(self, design, train, checkpoints)
+        return fitted
 
-    def _pass_over_table(self, table: FitTable, goes_on: bool) -> None:
+    def _pass_over_table(self, table: FitTable, goes_on: bool) -> dict[str, Any]:
         if not goes_on:
             check_rows_differ(table.X, table.n_own)
         design = self._designed(table, goes_on)
-        train = partial(self._train_one_pass, table.X, goes_on=goes_on)
-        at_lower_rates(self, design, train, Checkpoints())
+        train = partial(self._train_one_pass, table, goes_on=goes_on)
+        return at_lower_rates(self, design, train, Checkpoints())
 
     def _designed(self, table: FitTable, goes_on: bool) -> Design:
-        # Until the fit is done, the parameter is the number that was found.
-        self.n_components = number_of_latents(self, table, goes_on)
-        if not goes_on:
-            return replace(self._make_design(table, None), weights=table.weights)
-        self._spec.check_equal(NetworkSpec.of(self.get_params(deep=False)))
-        columns = copy.deepcopy(self.module_.columns).cpu()
-        return replace(self._make_design(table, columns), weights=table.weights)
+        # As if the number had been asked for that the table asks for.
+        asking = unfitted(self, n_components=number_of_latents(self, table, goes_on))
+        columns = None
+        if goes_on:
+            self._spec.check_equal(asking._asked_spec())
+            columns = copy.deepcopy(self.module_.columns).cpu()
+        return replace(asking._make_design(table, columns), weights=table.weights)
 
-    def _train(self, X: np.ndarray | Table, design: Design, goes_on: bool) -> None:
+    def _asked_spec(self) -> NetworkSpec:
+        return NetworkSpec.of(self.get_params(deep=False))
+
+    def _train(self, table: FitTable, design: Design, goes_on: bool) -> dict[str, Any]:
+        X = table.X
         random_state = current().random_state(self.random_state)
         seed = random_state.randint(SEED_LIMIT)
         plan = self._plan(len(X), goes_on)
@@ -219,14 +231,17 @@ class BaseEncoderDecoder(
             axes = design.find_axes(module, described)
             described = described.turned(module, *axes)
         design.finish(module, described, seed)
-        self._record(result, goes_on)
-        self._set_fitted(state, rows.order, described, random_state)
+        course = self._course(result, goes_on)
+        described = replace(described, order=rows.order)
+        trained = Trained(design, table, state, described, random_state, course)
+        fitted = self._fitted(trained)
         _LOGGER.info(
             "%s: %d rows, %d epochs, the best was %d.",
             *(type(self).__name__, len(X), result.n_epochs, result.best_epoch),
         )
         n_epochs_usual = design.recipe.n_epochs(len(X))
         warn_if_cut_short(self.max_iter, result, n_epochs_usual, goes_on)
+        return fitted
 
     def _find(
         self,
@@ -257,8 +272,9 @@ class BaseEncoderDecoder(
         return state, rows, inference, result
 
     def _train_one_pass(
-        self, X: np.ndarray | Table, design: Design, goes_on: bool
-    ) -> None:
+        self, table: FitTable, design: Design, goes_on: bool
+    ) -> dict[str, Any]:
+        X = table.X
         random_state = current().random_state(self.random_state)
         n_passes = self.n_iter_ if goes_on else 0
         # Another seed on every pass, or chunk after chunk would meet the same noise.
@@ -281,11 +297,16 @@ class BaseEncoderDecoder(
         described = describe(
             *(state.module, rows.x, inference, rows.n_samples), weights=rows.weights
         )
-        self.history_ = state.history
-        self.n_iter_ = self.best_iter_ = n_passes + 1
-        self.loss_curve_ = [*(self.loss_curve_ if goes_on else []), loss]
-        self.validation_loss_curve_ = None
-        self._set_fitted(state, rows.order, described, random_state)
+        course = {
+            "history_": state.history,
+            "n_iter_": n_passes + 1,
+            "best_iter_": n_passes + 1,
+            "loss_curve_": [*(self.loss_curve_ if goes_on else []), loss],
+            "validation_loss_curve_": None,
+        }
+        described = replace(described, order=rows.order)
+        trained = Trained(design, table, state, described, random_state, course)
+        return self._fitted(trained)
 
     def _plan(self, n_samples: int, goes_on: bool) -> Plan:
         if not self.early_stopping or self.max_iter == 0:
@@ -293,41 +314,45 @@ class BaseEncoderDecoder(
         can_end_on_all = not self.callbacks and not goes_on
         return Plan.of(n_samples, self.validation_fraction, can_end_on_all)
 
-    def _record(self, result: TrainingResult, goes_on: bool) -> None:
+    def _course(self, result: TrainingResult, goes_on: bool) -> dict[str, Any]:
         """Attributes that tell the course of all trainings, and what is kept of it."""
-        n_done = self.n_iter_ if goes_on else 0
-        if goes_on:
-            result.loss_curve[:0] = self.loss_curve_
-            if result.validation_loss_curve is not None:
-                result.validation_loss_curve[:0] = self.validation_loss_curve_ or []
-        self.history_ = result.history
-        self.n_iter_ = n_done + result.n_epochs
-        if result.best_epoch > 0 or not goes_on:
-            self.best_iter_ = n_done + result.best_epoch
-        self.loss_curve_ = result.loss_curve
-        self.validation_loss_curve_ = result.validation_loss_curve
+        course: dict[str, Any] = {
+            "history_": result.history,
+            "n_iter_": result.n_epochs,
+            "best_iter_": result.best_epoch,
+            "loss_curve_": result.loss_curve,
+            "validation_loss_curve_": result.validation_loss_curve,
+        }
+        if not goes_on:
+            return course
+        course["n_iter_"] += self.n_iter_
+        is_better = result.best_epoch > 0
+        course["best_iter_"] += self.n_iter_ if is_better else self.best_iter_
+        course["loss_curve_"] = self.loss_curve_ + result.loss_curve
+        if result.validation_loss_curve is not None:
+            before = self.validation_loss_curve_ or []
+            course["validation_loss_curve_"] = before + result.validation_loss_curve
+        return course
 
-    def _set_fitted(
-        self,
-        state: TrainingState,
-        order: Tensor,
-        rows: DescribedRows,
-        random_state: np.random.RandomState,
-    ) -> None:
-        """Attributes that follow from the networks and their training rows."""
-        module = state.module
-        self.module_ = module
-        self.n_components_ = self.n_components
-        self._spec = NetworkSpec.of(self.get_params(deep=False))
-        moments = state.moments
-        self._moments = None if moments is None else (moments, order)
-        self._inference = rows.inference
-        rows = replace(rows, order=order)
-        with steady_convolutions(rows.x.device):
-            with enough_threads(module, block_rows(module.row_size)):
-                error = rows.mean_error(module) * module.loss_scale
-            self._describe(module, rows.drawn, error.item(), random_state)
+    def _fitted(self, trained: Trained) -> dict[str, Any]:
+        """All attributes of a fit, by their names."""
+        module, order = trained.module, trained.described.order
+        assert order is not None  # of rows of a fit it is known
+        with steady_convolutions(trained.described.x.device):
+            own = self._describe(trained)
             module.put_columns_back(order)
+        moments = trained.state.moments
+        n_components = trained.design.architecture.spec.n_components
+        return {
+            **trained.table.attributes,
+            **trained.course,
+            "module_": module,
+            "n_components_": n_components,
+            "_spec": replace(self._asked_spec(), n_components=n_components),
+            "_moments": None if moments is None else (moments, order),
+            "_inference": trained.described.inference,
+            **own,
+        }
 
     def _recipe(
         self,
@@ -458,7 +483,7 @@ class BaseEncoderDecoder(
                 'init="random".'
             )
         check_sizes(self.hidden_layer_sizes)
-        NetworkSpec.of(self.get_params(deep=False))  # raises where shapes are no shapes
+        self._asked_spec()  # raises where shapes are no shapes
         check_callbacks(self.callbacks or ())
         check_device(self.device)
 
@@ -474,10 +499,8 @@ class BaseEncoderDecoder(
 
 @contextlib.contextmanager
 def _fitting(estimator: BaseEncoderDecoder) -> Iterator[Processes]:
-    """What surrounds a fit: parameters are as they were, and all where it fails."""
+    """What surrounds a fit, of which the parameters have been checked."""
     with (
-        estimator._unchanged_on_failure(),
-        number_as_asked(estimator),
         config_context(array_api_dispatch=False),
         enable_gradients(),
         together() as processes,

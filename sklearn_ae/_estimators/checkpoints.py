@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from .design import Design
 
 _LOGGER = logging.getLogger("sklearn_ae")
 
+Result = TypeVar("Result")
+
 # Bytes of an array whose cells are all compared, and parts of larger tables, from all
 # over them, with so many rows each.
 _FEW_BYTES = 2**24
@@ -40,9 +42,9 @@ _IRRELEVANT = frozenset({"callbacks", "checkpoint", "device", "verbose"})
 def at_lower_rates(
     estimator: Any,
     design: Design,
-    train: Callable[[Design], None],
+    train: Callable[[Design], Result],
     checkpoints: Checkpoints,
-) -> None:
+) -> Result:
     """Train as designed; where that diverges anew, at a tenth and a hundredth.
 
     A rate of our own choice is ours to lower: heavy tails need it.
@@ -52,8 +54,7 @@ def at_lower_rates(
             continue
         recipe = replace(design.recipe, slowdown=slowdown, checkpoints=checkpoints)
         try:
-            train(replace(design, recipe=recipe))
-            return
+            return train(replace(design, recipe=recipe))
         except DivergenceError:
             if not recipe.can_slow_down or slowdown == 100.0:
                 raise
@@ -61,6 +62,7 @@ def at_lower_rates(
                 "%s diverged and starts anew at a tenth of the rate.",
                 type(estimator).__name__,
             )
+    raise AssertionError("The last attempt ends in a result or an error.")
 
 
 @contextlib.contextmanager

@@ -6,9 +6,8 @@ that with the number which came out.
 Shapes: n held-out rows, d columns.
 """
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from numbers import Integral
@@ -62,16 +61,6 @@ NUMBERS_OF_LATENTS = [
     StrOptions({"auto"}),
     None,
 ]
-
-
-@contextlib.contextmanager
-def number_as_asked(estimator: Any) -> Iterator[None]:
-    """Give the parameter back what was asked for, where a fit has set it."""
-    asked = estimator.n_components
-    try:
-        yield
-    finally:
-        estimator.n_components = asked
 
 
 def number_of_latents(estimator: Any, table: FitTable, goes_on: bool) -> int:
@@ -249,7 +238,7 @@ class Trials:
             warm_start=False,
             callbacks=None,
         )
-        like._kinds, X = self.table.kinds, self.table.X
+        X = self.table.X
         design = like._designed(self.table, False)
         if n_epochs is None:
             n_epochs = design.recipe.n_epochs(len(X))
@@ -259,9 +248,8 @@ class Trials:
                 n_epochs = min(n_epochs, asked.max_iter)
         like.max_iter = n_epochs
         design = replace(design, recipe=replace(design.recipe, max_iter=n_epochs))
-        found: list[Trial] = []
 
-        def train(design: Design) -> None:
+        def train(design: Design) -> Trial:
             # Held-out rows say which epoch is best; no training on all rows follows.
             plan = Plan(like._plan(len(X), goes_on=False).n_valid)
             random_state = make_random_state(like.random_state)
@@ -278,10 +266,9 @@ class Trials:
             if isinstance(inference, Refined):
                 # What is expected of latents makes up for those that tell nothing.
                 inference = replace(inference, expected=None)
-            found.append(Trial(state.module, inference))
+            return Trial(state.module, inference)
 
-        at_lower_rates(like, design, train, Checkpoints())
-        return found[0]
+        return at_lower_rates(like, design, train, Checkpoints())
 
     def _left(self, trial: Trial, X: np.ndarray) -> np.ndarray:
         """Squares between held-out rows and what is made of X, in networks' units."""

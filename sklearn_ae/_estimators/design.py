@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from .._networks.modules import Autoencoder
 from .._networks.starts import LinearPaths, SpanStart, Start
 from .._tables.columns import Columns
 from .._tables.loading import Rows, load_rows
-from .._tables.rows import Table, as_tensor
+from .._tables.rows import Table, as_tensor, block_rows
 from .._tables.shards import own_blocks, own_part
 from .._tables.span import Span, is_wide
 from .._tables.table_kinds import TableKinds
@@ -30,7 +30,7 @@ from .._training.objectives import Objective
 from .._training.plans import TrainingState
 from .._training.recipe import Recipe
 from .._training.view import SpanView, View
-from .._utils.device import as_global, seeded_generator
+from .._utils.device import as_global, enough_threads, seeded_generator
 from .._utils.processes import Processes, current
 from .._utils.random import SEED_LIMIT
 
@@ -43,6 +43,8 @@ class FitTable:
     n_own: int  # d, the columns of the rows themselves
     kinds: TableKinds | None = None  # where these hold more than numbers
     weights: np.ndarray | None = None  # (n,), of mean one
+    # What a fit knows by these of its columns, as attributes.
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n_beside(self) -> int:
@@ -298,6 +300,60 @@ class Design:
         module.has_missing |= isinstance(X, Table) and X.has_missing
         generator = seeded_generator(seed, device)
         return TrainingState(module.to(device), lambda *_: module, generator), rows
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training has come to, for what estimators tell of it.
+
+    Parameters
+    ----------
+    design : Design
+        What was trained.
+
+    table : FitTable
+        On which rows.
+
+    state : TrainingState
+        The networks, with columns in the order of the training.
+
+    described : DescribedRows
+        These rows as the trained networks see them.
+
+    random_state : RandomState
+        What is drawn from.
+
+    course : dict
+        Attributes that tell how the trainings went, of all calls.
+    """
+
+    design: Design
+    table: FitTable
+    state: TrainingState
+    described: DescribedRows
+    random_state: np.random.RandomState
+    course: dict[str, Any]
+
+    @property
+    def module(self) -> Autoencoder:
+        return self.state.module
+
+    @cached_property
+    def rows(self) -> DescribedRows:
+        """The rows as often as their weights say."""
+        return self.described.drawn
+
+    @cached_property
+    def error(self) -> float:
+        """Mean loss of the rows, in the units of the columns."""
+        with enough_threads(self.module, block_rows(self.module.row_size)):
+            error = self.described.mean_error(self.module) * self.module.loss_scale
+        return error.item()
+
+    @property
+    def is_one_pass(self) -> bool:
+        """Whether rows came in parts, of which these are the last."""
+        return self.state.moments is not None
 
 
 def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .._inference.described import DescribedRows
 from .._inference.effects import column_losses, jacobians
 from .._inference.explained import Explained, explain
-from .._inference.latents import principal_axes
+from .._inference.latents import LatentDensity, principal_axes
 from .._networks.modules import Autoencoder
 from .._networks.truncation import rungs, with_first_latents
 from .._tables.rows import Table
@@ -24,7 +24,7 @@ from .._utils.extras import import_extra
 from .._utils.random import some_rows
 from .autoencoders import BaseAutoencoder
 from .choosing import NUMBERS_OF_LATENTS
-from .design import Axes
+from .design import Axes, Trained
 
 Self = TypeVar("Self", bound="Truncating")
 
@@ -46,21 +46,9 @@ class Explaining(BaseAutoencoder):
     mean_: np.ndarray
     _explained: Explained
 
-    def _describe(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        error: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        super()._describe(module, rows, error, random_state)
-        self._set_explained(explain(module, rows))
-
-    def _set_explained(self, explained: Explained) -> None:
-        self._explained = explained
-        self.explained_variance_ratio_ = explained.ratios
-        self.explained_variance_ = explained.ratios * explained.total
-        self.mean_ = explained.mean
+    def _describe(self, trained: Trained) -> dict[str, Any]:
+        explained = explain(trained.module, trained.rows)
+        return super()._describe(trained) | attributes_of(explained)
 
     def _known_of_rows(self, user: str) -> Explained:
         """What is kept of the training rows."""
@@ -229,7 +217,7 @@ class Truncating(Explaining):
         if n_kept == k:
             return truncated
         explained = self._known_of_rows("truncate").first(n_kept)
-        truncated._set_explained(explained)
+        truncated.__dict__.update(attributes_of(explained))
         truncated.reconstruction_err_ = float(explained.errors[-1])
         # What is near depends on conditions, if there are any.
         near = None if self.module_.n_conditions else explained.latents
@@ -249,23 +237,11 @@ class Nesting(Truncating):
         "whiten": ["boolean"],
     }
 
-    def _describe(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        error: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        super()._describe(module, rows, error, random_state)
-        module.whiten(self._spread().to(module.center) if self.whiten else None)
-
-    def _spread(self) -> Tensor:
-        """Standard deviations of the latents (k,), as PCA has them."""
-        density = self._latent_density
-        freedom = density.n_samples / max(1, density.n_samples - 1)
-        spread = np.sqrt(np.diag(density.covariance) * freedom)
-        # Of latents that hardly vary, rounding errors are not made large.
-        return torch.from_numpy(spread.clip(min=1e-6 * (spread.max() or 1.0)))
+    def _describe(self, trained: Trained) -> dict[str, Any]:
+        described, module = super()._describe(trained), trained.module
+        density = described["_latent_density"]
+        module.whiten(_spread(density).to(module.center) if self.whiten else None)
+        return described
 
     def _nesting(self) -> dict[str, Any]:
         """What a design needs for latents of which the first do without the others."""
@@ -273,6 +249,24 @@ class Nesting(Truncating):
         if not self.nested or k < 2:
             return {}
         return {"objective": NestedObjective(k), "find_axes": _to_nested_axes}
+
+
+def attributes_of(explained: Explained) -> dict[str, Any]:
+    """What latents explain, as an estimator has it."""
+    return {
+        "_explained": explained,
+        "explained_variance_ratio_": explained.ratios,
+        "explained_variance_": explained.ratios * explained.total,
+        "mean_": explained.mean,
+    }
+
+
+def _spread(density: LatentDensity) -> Tensor:
+    """Standard deviations of the latents (k,), as PCA has them."""
+    freedom = density.n_samples / max(1, density.n_samples - 1)
+    spread = np.sqrt(np.diag(density.covariance) * freedom)
+    # Of latents that hardly vary, rounding errors are not made large.
+    return torch.from_numpy(spread.clip(min=1e-6 * (spread.max() or 1.0)))
 
 
 def _to_nested_axes(module: Autoencoder, rows: DescribedRows) -> Axes:

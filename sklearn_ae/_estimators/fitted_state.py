@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -90,3 +90,11 @@ class FittedState(BaseEstimator):
             # Where the device of the fit is missing, the CPU does as well.
             with suppress(ValueError):
                 self.module_.to(resolve_device(self.device))
+
+
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
+
+
+def unfitted(estimator: Estimator, **parameters: Any) -> Estimator:
+    """An estimator with the same parameters but for these, itself and not cloned."""
+    return type(estimator)(**{**estimator.get_params(deep=False), **parameters})

@@ -4,13 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from .._inference.described import DescribedRows
 from .._inference.imputation import Imputer
-from .._networks.modules import Autoencoder
 from .._tables.containers import is_frame
 from .._tables.rows import Table
-from .._tables.table_kinds import TableKinds, fill_numbers
+from .._tables.table_kinds import fill_numbers
 from .._utils.arrays import answers_in_kind
+from .design import Trained
 from .explaining import Explaining
 
 
@@ -24,28 +23,17 @@ class Imputing(Explaining):
             state = {**state, "_imputer": Imputer.of_file(state["_imputer"])}
         super()._set_state(state)
 
-    def _describe(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        error: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        super()._describe(module, rows, error, random_state)
-        self._set_imputer(module, rows)
+    def _describe(self, trained: Trained) -> dict[str, Any]:
+        return {**super()._describe(trained), "_imputer": self._imputer_of(trained)}
 
-    def _set_imputer(self, module: Autoencoder, rows: DescribedRows) -> None:
+    def _imputer_of(self, trained: Trained) -> Imputer:
         # It is of what the networks leave of rows, and they have just changed.
-        known: Imputer | None = self._of_earlier_rows("_imputer")
-        if known is None or known.n_rows <= len(rows.x):
-            kinds = self._own_kinds()
-            n_numbers = len(module.center)
-            cell_of = np.arange(n_numbers) if kinds is None else kinds.cell_of
-            self._imputer = Imputer.of(module, rows, cell_of)
-
-    def _own_kinds(self) -> TableKinds | None:
-        """What the columns are that the decoder gives, where not all are numbers."""
-        return self._kinds
+        known: Imputer | None = self._of_earlier_rows("_imputer", trained)
+        if known is not None and known.n_rows > len(trained.rows.x):
+            return known
+        kinds, n_numbers = trained.table.kinds, len(trained.module.center)
+        cell_of = np.arange(n_numbers) if kinds is None else kinds.cell_of
+        return Imputer.of(trained.module, trained.rows, cell_of)
 
     @answers_in_kind
     def impute(self, X: Any) -> Any:

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ from .._utils.types import (
 from .._utils.warnings import warn
 from .autoencoders import BaseAutoencoder
 from .base import FitTable
-from .design import Design
+from .design import Design, Trained
 
 # Rows that new rows are put between, nearest first.
 _N_PLACED_BETWEEN = 5
@@ -439,7 +439,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         assert isinstance(table.X, np.ndarray)
         columns = self._columns(table)
         X = comparable(table.X, columns)
-        graph = self.graph_ = self._find_graph(X, table.graph)
+        graph = self._find_graph(X, table.graph)
         is_refined = self._is_refined(len(table.X))
         spec = NetworkSpec.of(self.get_params(deep=False))
         if isinstance(spec.hidden_layer_sizes, str) and spec.image_shape is None:
@@ -473,6 +473,10 @@ class NeighborMapTransformer(BaseAutoencoder):
             inference=self._make_map_inference(X, graph, is_refined),
             finish=partial(self._learn_way_back, architecture),
         )
+
+    def _describe(self, trained: Trained) -> dict[str, Any]:
+        objective = cast(NeighborObjective, trained.design.objective)
+        return {**super()._describe(trained), "graph_": objective.graph}
 
     def _is_refined(self, n_samples: int) -> bool:
         """Whether rows are placed between others, rather than by the encoder alone."""

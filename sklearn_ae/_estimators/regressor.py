@@ -11,10 +11,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from .._inference.described import DescribedRows
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES, SquaredError
-from .._networks.modules import Autoencoder, EncoderDecoder
+from .._networks.modules import EncoderDecoder
 from .._networks.starts import LinearPaths, RandomStart, ReducedRankStart
 from .._tables.checks import (
     check_not_empty,
@@ -43,7 +42,7 @@ from .._utils.types import (
     Shape,
 )
 from .base import BaseEncoderDecoder, FitTable
-from .design import Design
+from .design import Design, Trained
 
 
 class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecoder):
@@ -495,14 +494,8 @@ class EncoderDecoderRegressor(RegressorMixin, MultiOutputMixin, BaseEncoderDecod
             recipe=self._recipe(architecture, rate, is_of_pixels=has_skips),
         )
 
-    def _describe(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        error: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        self.loss_ = error
+    def _describe(self, trained: Trained) -> dict[str, Any]:
+        return {"loss_": trained.error}
 
     # Using a fitted estimator ---------------------------------------------------------
 

@@ -7,7 +7,7 @@ process. Else all processes train together.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -18,21 +18,16 @@ from .._tables.rows import RESIDENT_SIZE
 from .._tables.shards import Shard
 from .._tables.weighing import weigh
 from .._training.recipe import LONG_TABLE
+from .._utils.device import resolve_device
 from .._utils.packing import pack, unpack
 from .._utils.processes import Processes, alone
 from .._utils.version import __version__
 from .checkpoints import digest_of_module, in_words
+from .design import FitTable
+from .fitted_state import unfitted
 
 # Parameters that may differ from process to process.
 _OWN_PARAMETERS = {"device", "verbose"}
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What a process knows of its table that holds of all."""
-
-    table: Any  # a FitTable of no rows
-    attributes: dict[str, Any]
 
 
 def fit_together(
@@ -41,33 +36,34 @@ def fit_together(
     y: Any,
     sample_weight: Any,
     goes_on: bool,
-    fit_table: Callable[[Any], None],
+    fit_table: Callable[[FitTable], dict[str, Any]],
     processes: Processes,
     may_gather: bool = True,
-) -> None:
-    """Fit the estimator to the rows of all processes, of which X are those here."""
+) -> dict[str, Any]:
+    """What a fit to the rows of all processes finds, of which X are those here."""
     if not processes.are_several:
         X, y, weights = weigh(X, y, sample_weight)
-        fit_table(estimator._make_table(X, y, reset=not goes_on).weighted(weights))
-        return
+        return fit_table(read_table(estimator, X, y, goes_on).weighted(weights))
     is_map = not estimator._can_be_shared
     check_can_be_shared(estimator)
     check_equal(estimator, X, goes_on, processes)
     X, y, weights = weigh_together(X, y, sample_weight, processes)
-    table = _make_table(estimator, X, y, goes_on, processes)
+    table = _read_together(estimator, X, y, goes_on, processes)
     if weights is not None:
         weights = np.concatenate(processes.gather(weights))
     n_samples, n_columns = sum(processes.gather(len(table.X))), table.X.shape[1]
     is_short = n_samples < LONG_TABLE and n_samples * n_columns <= RESIDENT_SIZE
+    fitted = None
     if is_map or (may_gather and is_short):
         all_rows = table.of_all(processes)
         if all_rows is not None:
             with alone():
-                fit_table(all_rows.weighted(weights))
+                fitted = fit_table(all_rows.weighted(weights))
     else:
         _check_number(estimator.n_components)
-        fit_table(replace(table, X=Shard(table.X, processes), weights=weights))
-    share(estimator, processes)
+        shard = Shard(table.X, processes)
+        fitted = fit_table(replace(table, X=shard, weights=weights))
+    return share(fitted, estimator.device, processes)
 
 
 def check_can_be_shared(estimator: Any) -> None:
@@ -195,46 +191,61 @@ def _columns_of(X: Any) -> dict[Any, str]:
     return dict(zip(list(names), map(str, types), strict=True))
 
 
-def _make_table(
+def read_table(estimator: Any, X: Any, y: Any, goes_on: bool) -> FitTable:
+    """The rows of a fit, and what it knows by them of its columns.
+
+    Another estimator reads them, so that this one stays as it is until all is found.
+    """
+    reader = unfitted(estimator)
+    if goes_on:
+        vars(reader).update(vars(estimator))
+    before = vars(reader).copy()
+    table: FitTable = reader._make_table(X, y, reset=not goes_on)
+    found = {
+        name: value
+        for name, value in vars(reader).items()
+        if name not in before or before[name] is not value
+    }
+    return replace(table, attributes=found)
+
+
+def _read_together(
     estimator: Any, X: Any, y: Any, goes_on: bool, processes: Processes
-) -> Any:
+) -> FitTable:
     """The table of this process; without rows, one with the columns of the others."""
     if n_rows(X):
-        before = dict(vars(estimator))
-        table = estimator._make_table(X, y, reset=not goes_on)
-        attributes = {
-            name: value
-            for name, value in vars(estimator).items()
-            if name not in before or before[name] is not value
-        }
-        made = processes.gather(_Made(table.without_rows(), attributes))
+        table = read_table(estimator, X, y, goes_on)
+        made = processes.gather(table.without_rows())
     else:
         # What the others find out together on their way goes past.
         table, made = None, []
-        while not any(isinstance(part, _Made) for part in made):
+        while not any(isinstance(part, FitTable) for part in made):
             made = processes.gather(None)
     known = [(rank, part) for rank, part in enumerate(made) if part is not None]
     (first_rank, first), *others = known
     for rank, part in others:
-        shapes = [(p.table.X.shape[1], str(p.table.X.dtype)) for p in (first, part)]
+        shapes = [(p.X.shape[1], str(p.X.dtype)) for p in (first, part)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"Process {rank} has {shapes[1][0]} columns of {shapes[1][1]}, and "
                 f"process {first_rank} has {shapes[0][0]} of {shapes[0][1]}: give all "
                 "the same."
             )
-    vars(estimator).update(first.attributes)
-    return first.table if table is None else table
+    if table is None:
+        return first
+    return replace(table, attributes=first.attributes)
 
 
-def share(estimator: Any, processes: Processes) -> None:
-    """Let the estimator be as the first process has fitted it, in every process."""
-    parameters = estimator.get_params(deep=False)
-    state = None
+def share(
+    fitted: dict[str, Any] | None,
+    device: str | torch.device,
+    processes: Processes,
+) -> dict[str, Any]:
+    """What the first process has found in a fit, in every process."""
+    packed = processes.gather(pack(fitted) if processes.is_first else None)[0]
     if processes.is_first:
-        fitted = {k: v for k, v in vars(estimator).items() if k not in parameters}
-        state = pack(fitted)
-    state = processes.gather(state)[0]
-    if not processes.is_first:
-        own = {name: vars(estimator)[name] for name in parameters}
-        estimator._set_state({**own, **unpack(state)})
+        assert fitted is not None
+        return fitted
+    attributes: dict[str, Any] = unpack(packed)
+    attributes["module_"].to(resolve_device(device))
+    return attributes

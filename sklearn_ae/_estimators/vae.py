@@ -57,9 +57,9 @@ from .._utils.types import (
 from .._utils.warnings import warn
 from .base import FitTable
 from .column_kinds import by_columns, check_goes_with_maps
-from .design import Axes, Design
-from .explaining import Explaining
-from .vae_methods import FittedVAE, noise_variance_of
+from .design import Axes, Design, Trained
+from .explaining import Explaining, attributes_of
+from .vae_methods import FittedVAE
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
@@ -532,7 +532,6 @@ class VAETransformer(FittedVAE):
             The fitted estimator.
         """
         self._fit(X, y, sample_weight)
-        self.noise_variance_ = noise_variance_of(self.module_)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -564,7 +563,6 @@ class VAETransformer(FittedVAE):
             The estimator after the pass.
         """
         self._partial_fit(X, y, sample_weight)
-        self.noise_variance_ = noise_variance_of(self.module_)
         return self
 
     def truncate(self, n_components: int) -> Self:
@@ -613,7 +611,6 @@ class VAETransformer(FittedVAE):
             module.widen(
                 ratio ** (2.0 / loss.scale_power), truncated._explained.latents
             )
-        truncated.noise_variance_ = noise_variance_of(truncated.module_)
         return truncated
 
     def _validate_params(self) -> None:
@@ -743,37 +740,34 @@ class VAETransformer(FittedVAE):
         rotation = signed_order(rows.z, kl, module.parts(module.filled(rows.x))[0])
         return rotation, torch.zeros_like(rotation[0])
 
-    def _describe(
-        self,
-        module: Autoencoder,
-        rows: DescribedRows,
-        error: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        module = cast(VariationalAutoencoder, module)
+    def _describe(self, trained: Trained) -> dict[str, Any]:
+        module = cast(VariationalAutoencoder, trained.module)
+        rows = trained.rows
         known = _known_latents(module, rows)
         kl = mean_kl(module, rows.x, rows.inference, known).cpu().numpy()
         active = active_latents(kl)
-        self.kl_per_component_ = kl
-        self.n_active_components_ = len(active)
-        self.reconstruction_err_ = error
-        self._set_explained(explain(module, rows))
-        self._set_imputer(module, rows)
-        self._set_latent_density(module, rows, active, random_state)
-        self._warn_if_collapsed(module, rows.x, kl)
+        described = {
+            "kl_per_component_": kl,
+            "n_active_components_": len(active),
+            "reconstruction_err_": trained.error,
+            **attributes_of(explain(module, rows)),
+            "_imputer": self._imputer_of(trained),
+            **self._latents_kept(trained, active),
+        }
+        self._warn_if_collapsed(trained, kl)
+        return described
 
-    def _warn_if_collapsed(
-        self, module: VariationalAutoencoder, x: Tensor, kl: np.ndarray
-    ) -> None:
+    def _warn_if_collapsed(self, trained: Trained, kl: np.ndarray) -> None:
         """Warn where most latents are dead though the rows have something for them.
 
         What a PCA start leaves without use was given up for a higher bound. From a
         random start, latents may never have come to life.
         """
-        is_trained = self._moments is None and self.best_iter_ > 0
-        if self._spec.starts_linear or not is_trained:
+        is_trained = not trained.is_one_pass and trained.course["best_iter_"] > 0
+        if trained.design.architecture.spec.starts_linear or not is_trained:
             return
-        n_missed = n_latents_missed(module, x, kl)
+        module = cast(VariationalAutoencoder, trained.module)
+        n_missed = n_latents_missed(module, trained.rows.x, kl)
         if n_missed == 0:
             return
         k = len(kl)
@@ -788,17 +782,14 @@ class VAETransformer(FittedVAE):
             ConvergenceWarning,
         )
 
-    def _set_latent_density(
-        self,
-        module: VariationalAutoencoder,
-        rows: DescribedRows,
-        active: np.ndarray,
-        random_state: np.random.RandomState,
-    ) -> None:
+    def _latents_kept(self, trained: Trained, active: np.ndarray) -> dict[str, Any]:
         """What the priors "aggregated" and "exemplars" keep of the training rows."""
+        module = cast(VariationalAutoencoder, trained.module)
+        drawn = trained.random_state.randint(SEED_LIMIT)
         # Another seed on every pass, or chunk after chunk would meet the same noise.
-        seed = (random_state.randint(SEED_LIMIT) + self.n_iter_) % SEED_LIMIT
+        seed = (drawn + trained.course["n_iter_"]) % SEED_LIMIT
         random_state = np.random.RandomState(seed)
+        rows = trained.rows
         x, inference = rows.x, rows.inference
         generator = torch.Generator(x.device).manual_seed(seed)
         with enough_threads(module, block_rows(module.loss_size)):
@@ -806,42 +797,44 @@ class VAETransformer(FittedVAE):
                 *(module, x, _AGGREGATED_ROWS, random_state, generator, inference),
                 _known_latents(module, rows),
             )
-        self._latent_density = self._density_of(
-            Z,
-            random_state,
-            n_samples=rows.n_samples,
+        density = self._density_of(
+            *(Z, trained, random_state),
             max_rows=_AGGREGATED_ROWS,
             # Of latents that say nothing the prior knows all there is to know.
             axes=active,
         )
-        self._exemplars = self._exemplars_of(module, rows, random_state, generator)
-        self._autoregressive = None
-        if self.column_maps is not None and self._moments is None:
+        exemplars = self._exemplars_of(trained, random_state, generator)
+        autoregressive = None
+        if self.column_maps is not None and not trained.is_one_pass:
             mean, std = training_moments(
                 *(module, x, _AUTOREGRESSIVE_ROWS, random_state, generator, inference),
                 _known_latents(module, rows),
             )
-            self._autoregressive = autoregressive_where_better(
-                AggregatedPosterior(self._latent_density),
-                *(mean, std, active, seed),
+            autoregressive = autoregressive_where_better(
+                AggregatedPosterior(density), mean, std, active, seed
             )
+        return {
+            "_latent_density": density,
+            "_exemplars": exemplars,
+            "_autoregressive": autoregressive,
+        }
 
     def _exemplars_of(
         self,
-        module: VariationalAutoencoder,
-        rows: DescribedRows,
+        trained: Trained,
         random_state: np.random.RandomState,
         generator: torch.Generator,
     ) -> Exemplars | None:
         """Posteriors of some rows of a fit, or of all passes up to this one."""
         if not self.n_exemplars:
             return None
+        module, rows = cast(VariationalAutoencoder, trained.module), trained.rows
         mean, std = training_moments(
             *(module, rows.x, self.n_exemplars, random_state, generator),
             *(rows.inference, _known_latents(module, rows)),
         )
         exemplars = Exemplars(rows.n_samples, mean, std)
-        known: Exemplars | None = self._of_earlier_rows("_exemplars")
+        known: Exemplars | None = self._of_earlier_rows("_exemplars", trained)
         if known is None:
             return exemplars
         return known.pooled_with(exemplars, self.n_exemplars, random_state)

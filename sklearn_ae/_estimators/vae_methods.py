@@ -51,7 +51,6 @@ _DRAWS_FOR_MIDDLE = 32
 class FittedVAE(Truncating, Imputing):
     """The methods of VAETransformer that follow a fit."""
 
-    noise_variance_: NoiseScale
     kl_per_component_: np.ndarray
     n_active_components_: int
     conditional: bool
@@ -604,6 +603,16 @@ class FittedVAE(Truncating, Imputing):
         elbo = reconstruction - kl.sum(axis=1)
         return Bunch(elbo=elbo, reconstruction=reconstruction, kl=kl)
 
+    @property
+    def noise_variance_(self) -> NoiseScale:
+        """What the module has learned of the noise: of all columns, or of each."""
+        check_is_fitted(self)
+        module = self.module_
+        loss = module.loss_function
+        if not loss.has_noise:
+            return math.nan
+        return loss.noise_variance(noise_scale_of(module))
+
     # What the methods share -----------------------------------------------------------
 
     def _beside_conditions(
@@ -737,12 +746,6 @@ def required_conditions(y: Any) -> Any:
             "table, one row for each row of X."
         )
     return y
-
-
-def noise_variance_of(module: Autoencoder) -> NoiseScale:
-    """What a fitted module has learned of the noise, by the columns of X."""
-    loss = module.loss_function
-    return loss.noise_variance(noise_scale_of(module)) if loss.has_noise else math.nan
 
 
 def noise_scale_of(module: Autoencoder) -> NoiseScale:

@@ -59,7 +59,7 @@ class NeighborObjective(Objective):
     has_fast_networks = True
 
     def __init__(self, graph: csr_matrix):
-        self.edges = Edges(graph)
+        self.graph, self.edges = graph, Edges(graph)
 
     def batches(
         self,

@@ -552,7 +552,9 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             self._validate_params()
             yield processes
             if processes.are_several:
-                share(self, processes)
+                parameters = self.get_params(deep=False)
+                fitted = {k: v for k, v in vars(self).items() if k not in parameters}
+                self.__dict__.update(share(fitted, self.device, processes))
 
     def _train(
         self,
