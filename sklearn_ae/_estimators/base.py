@@ -172,13 +172,6 @@ class BaseEncoderDecoder(
             )
         self._set_fitted(fitted, goes_on)
 
-    def _set_fitted(self, fitted: dict[str, Any], goes_on: bool) -> None:
-        """Set all attributes of a fit at once, which until then has changed none."""
-        known = vars(self).copy()
-        if not goes_on:
-            known.pop("feature_names_in_", None)  # of another table
-        self.__dict__ = known | fitted
-
     def _fit_table(self, table: FitTable, goes_on: bool) -> dict[str, Any]:
         with checkpoints_of(self, table, goes_on) as checkpoints:
             design = self._designed(table, goes_on)
@@ -200,12 +193,9 @@ class BaseEncoderDecoder(
         asking = unfitted(self, n_components=number_of_latents(self, table, goes_on))
         columns = None
         if goes_on:
-            self._spec.check_equal(asking._asked_spec())
+            self._spec.check_equal(NetworkSpec.of(asking.get_params(deep=False)))
             columns = copy.deepcopy(self.module_.columns).cpu()
         return replace(asking._make_design(table, columns), weights=table.weights)
-
-    def _asked_spec(self) -> NetworkSpec:
-        return NetworkSpec.of(self.get_params(deep=False))
 
     def _train(self, table: FitTable, design: Design, goes_on: bool) -> dict[str, Any]:
         X = table.X
@@ -341,14 +331,13 @@ class BaseEncoderDecoder(
         with steady_convolutions(trained.described.x.device):
             own = self._describe(trained)
             module.put_columns_back(order)
-        moments = trained.state.moments
-        n_components = trained.design.architecture.spec.n_components
+        moments, spec = trained.state.moments, trained.design.architecture.spec
         return {
             **trained.table.attributes,
             **trained.course,
             "module_": module,
-            "n_components_": n_components,
-            "_spec": replace(self._asked_spec(), n_components=n_components),
+            "n_components_": spec.n_components,
+            "_spec": spec,
             "_moments": None if moments is None else (moments, order),
             "_inference": trained.described.inference,
             **own,
@@ -483,7 +472,7 @@ class BaseEncoderDecoder(
                 'init="random".'
             )
         check_sizes(self.hidden_layer_sizes)
-        self._asked_spec()  # raises where shapes are no shapes
+        NetworkSpec.of(self.get_params(deep=False))  # raises where shapes are no shapes
         check_callbacks(self.callbacks or ())
         check_device(self.device)
 

@@ -1,7 +1,6 @@
-"""What holds of every estimator with a module: failed fits, copies and files."""
+"""What holds of every estimator with a module: attributes, copies and files."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -15,10 +14,12 @@ from .._utils.version import __version__
 from .._utils.warnings import warn
 
 _VERSION_KEY = "_sklearn_ae_version"
+# Attributes that a new fit may leave out, or have last.
+_OF_SOME_FITS = ("feature_names_in_", "_latent_density", "reconstruction_err_")
 
 
 class FittedState(BaseEstimator):
-    """A failed fit changes nothing, and a file has all that using the model takes.
+    """A fit sets all or nothing, and a file has all that using the model takes.
 
     For estimators with a parameter ``device``, a fitted ``module_`` and the
     optimizer's ``_moments``.
@@ -38,16 +39,13 @@ class FittedState(BaseEstimator):
             self, *, transform: Literal["default", "pandas", "polars"] | None = None
         ) -> Self: ...
 
-    @contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        """Give the estimator its attributes back where a fit fails or is stopped."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+    def _set_fitted(self, fitted: dict[str, Any], goes_on: bool) -> None:
+        """Set all attributes at once: until then a fit has changed nothing."""
+        known = dict(vars(self))
+        if not goes_on:
+            for name in _OF_SOME_FITS:
+                known.pop(name, None)
+        self.__dict__ = known | fitted
 
     def __getstate__(self) -> dict[str, Any]:
         # A file is for using the model: without the optimizer's moments, which are

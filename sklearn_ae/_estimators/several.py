@@ -191,14 +191,20 @@ def _columns_of(X: Any) -> dict[Any, str]:
     return dict(zip(list(names), map(str, types), strict=True))
 
 
-def read_table(estimator: Any, X: Any, y: Any, goes_on: bool) -> FitTable:
-    """The rows of a fit, and what it knows by them of its columns.
+def reader_of(estimator: Any, goes_on: bool) -> Any:
+    """What reads the rows of a fit, and remembers what they are like.
 
-    Another estimator reads them, so that this one stays as it is until all is found.
+    It is another estimator, so that this one stays as it is until all is found.
     """
     reader = unfitted(estimator)
     if goes_on:
         vars(reader).update(vars(estimator))
+    return reader
+
+
+def read_table(estimator: Any, X: Any, y: Any, goes_on: bool) -> FitTable:
+    """The rows of a fit, and what it knows by them of its columns."""
+    reader = reader_of(estimator, goes_on)
     before = vars(reader).copy()
     table: FitTable = reader._make_table(X, y, reset=not goes_on)
     found = {

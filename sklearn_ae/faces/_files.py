@@ -146,11 +146,11 @@ def _load_first_format(path: str | os.PathLike, device: Any) -> FaceSwapper:
         setattr(swapper, name, value)
     if content["error"] is not None:
         swapper.reconstruction_err_ = content["error"]
-    swapper._structure = swapper._current_structure()
+    swapper._structure = swapper._current_structure(swapper.image_shape_)
     swapper._moments = content["moments"]
     if content["latents"] is not None:
         swapper._latent_density = _make_density(content["latents"])
-    network = swapper._make_network()
+    network = swapper._make_network(swapper.__dict__)
     network.load_state_dict(content["network"])
     network.to(resolve_device(device))
     swapper.module_ = network.eval()

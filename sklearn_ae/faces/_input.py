@@ -67,15 +67,10 @@ class FaceInput:
             X = check(X)
         X = self._to_unit_interval(X)
         if reset:
-            self.image_shape_ = self._find_image_shape(shape, X.shape[1])
-            self._layout = self._find_layout(shape)
+            image_shape = self._find_image_shape(shape, X.shape[1])
+            self.image_shape_ = image_shape
+            self._layout = _find_layout(shape, image_shape)
         return (X, labels) if y else X
-
-    def _find_layout(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of a face as it is given back: a row, or what the pictures had."""
-        if len(shape) == 2:
-            return (shape[1],)
-        return self.image_shape_[: 2 if self.image_shape_[2] == 1 else 3]
 
     def _validate_labels(self, y: Any) -> np.ndarray:
         if y is None:
@@ -147,40 +142,6 @@ class FaceInput:
                 f"{width} halves to {last[0]} x {last[1]}. Resize the faces."
             )
 
-    def _set_classes(self, classes: np.ndarray) -> None:
-        if len(classes) < 2:
-            raise ValueError(
-                "FaceSwapper needs faces of at least two identities; y holds one "
-                f"class: {classes.tolist()}."
-            )
-        self.classes_ = classes
-
-    def _check_known(self, y: np.ndarray) -> None:
-        unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()))
-        if unknown:
-            raise ValueError(
-                f"y holds {unknown}, which are not among the identities that the "
-                f"networks were made for: {self.classes_.tolist()}. Use add_identity, "
-                "or fit with warm_start=False."
-            )
-
-    def _check_counts(self, y: np.ndarray) -> None:
-        names, counts = np.unique(y, return_counts=True)
-        of_names = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        single = [name for name, n in of_names.items() if n < 2]
-        if single:
-            raise ValueError(
-                "A person cannot be learned from one picture: there is only 1 sample "
-                f"of {single}. At least {FEW_PICTURES} are advised."
-            )
-        few = {name: n for name, n in of_names.items() if n < FEW_PICTURES}
-        if few:
-            warn(
-                f"Fewer than {FEW_PICTURES} pictures of {few}: a decoder learns these "
-                "pictures rather than the person.",
-                UserWarning,
-            )
-
     def _codes(self, labels: Any, n: int, argument: str) -> np.ndarray:
         """Numbers of decoders, one for each of n faces."""
         known = {name: code for code, name in enumerate(self.classes_.tolist())}
@@ -198,6 +159,53 @@ class FaceInput:
                 f"{self.classes_.tolist()}."
             )
         return np.array([known[name] for name in names], dtype=int)
+
+
+def find_identities(
+    y: np.ndarray, classes: Any = None, known: np.ndarray | None = None
+) -> np.ndarray:
+    """The identities of a fit: those known, or else those given, or else those of y."""
+    if known is None:
+        known = np.unique(y if classes is None else classes)
+    if len(known) < 2:
+        raise ValueError(
+            "FaceSwapper needs faces of at least two identities; y holds one "
+            f"class: {known.tolist()}."
+        )
+    for names in (y if classes is None else classes, y):
+        unknown = sorted(set(np.asarray(names).tolist()) - set(known.tolist()))
+        if unknown:
+            raise ValueError(
+                f"y holds {unknown}, which are not among the identities that the "
+                f"networks were made for: {known.tolist()}. Use add_identity, "
+                "or fit with warm_start=False."
+            )
+    return known
+
+
+def check_counts(y: np.ndarray) -> None:
+    names, counts = np.unique(y, return_counts=True)
+    of_names = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    single = [name for name, n in of_names.items() if n < 2]
+    if single:
+        raise ValueError(
+            "A person cannot be learned from one picture: there is only 1 sample "
+            f"of {single}. At least {FEW_PICTURES} are advised."
+        )
+    few = {name: n for name, n in of_names.items() if n < FEW_PICTURES}
+    if few:
+        warn(
+            f"Fewer than {FEW_PICTURES} pictures of {few}: a decoder learns these "
+            "pictures rather than the person.",
+            UserWarning,
+        )
+
+
+def _find_layout(shape: tuple[int, ...], image_shape: ImageShape) -> tuple[int, ...]:
+    """Shape of a face as it is given back: a row, or what the pictures had."""
+    if len(shape) == 2:
+        return (shape[1],)
+    return image_shape[: 2 if image_shape[2] == 1 else 3]
 
 
 def with_shape(X: Any) -> tuple[Any, tuple[int, ...]]:

@@ -47,7 +47,7 @@ from .._utils.types import (
 from .._utils.warnings import warn
 from ._augmentation import FaceAugmentation
 from ._eigenfaces import EigenfaceDecoder
-from ._input import FaceTable
+from ._input import FaceTable, check_counts, find_identities
 from ._modules import FaceNetwork
 from ._several import faces_of_all
 from ._swaps import FaceSwaps
@@ -57,8 +57,8 @@ from ._training import (
     Faces,
     FaceTraining,
     FaceTrainingOptions,
-    blocks,
     by_identity,
+    describe,
     hold_out,
     make_optimizer,
 )
@@ -434,11 +434,12 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         """
         with self._fitting() as processes:
             goes_on = self.warm_start and hasattr(self, "module_")
-            X, y = faces_of_all(self, X, y, reset=not goes_on, processes=processes)
-            if not goes_on:
-                self._set_classes(np.unique(y))
-            self._check_known(y)
-            self._check_counts(y)
+            (X, y), known = faces_of_all(
+                self, X, y, goes_on=goes_on, processes=processes
+            )
+            identities = self.classes_ if goes_on else None
+            known["classes_"] = find_identities(y, known=identities)
+            check_counts(y)
             if goes_on and self.n_iter_ >= self.max_iter:
                 warn(
                     f"warm_start: the networks have had max_iter={self.max_iter} "
@@ -451,7 +452,10 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             kept = checkpoints_of(self, table, goes_on, may_have_callbacks=True)
             with kept as checkpoints:
                 checkpoints.begin(0, self.random_state)
-                self._train(X, y, goes_on, self.max_iter, checkpoints=checkpoints)
+                fitted = self._train(
+                    X, y, known, goes_on, self.max_iter, checkpoints=checkpoints
+                )
+            self._set_fitted(fitted, goes_on)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -476,19 +480,19 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         """
         with self._fitting() as processes:
             goes_on = hasattr(self, "module_")
-            X, y = faces_of_all(
+            (X, y), known = faces_of_all(
                 *(self, X, y),
-                reset=not goes_on,
+                goes_on=goes_on,
                 processes=processes,
                 classes=None if classes is None else np.asarray(classes).tolist(),
             )
-            if not goes_on:
-                self._set_classes(np.unique(y if classes is None else classes))
-            elif classes is not None:
-                self._check_known(np.asarray(classes))
-            self._check_known(y)
+            identities = self.classes_ if goes_on else None
+            known["classes_"] = find_identities(y, classes, known=identities)
             n_done = self.n_iter_ if goes_on else 0
-            self._train(X, y, goes_on, n_epochs=n_done + 1, is_one_pass=True)
+            fitted = self._train(
+                X, y, known, goes_on, n_epochs=n_done + 1, is_one_pass=True
+            )
+            self._set_fitted(fitted, goes_on)
         return self
 
     def add_identity(self, X: Any, name: Any, *, max_iter: int | None = None) -> Self:
@@ -517,7 +521,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         check_is_fitted(self)
         with self._fitting() as processes:
             asked = {"name": name, "max_iter": max_iter}
-            X = faces_of_all(self, X, reset=False, processes=processes, **asked)
+            X, known = faces_of_all(self, X, goes_on=True, processes=processes, **asked)
             names = np.asarray([name])
             if names.dtype.kind != self.classes_.dtype.kind and "O" not in (
                 names.dtype.kind,
@@ -533,51 +537,64 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                     f"{self.classes_.tolist()}. To go on learning it, use partial_fit."
                 )
             y = np.repeat(names, len(X))
-            self._check_counts(y)
+            check_counts(y)
             if max_iter is None:
                 max_iter = self.max_iter
             check_scalar(max_iter, "max_iter", Integral, min_val=0)
+            known["classes_"] = np.append(self.classes_, names)
+            fitted = self._train(
+                X, y, known, True, n_epochs=max_iter, is_new_identity=True
+            )
             of_all = ("n_iter_", "best_iter_", "loss_curve_", "validation_loss_curve_")
-            before = {name: getattr(self, name) for name in of_all}
-            self.classes_ = np.append(self.classes_, names)
-            self._train(X, y, True, n_epochs=max_iter, is_new_identity=True)
-            self.__dict__.update(before)
-            self._moments = None  # of the new decoder alone
+            fitted |= {name: getattr(self, name) for name in of_all}
+            fitted["_moments"] = None  # of the new decoder alone
+            self._set_fitted(fitted, True)
         return self
 
     @contextlib.contextmanager
     def _fitting(self) -> Iterator[Processes]:
-        """What surrounds a fit, of which the parameters have been checked."""
-        with self._unchanged_on_failure(), enable_gradients(), together() as processes:
-            self._validate_params()
-            yield processes
-            if processes.are_several:
-                parameters = self.get_params(deep=False)
-                fitted = {k: v for k, v in vars(self).items() if k not in parameters}
-                self.__dict__.update(share(fitted, self.device, processes))
+        """What surrounds a fit, of which the parameters have been checked.
+
+        Callbacks see the estimator as it is on the way, so it is put back on failure.
+        """
+        before = self.__dict__
+        try:
+            with enable_gradients(), together() as processes:
+                self._validate_params()
+                yield processes
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _train(
         self,
         X: np.ndarray,
         y: np.ndarray,
+        known: dict[str, Any],
         goes_on: bool,
         n_epochs: int,
         is_one_pass: bool = False,
         is_new_identity: bool = False,
         checkpoints: Checkpoints | None = None,
-    ) -> None:
-        if not goes_on:
-            self._forget()
+    ) -> dict[str, Any]:
+        """All attributes of a fit; of its faces some are known before."""
+        known = {**known, "_seed": self._seed if goes_on else self._draw_seed()}
         curves = FaceCurves.of(self) if goes_on else FaceCurves()
         n_done = 0 if is_new_identity else curves.n_epochs
         device = resolve_device(self.device)
         options = self._options(
-            device, n_epochs, n_done, is_one_pass, is_new=is_new_identity
+            *(device, known["_seed"], n_epochs, n_done),
+            is_one_pass=is_one_pass,
+            is_new=is_new_identity,
         )
         with steady_convolutions(device):
-            faces = by_identity(X, y, self.classes_)
+            faces = by_identity(X, y, known["classes_"])
             held_out: Faces = {}
-            network = self._network_to_train(goes_on).to(device)
+            is_of_all = len(faces) == len(known["classes_"])
+            earlier = None
+            if goes_on and not is_of_all:
+                earlier = getattr(self, "_latent_density", None)
+            network = self._network_to_train(known, goes_on).to(device)
             if is_new_identity:
                 _add_nearest_decoder(network, next(iter(faces.values())))
             optimizer = make_optimizer(network, options.learning_rate)
@@ -587,14 +604,17 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 faces, held_out = hold_out(
                     faces, self.validation_fraction, options.seed
                 )
-            network.start(faces, seeded_generator(self._seed, device))
+            network.start(faces, seeded_generator(options.seed, device))
             current().equalize(network.state_dict().values())
             # A decoder more is no new epoch of the estimator.
             callbacks = () if is_new_identity else self.callbacks or ()
 
+            def learned() -> dict[str, Any]:
+                return self._learned(known, network, optimizer, curves)
+
             def after_epoch(epoch: int) -> bool:
                 if callbacks:
-                    self._set_fitted(network, optimizer, curves)
+                    self._set_fitted(learned(), goes_on)
                 wishes = [callback(self, epoch) for callback in callbacks]
                 return any(wishes)
 
@@ -602,18 +622,19 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 *(network, optimizer, faces, held_out, options, curves, checkpoints)
             )
             training.run(after_epoch)
-            self._set_fitted(network, optimizer, curves)
-            self._describe_faces(faces, goes_on)
+            fitted = learned() | describe(network, faces, earlier)
+        processes = current()
+        if processes.are_several:
+            fitted = share(fitted, self.device, processes)
+        return fitted
 
-    def _forget(self) -> None:
-        """Draw a seed, and leave nothing of earlier networks."""
-        self._seed = int(make_random_state(self.random_state).randint(SEED_LIMIT))
-        for name in ("_latent_density", "reconstruction_err_"):
-            self.__dict__.pop(name, None)
+    def _draw_seed(self) -> int:
+        return int(make_random_state(self.random_state).randint(SEED_LIMIT))
 
     def _options(
         self,
         device: torch.device,
+        seed: int,
         n_epochs: int,
         n_done: int,
         is_one_pass: bool,
@@ -624,7 +645,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             batch_size=self.batch_size,
             n_epochs=n_epochs,
             n_done=n_done,
-            seed=self._seed,
+            seed=seed,
             precision=self._precision(device),
             mmd_weight=float(self.mmd_weight),
             # The critic knows the others, who are learned no more.
@@ -635,50 +656,29 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             tol=self.tol,
         )
 
-    def _set_fitted(
+    def _learned(
         self,
+        known: dict[str, Any],
         network: FaceNetwork,
         optimizer: torch.optim.Optimizer,
         curves: FaceCurves,
-    ) -> None:
+    ) -> dict[str, Any]:
         network.eval()
         network.requires_grad_(True)
-        self.module_ = network
-        self.n_components_ = self._n_latents()
-        self._structure = self._current_structure()
-        self._moments = optimizer.state_dict()
-        self.n_iter_ = curves.n_epochs
-        self.best_iter_ = curves.best_epoch
-        # Copies: a training that is not over adds to the curves.
-        self.loss_curve_ = list(curves.loss)
-        names = self.classes_.tolist()
-        self.identity_loss_curves_ = {
-            names[identity]: list(losses)
-            for identity, losses in curves.by_identity.items()
+        structure = self._current_structure(known["image_shape_"])
+        return {
+            **known,
+            **curves.attributes(known["classes_"].tolist()),
+            "module_": network,
+            "n_components_": structure["n_components"],
+            "_structure": structure,
+            "_moments": optimizer.state_dict(),
         }
-        self.validation_loss_curve_ = list(curves.held_out) or None
 
-    def _describe_faces(self, faces: Faces, goes_on: bool) -> None:
-        """What is kept of the training faces: their error and their latents' spread."""
-        network = self.module_
-        errors = torch.cat([*FaceObjective().judge(network, faces).values()])
-        self.reconstruction_err_ = errors.double().mean().item()
-        with torch.no_grad():
-            latents = [
-                network.encode(block)
-                for x in faces.values()
-                for block in blocks(x, network.device)
-            ]
-        density = LatentDensity(torch.cat(latents).cpu().double().numpy())
-        known: LatentDensity | None = getattr(self, "_latent_density", None)
-        if known is not None and goes_on and len(faces) < len(self.classes_):
-            density = known.pooled_with(density)
-        self._latent_density = density
-
-    def _network_to_train(self, goes_on: bool) -> FaceNetwork:
+    def _network_to_train(self, known: dict[str, Any], goes_on: bool) -> FaceNetwork:
         """A new network, or a copy of the fitted one with today's parameters."""
         if not goes_on:
-            return self._make_network()
+            return self._make_network(known)
         self._check_structure()
         network = copy.deepcopy(self.module_)
         network.augmentation = self._augmentation()
@@ -687,20 +687,21 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         network.focus = float(self.focus)
         return network
 
-    def _make_network(self) -> FaceNetwork:
-        with as_global(seeded_generator(self._seed, torch.device("cpu"))):
+    def _make_network(self, known: dict[str, Any]) -> FaceNetwork:
+        image_shape = known["image_shape_"]
+        with as_global(seeded_generator(known["_seed"], torch.device("cpu"))):
             return FaceNetwork(
-                self.image_shape_,
+                image_shape,
                 self.width,
-                self._n_latents(),
-                len(self.classes_),
+                self._n_latents(image_shape),
+                len(known["classes_"]),
                 self._augmentation(),
                 float(self.ssim_weight),
                 n_blocks=int(self.n_blocks),
                 gradient_weight=float(self.gradient_weight),
                 focus=float(self.focus),
                 has_critic=self.adversarial_weight > 0,
-                n_eigenfaces=self._n_eigenfaces(),
+                n_eigenfaces=self._n_eigenfaces(image_shape),
             )
 
     def _augmentation(self) -> FaceAugmentation:
@@ -714,14 +715,14 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
             color=float(self.color_jitter),
         )
 
-    def _n_latents(self) -> int:
+    def _n_latents(self, image_shape: ImageShape) -> int:
         if self.n_components is not None:
             return int(self.n_components)
-        return max(8 * self.width, self._n_eigenfaces())
+        return max(8 * self.width, self._n_eigenfaces(image_shape))
 
-    def _n_eigenfaces(self) -> int:
+    def _n_eigenfaces(self, image_shape: ImageShape) -> int:
         """No more than a face has values."""
-        return min(int(self.n_eigenfaces), math.prod(self.image_shape_))
+        return min(int(self.n_eigenfaces), math.prod(image_shape))
 
     def _precision(self, device: torch.device) -> torch.dtype | None:
         is_lower = self.precision == "bfloat16"
@@ -743,17 +744,17 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 )
         check_device(self.device)
 
-    def _current_structure(self) -> dict[str, Any]:
+    def _current_structure(self, image_shape: ImageShape) -> dict[str, Any]:
         return {
             "width": int(self.width),
-            "n_components": self._n_latents(),
+            "n_components": self._n_latents(image_shape),
             "n_blocks": int(self.n_blocks),
             "n_eigenfaces": int(self.n_eigenfaces),
             "adversarial_weight above 0": bool(self.adversarial_weight > 0),
         }
 
     def _check_structure(self) -> None:
-        for name, value in self._current_structure().items():
+        for name, value in self._current_structure(self.image_shape_).items():
             if value != self._structure[name]:
                 raise ValueError(
                     f"The networks were fitted with {name}={self._structure[name]!r} "

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._inference.latents import LatentDensity
 from .._training.checkpoints import Checkpoints, Course, State
 from .._training.gradients import add_up
 from .._training.optimizer import Schedule, UncompiledAdam
@@ -91,6 +92,20 @@ class FaceCurves:
             swapper.n_iter_,
             swapper.best_iter_,
         )
+
+    def attributes(self, names: list[Any]) -> dict[str, Any]:
+        """Those of a `FaceSwapper` of these identities."""
+        # Copies: a training that is not over adds to the curves.
+        return {
+            "n_iter_": self.n_epochs,
+            "best_iter_": self.best_epoch,
+            "loss_curve_": list(self.loss),
+            "identity_loss_curves_": {
+                names[identity]: list(losses)
+                for identity, losses in self.by_identity.items()
+            },
+            "validation_loss_curve_": list(self.held_out) or None,
+        }
 
     def add(self, epoch: int, losses: dict[int, float]) -> None:
         """Note an epoch's mean loss of each identity."""
@@ -426,3 +441,21 @@ def blocks(x: Tensor, device: torch.device) -> Iterator[Tensor]:
     """Faces (n, d) as the network takes them, in blocks that bound the memory."""
     for block in x.split(BLOCK):
         yield to_unit_interval(block).to(device)
+
+
+def describe(
+    network: FaceNetwork, faces: Faces, earlier: LatentDensity | None
+) -> dict[str, Any]:
+    """What is kept of the training faces: their error and their latents' spread."""
+    errors = torch.cat([*FaceObjective().judge(network, faces).values()])
+    with torch.no_grad():
+        latents = [
+            network.encode(block)
+            for x in faces.values()
+            for block in blocks(x, network.device)
+        ]
+    density = LatentDensity(torch.cat(latents).cpu().double().numpy())
+    return {
+        "reconstruction_err_": errors.double().mean().item(),
+        "_latent_density": density if earlier is None else earlier.pooled_with(density),
+    }

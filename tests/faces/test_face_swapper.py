@@ -276,8 +276,8 @@ def test_identities_count_alike_however_many_pictures_there_are():
     swapper._augmentation = Counting
     original = swapper._make_network
 
-    def make_network():
-        network = original()
+    def make_network(known):
+        network = original(known)
         make = network.seen_and_made
         network.seen_and_made = lambda parts, generator: (
             seen.append({i: len(x) for i, x in parts}) or make(parts, generator)
