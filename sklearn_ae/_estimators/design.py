@@ -33,6 +33,7 @@ from .._training.view import SpanView, View
 from .._utils.device import as_global, enough_threads, seeded_generator
 from .._utils.processes import Processes, current
 from .._utils.random import SEED_LIMIT
+from .fitted_state import reader_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,19 @@ class FitTable:
         """For the first process the rows of all, in the order of their ranks."""
         parts = processes.gather_in_first(self.X[:])
         return replace(self, X=np.concatenate(parts)) if parts else None
+
+
+def read_table(estimator: Any, X: Any, y: Any, goes_on: bool) -> FitTable:
+    """The rows of a fit, and what it knows by them of its columns."""
+    reader = reader_of(estimator, goes_on)
+    before = vars(reader).copy()
+    table: FitTable = reader._make_table(X, y, reset=not goes_on)
+    found = {
+        name: value
+        for name, value in vars(reader).items()
+        if name not in before or before[name] is not value
+    }
+    return replace(table, attributes=found)
 
 
 # Networks and what they started from, and rows (n, d) that may inform the module.

@@ -96,3 +96,14 @@ Estimator = TypeVar("Estimator", bound=BaseEstimator)
 def unfitted(estimator: Estimator, **parameters: Any) -> Estimator:
     """An estimator with the same parameters but for these, itself and not cloned."""
     return type(estimator)(**{**estimator.get_params(deep=False), **parameters})
+
+
+def reader_of(estimator: Any, goes_on: bool) -> Any:
+    """What reads the rows of a fit, and remembers what they are like.
+
+    It is another estimator, so that this one stays as it is until all is found.
+    """
+    reader = unfitted(estimator)
+    if goes_on:
+        vars(reader).update(vars(estimator))
+    return reader

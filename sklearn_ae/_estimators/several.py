@@ -23,8 +23,7 @@ from .._utils.packing import pack, unpack
 from .._utils.processes import Processes, alone
 from .._utils.version import __version__
 from .checkpoints import digest_of_module, in_words
-from .design import FitTable
-from .fitted_state import unfitted
+from .design import FitTable, read_table
 
 # Parameters that may differ from process to process.
 _OWN_PARAMETERS = {"device", "verbose"}
@@ -189,30 +188,6 @@ def _columns_of(X: Any) -> dict[Any, str]:
     if types is None:
         types = [getattr(X, "dtype", "any")] * len(names)
     return dict(zip(list(names), map(str, types), strict=True))
-
-
-def reader_of(estimator: Any, goes_on: bool) -> Any:
-    """What reads the rows of a fit, and remembers what they are like.
-
-    It is another estimator, so that this one stays as it is until all is found.
-    """
-    reader = unfitted(estimator)
-    if goes_on:
-        vars(reader).update(vars(estimator))
-    return reader
-
-
-def read_table(estimator: Any, X: Any, y: Any, goes_on: bool) -> FitTable:
-    """The rows of a fit, and what it knows by them of its columns."""
-    reader = reader_of(estimator, goes_on)
-    before = vars(reader).copy()
-    table: FitTable = reader._make_table(X, y, reset=not goes_on)
-    found = {
-        name: value
-        for name, value in vars(reader).items()
-        if name not in before or before[name] is not value
-    }
-    return replace(table, attributes=found)
 
 
 def _read_together(

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .._estimators.several import check_can_be_shared, check_equal, n_rows, reader_of
+from .._estimators.fitted_state import reader_of
+from .._estimators.several import check_can_be_shared, check_equal, n_rows
 from .._utils.processes import Processes
 
 # What faces say of a fit besides themselves.
