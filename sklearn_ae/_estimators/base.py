@@ -162,7 +162,7 @@ class BaseEncoderDecoder(
             )
         self._set_fitted(fitted, goes_on)
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> None:
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         X, y = plain(X), plain(y)
         with _fitting(self) as processes:
             goes_on = hasattr(self, "module_")

@@ -9,7 +9,7 @@ Shapes: n held-out rows, d columns.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from numbers import Integral
 from typing import Any
 
@@ -165,7 +165,8 @@ class Trials:
         if not self._in_all:  # of rows that do not differ there is nothing to explain
             return 1
         most_left = 1.0 - share
-        linear, trained = _Left(self._linear_left), _Left(self._trained_left)
+        linear = _Left(partial(self._share_left, n_epochs=0))
+        trained = _Left(self._share_left)
 
         def expected(low: int, high: int) -> int:
             """Where it is reached, if as much of what PCA leaves is left as last."""
@@ -207,25 +208,18 @@ class Trials:
         rungs = [k for k in _RUNGS if k < most] + [most]
         search = _Search(rungs)
         trained = cache(self._errors)
-        first = cache(self._linear_errors) if self.starts_linear else trained
+        linear = cache(partial(self._errors, n_epochs=0))
+        first = linear if self.starts_linear else trained
         best = search.climb(first)
         high = search.descend(first, best)
         return search.descend(trained, high) if self.starts_linear else high
 
-    def _linear_left(self, k: int) -> float:
-        return self._share_left(self._trial(k, 0))
+    def _share_left(self, k: int, n_epochs: int | None = None) -> float:
+        left = self._left(self._trial(k, n_epochs), self.held_out)
+        return float(np.nansum(left) / self._in_all)
 
-    def _trained_left(self, k: int) -> float:
-        return self._share_left(self._trial(k))
-
-    def _share_left(self, trial: Trial) -> float:
-        return float(np.nansum(self._left(trial, self.held_out)) / self._in_all)
-
-    def _errors(self, k: int) -> np.ndarray:
-        return self._left_of_hidden(self._trial(k))
-
-    def _linear_errors(self, k: int) -> np.ndarray:
-        return self._left_of_hidden(self._trial(k, 0))
+    def _errors(self, k: int, n_epochs: int | None = None) -> np.ndarray:
+        return self._left_of_hidden(self._trial(k, n_epochs))
 
     def _trial(self, k: int, n_epochs: int | None = None) -> Trial:
         """Networks of k latents after so many epochs; None takes those of a trial."""

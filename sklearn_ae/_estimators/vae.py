@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -34,7 +35,8 @@ from .._networks.starts import (
 from .._networks.variational import VariationalAutoencoder
 from .._tables.columns import Columns
 from .._tables.condition_columns import ConditionColumns
-from .._tables.rows import block_rows
+from .._tables.conditions import Conditions
+from .._tables.rows import Table, block_rows
 from .._training import recipe
 from .._training.latent_density import autoregressive_where_better
 from .._utils.device import enough_threads
@@ -59,7 +61,7 @@ from .base import FitTable
 from .column_kinds import by_columns, check_goes_with_maps
 from .design import Axes, Design, Trained
 from .explaining import Explaining, attributes_of
-from .vae_methods import FittedVAE
+from .vae_methods import FittedVAE, required_conditions
 
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
@@ -651,11 +653,28 @@ class VAETransformer(FittedVAE):
 
     def _make_table(self, X: Any, y: Any, reset: bool) -> FitTable:
         table = super()._make_table(X, None, reset)
-        X = self._with_conditions(table.X, y, reset)
+        if reset:
+            self._conditions = self._find_conditions(table.X, y)
+        X = self._with_conditions(table.X, y)
         known = self._conditions
         if isinstance(known, ConditionColumns):
             return FitTable(X, X.shape[1] - known.n_numbers, known.of_own)
         return FitTable(X, table.n_own, table.kinds)
+
+    def _find_conditions(
+        self, X: np.ndarray | Table, y: Any
+    ) -> Conditions | ConditionColumns | None:
+        """What the rows of a fit are conditioned on: y, columns of X, or nothing."""
+        if self.conditional:
+            check_consistent_length(X, required_conditions(y))
+            return Conditions(y)
+        if self.condition_columns is None:
+            return None
+        names = [name for name, _ in self._kinds_of_columns()]
+        return ConditionColumns(
+            *(self.condition_columns, names, X, self._kinds),
+            in_unit_interval=LOSSES[self.loss]().needs_unit_interval,
+        )
 
     def _make_design(self, table: FitTable, columns: Columns | None) -> Design:
         architecture = self._architecture(

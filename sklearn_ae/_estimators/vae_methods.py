@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import Any, Literal, cast
 
 import numpy as np
-from sklearn.utils import Bunch, check_consistent_length, check_scalar
+from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._inference.conditioning import GivenSampler
@@ -27,7 +27,7 @@ from .._inference.priors import (
     StandardNormal,
 )
 from .._inference.sampling import Sampler
-from .._networks.losses import LOSSES, NoiseScale, SquaredError
+from .._networks.losses import NoiseScale, SquaredError
 from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
 from .._tables.checks import validate_rows
@@ -615,37 +615,21 @@ class FittedVAE(Truncating, Imputing):
 
     # What the methods share -----------------------------------------------------------
 
-    def _beside_conditions(
-        self, X: np.ndarray | Table, y: Any, reset: bool = False
-    ) -> np.ndarray | Table:
+    def _beside_conditions(self, X: np.ndarray | Table, y: Any) -> np.ndarray | Table:
         """The rows with their conditions, if the model has any, as columns behind."""
-        if reset:
-            self._conditions = None
-        if not (self.conditional if reset else self._conditions is not None):
+        known = self._conditions
+        if known is None:
             return X
-        if not isinstance(self._conditions, ConditionColumns):
+        if isinstance(known, Conditions):
             y = required_conditions(y)
-        if reset:
-            check_consistent_length(X, y)
-            self._conditions = Conditions(y)
-        conditions = self._conditions
-        assert conditions is not None
-        return beside(X, conditions.encode(y, len(X), X.dtype))  # (n, d + m)
+        return beside(X, known.encode(y, len(X), X.dtype))  # (n, d + m)
 
-    def _with_conditions(
-        self, X: np.ndarray | Table, y: Any, reset: bool = False
-    ) -> np.ndarray | Table:
+    def _with_conditions(self, X: np.ndarray | Table, y: Any) -> np.ndarray | Table:
         """Rows as numbers, with their conditions from y or from columns of X behind."""
-        if reset and self.condition_columns is not None:
-            names = [name for name, _ in self._kinds_of_columns()]
-            self._conditions = ConditionColumns(
-                *(self.condition_columns, names, X, self._kinds),
-                in_unit_interval=LOSSES[self.loss]().needs_unit_interval,
-            )
-        elif reset or not isinstance(self._conditions, ConditionColumns):
-            return self._beside_conditions(X, y, reset)
-        assert isinstance(self._conditions, ConditionColumns)
-        return self._conditions.to_the_end(X)
+        known = self._conditions
+        if isinstance(known, ConditionColumns):
+            return known.to_the_end(X)
+        return self._beside_conditions(X, y)
 
     def _whole(self, numbers: np.ndarray, y: Any = None, of: Any = None) -> np.ndarray:
         """Rows (n, d) with the columns that are conditions, as y or rows have them."""
@@ -672,7 +656,7 @@ class FittedVAE(Truncating, Imputing):
     def _validate_new_rows(self, X: Any, y: Any = None) -> np.ndarray | Table:
         return self._with_conditions(super()._validate_new_rows(X), y)
 
-    def _decoded(self, Z: Any, y: Any = None) -> np.ndarray:
+    def _decoded(self, Z: Any, y: Any) -> np.ndarray:
         """Means of the likelihood for latents Z, as numbers (n, d)."""
         return self._compute(
             "inverse_transform",

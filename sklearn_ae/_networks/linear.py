@@ -88,7 +88,7 @@ class LinearStart:
         cls,
         blocks: Iterable[Tensor],
         n_components: int,
-        weights: Tensor | None = None,
+        weights: Tensor | None,
         processes: Processes = ALONE,
     ) -> "LinearStart":
         """The same from blocks of rows (n, d) on their way past, many more than d."""

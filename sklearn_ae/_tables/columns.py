@@ -83,7 +83,7 @@ class Columns(nn.Module):
         n_seen: int,
         is_image: bool,
         is_unit_target: bool,
-        weights: np.ndarray | None = None,
+        weights: np.ndarray | None,
     ) -> "Columns":
         """Pairs: a scale for each column of X (or one, for images), and one for Y."""
         d = n_seen

@@ -507,8 +507,8 @@ class ColumnSummary:
 
 def kind_of(
     column: ColumnSummary,
-    mapped: RawColumn | None = None,
-    min_frequency: float | Auto = "auto",
+    mapped: RawColumn | None,
+    min_frequency: float | Auto,
 ) -> Kind:
     """What a column of `fit` is taken for; its numbers are mapped where it is given."""
     if not column.is_known:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._inference.priors import AggregatedPosterior, AutoregressivePosterior
 from .._networks.autoregressive import AutoregressiveDensity
-from .._utils.device import as_global, enable_gradients, enough_threads
+from .._utils.device import as_global, enough_threads
 from .optimizer import Schedule, UncompiledAdamW
 from .trainer import DivergenceError, Trainer, check_loss
 
@@ -43,8 +43,7 @@ def autoregressive_where_better(
     if len(axes) == 0 or len(mean) < _LEAST_ROWS:
         return None
     try:
-        with enable_gradients():
-            density, held_out = _learn(mean[:, axes], std[:, axes], seed)
+        density, held_out = _learn(mean[:, axes], std[:, axes], seed)
     except DivergenceError:
         return None
     learned = AutoregressivePosterior(density, axes, mean.shape[1])

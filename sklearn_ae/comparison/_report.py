@@ -202,11 +202,11 @@ def format_best(table: "pd.DataFrame") -> str:
     return "\n".join(lines)
 
 
-def wrap(text: str, heading: str = "", width: int = WIDTH) -> list[str]:
+def wrap(text: str, heading: str = "") -> list[str]:
     """Break text into lines, all but the first indented by the heading's length."""
     return textwrap.wrap(
         text,
-        width,
+        WIDTH,
         initial_indent=heading,
         subsequent_indent=" " * min(len(heading), 20),
         break_on_hyphens=False,

@@ -17,6 +17,8 @@ COLORS = ("lab", "mean", "hist", None)
 # crop, and how wide its soft rim is, as a share of the oval.
 _HALF_AXES = (0.44, 0.48)
 _RIM = 0.38
+# How wide the fall to the crop's border is, as a share of its side.
+_CROP_RIM = 0.08
 # The outline by landmarks, in distances of the eyes from the middle between them: how
 # far cheeks are to the side, the brow up, the chin below the mouth; and the soft rim.
 _CHEEK, _BROW, _CHIN, _OUTLINE_RIM = 1.06, 0.85, 0.72, 0.3
@@ -104,10 +106,10 @@ def _soft(radius: NDArray[Any], rim: float) -> NDArray[np.float64]:
     return share * share * (3.0 - 2.0 * share)  # without a kink at either end
 
 
-def _inside_crop(x: NDArray[Any], y: NDArray[Any], rim: float = 0.08) -> Any:
+def _inside_crop(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """1 in the crop, falling to 0 at its border: there the network's face ends."""
     edge = np.minimum(np.minimum(x, 1.0 - x), np.minimum(y, 1.0 - y))
-    return _soft(1.0 - edge, rim)
+    return _soft(1.0 - edge, _CROP_RIM)
 
 
 # Colours ------------------------------------------------------------------------------

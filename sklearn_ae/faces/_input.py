@@ -162,7 +162,7 @@ class FaceInput:
 
 
 def find_identities(
-    y: np.ndarray, classes: Any = None, known: np.ndarray | None = None
+    y: np.ndarray, classes: Any, known: np.ndarray | None
 ) -> np.ndarray:
     """The identities of a fit: those known, or else those given, or else those of y."""
     if known is None:

@@ -181,7 +181,7 @@ def put_faces(
     photo: NDArray[np.uint8],
     places: list[Place],
     options: PhotoOptions,
-    own: Swap | None = None,
+    own: Swap | None,
 ) -> NDArray[Any]:
     """Swap the faces at these places of the photo."""
     is_grey = photo.ndim == 2
@@ -329,7 +329,7 @@ def paste_face(
     face: NDArray[np.float32],
     at: Place,
     options: PhotoOptions,
-    seen: NDArray[np.float32] | None = None,
+    seen: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
     """The canvas (h, w, 3) with the face (size, size, 3) at its place.
 

@@ -438,7 +438,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 self, X, y, goes_on=goes_on, processes=processes
             )
             identities = self.classes_ if goes_on else None
-            known["classes_"] = find_identities(y, known=identities)
+            known["classes_"] = find_identities(y, None, identities)
             check_counts(y)
             if goes_on and self.n_iter_ >= self.max_iter:
                 warn(
@@ -487,7 +487,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
                 classes=None if classes is None else np.asarray(classes).tolist(),
             )
             identities = self.classes_ if goes_on else None
-            known["classes_"] = find_identities(y, classes, known=identities)
+            known["classes_"] = find_identities(y, classes, identities)
             n_done = self.n_iter_ if goes_on else 0
             fitted = self._train(
                 X, y, known, goes_on, n_epochs=n_done + 1, is_one_pass=True

@@ -267,7 +267,7 @@ def mosaic(
     n_columns: int,
     *,
     gap: int,
-    highest: float | None = None,
+    highest: float | None,
 ) -> NDArray[Any]:
     """Lay images out in lines, the first on top left; what is left over is nan.
 

@@ -1,5 +1,7 @@
 """A fit sets all attributes at once, and until then reads what was there before it."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,9 @@ from sklearn_ae import (
     NeighborMapTransformer,
     VAETransformer,
 )
+from sklearn_ae._estimators import base
 from sklearn_ae._estimators.fitted_state import FittedState
+from sklearn_ae.faces import _swapper
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -48,16 +52,28 @@ SETTINGS = {
 }
 
 
+# What trains: functions of rooms below the estimators', and faces' own.
+TRAININGS = [
+    *((base, name) for name in ("find_weights", "pass_over")),
+    (_swapper.FaceTraining, "run"),
+]
+
+
+class Reads(NamedTuple):
+    """Attributes that are read in a fit, by their names."""
+
+    early: set[str]  # of what was there before the fit
+    between: set[str]  # while some are new and others are not
+    training: set[str]  # whatever they are, by a training on its way
+
+
 @pytest.fixture
 def reads(monkeypatch):
-    """What a fit reads of its estimator before it has changed that, and while it has.
-
-    While it has: when some attributes are new, and others are not yet.
-    """
+    """What a method that fits an estimator reads of it."""
 
     def of_fit(estimator, method, *args):
         parameters = set(estimator.get_params(deep=False))
-        seen = []
+        seen, in_training, is_training = [], set(), []
 
         def attributes(known):
             return {name: known[name] for name in known if name not in parameters}
@@ -66,9 +82,25 @@ def reads(monkeypatch):
             known = object.__getattribute__(self, "__dict__")
             if self is estimator and name in attributes(known):
                 seen.append((name, attributes(known)))
+            if is_training:  # of any estimator, such as those that a fit makes
+                in_training.add(name)
             return object.__getattribute__(self, name)
 
+        def watch(module, name):
+            train = getattr(module, name)
+
+            def watched(*args, **kwargs):
+                is_training.append(name)
+                try:
+                    return train(*args, **kwargs)
+                finally:
+                    is_training.pop()
+
+            monkeypatch.setattr(module, name, watched)
+
         before = attributes(vars(estimator))
+        for module, name in TRAININGS:
+            watch(module, name)
         monkeypatch.setattr(FittedState, "__getattribute__", read, raising=False)
         getattr(estimator, method)(*args)
         monkeypatch.undo()
@@ -81,7 +113,7 @@ def reads(monkeypatch):
 
         early = {name for name, then in seen if are_same(then, before)}
         late = {name for name, then in seen if are_same(then, after)}
-        return early, {name for name, _ in seen} - early - late
+        return Reads(early, {name for name, _ in seen} - early - late, in_training)
 
     return of_fit
 
@@ -97,7 +129,10 @@ def setting(request):
 def test_fit_reads_no_attribute_before_all_are_set(setting, reads):
     estimator, X, y = setting
     module = estimator.module_
-    assert reads(estimator, "fit", X, y) == (set(), set())
+    found = reads(estimator, "fit", X, y)
+    assert not found.early
+    assert not found.between
+    assert not found.training
     assert estimator.module_ is not module
 
 
@@ -106,10 +141,9 @@ def test_fit_reads_no_attribute_before_all_are_set(setting, reads):
 )
 def test_fit_that_goes_on_reads_what_was_there_and_sets_all_at_once(setting, reads):
     estimator, X, y = setting
-    early, between = reads(estimator, "partial_fit", X, y)
-    assert "module_" in early
-    assert not between
-    estimator.set_params(warm_start=True, max_iter=3)
-    early, between = reads(estimator, "fit", X, y)
-    assert "module_" in early
-    assert not between
+    for method in ("partial_fit", "fit"):
+        found = reads(estimator, method, X, y)
+        assert "module_" in found.early
+        assert not found.between
+        assert not found.training
+        estimator.set_params(warm_start=True, max_iter=3)

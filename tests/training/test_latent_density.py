@@ -119,14 +119,11 @@ def test_one_that_diverges_leaves_the_mixture(monkeypatch):
     assert learned_beside_a_bad_mixture(Z) is None
 
 
-@pytest.mark.parametrize(
-    "surroundings", [torch.no_grad, torch.inference_mode, double_by_default]
-)
-def test_what_the_user_has_set_in_torch_changes_nothing(surroundings, monkeypatch):
+def test_what_the_user_has_set_in_torch_changes_nothing(monkeypatch):
     monkeypatch.setattr(latent_density, "_N_EPOCHS", 2)
     Z = of_sides(600)
     expected = learned_beside_a_bad_mixture(Z).density
-    with surroundings():
+    with double_by_default():
         density = learned_beside_a_bad_mixture(Z).density
     for a, b in zip(density.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)

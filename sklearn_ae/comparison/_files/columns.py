@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAX_NAMED = 5
+_MOST_NAMES, _MOST_LINES = 12, 8
 
 
 @dataclass
@@ -339,15 +340,13 @@ class _Notes:
         )
 
 
-def _few(names: Sequence[str], most: int = 12) -> str:
-    text = ", ".join(names[:most])
-    return text if len(names) <= most else f"{text} and {len(names) - most} more"
+def _few(names: Sequence[str]) -> str:
+    text, n_more = ", ".join(names[:_MOST_NAMES]), len(names) - _MOST_NAMES
+    return text if n_more <= 0 else f"{text} and {n_more} more"
 
 
-def _few_lines(sentences: list[str], most: int = 8) -> list[str]:
-    if len(sentences) <= most:
+def _few_lines(sentences: list[str]) -> list[str]:
+    n_more = len(sentences) - _MOST_LINES
+    if n_more <= 0:
         return sentences
-    return [
-        *sentences[:most],
-        f"the same holds for {len(sentences) - most} more columns",
-    ]
+    return [*sentences[:_MOST_LINES], f"the same holds for {n_more} more columns"]

@@ -267,8 +267,8 @@ def names_look_like_values(names: Iterable[str]) -> bool:
     return 2 * sum(map(is_number, spelled)) > len(spelled)
 
 
-def _lines(numbers: Sequence[int], most: int = 5) -> str:
-    text = ", ".join(map(str, numbers[:most]))
-    if len(numbers) > most:
-        text += f" and {len(numbers) - most} more"
+def _lines(numbers: Sequence[int]) -> str:
+    text = ", ".join(map(str, numbers[:_MAX_NAMED]))
+    if len(numbers) > _MAX_NAMED:
+        text += f" and {len(numbers) - _MAX_NAMED} more"
     return f"line{'s' if len(numbers) > 1 else ''} {text}"

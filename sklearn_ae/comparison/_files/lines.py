@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from .words import is_number
 
@@ -257,6 +258,6 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def read_head(file: io.TextIOBase, n_lines: int = 2 * _SAMPLE_LINES) -> list[str]:
+def read_head(file: io.TextIOBase) -> list[str]:
     """Return the first lines of a file."""
-    return [line for line, _ in zip(file, range(n_lines), strict=False)]
+    return list(islice(file, 2 * _SAMPLE_LINES))

@@ -100,9 +100,7 @@ def _body(decimal: str, grouping: str) -> re.Pattern[str]:
     )
 
 
-def read_number(
-    word: str, decimal: str = ".", grouping: str = "' ,"
-) -> tuple[float, str] | None:
+def read_number(word: str, decimal: str, grouping: str) -> tuple[float, str] | None:
     """Return the number that a word spells, and the sign of its unit, if any.
 
     Parameters
