@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .._tables.column_maps import ColumnMap
-from .losses import LOG_2PI, SquaredError
+from .losses import LOG_2PI, SquaredError, mean_of_known
 
 # An interval that is narrower than this share of the noise is as good as its middle.
 _NARROW = 0.02
@@ -112,8 +112,7 @@ class ColumnLikelihoods(SquaredError):
         return cls(n_numbers, scores, pairs, truths, of_scores)
 
     def error(self, output: Tensor, x: Tensor) -> Tensor:
-        n_known = (~x.isnan()).sum(dim=-1).clamp(min=1)
-        return self.entries(output, x).sum(dim=-1) / n_known
+        return mean_of_known(self.entries(output, x), x)
 
     def mean_error_and_gradient(
         self, output: Tensor, x: Tensor

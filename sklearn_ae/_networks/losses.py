@@ -277,6 +277,11 @@ class LogLoss(SquaredError):
         return torch.logit(x, eps=1.0 / 512.0)
 
 
+def mean_of_known(entries: Tensor, x: Tensor) -> Tensor:
+    """Mean over the cells of each row x (..., d) that are there, of which none is 0."""
+    return entries.sum(dim=-1) / (~x.isnan()).sum(dim=-1).clamp(min=1)
+
+
 class ObservedCells(SquaredError):
     """A loss of rows with missing cells (NaN), which have no part in it.
 
@@ -293,8 +298,7 @@ class ObservedCells(SquaredError):
         self.needs_unit_interval = loss.needs_unit_interval
 
     def error(self, output: Tensor, x: Tensor) -> Tensor:
-        n_known = (~x.isnan()).sum(dim=-1).clamp(min=1)
-        return self.entries(output, x).sum(dim=-1) / n_known
+        return mean_of_known(self.entries(output, x), x)
 
     def mean_error_and_gradient(
         self, output: Tensor, x: Tensor

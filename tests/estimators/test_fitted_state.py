@@ -28,6 +28,7 @@ HOLES = np.where(X > 1.5, np.nan, X)
 FRAME = pd.DataFrame(X[:, :3], columns=list("abc")).assign(k=["x", "y"] * 12)
 LABELS = np.arange(24) % 2
 QUICK = {"max_iter": 1, "hidden_layer_sizes": (4,), "early_stopping": False}
+# With folds a training makes networks on its way.
 FOLDED = {"max_iter": 1, "hidden_layer_sizes": (4,), "validation_fraction": 0.25}
 MAP = {"max_iter": 1, "hidden_layer_sizes": (4,)}
 IMAGES = {"image_shape": (2, 3), "hidden_layer_sizes": (2,)}
@@ -40,10 +41,10 @@ SETTINGS = {
     "images": (AutoencoderTransformer(2, **QUICK | IMAGES), X, None),
     "number": (AutoencoderTransformer("auto", **QUICK), X[:, :3], None),
     "share": (AutoencoderTransformer(0.5, **QUICK), X[:, :3], None),
-    "denoising": (DenoisingAutoencoderTransformer(2, **QUICK), X, None),
-    "regressor": (EncoderDecoderRegressor(2, **QUICK), X, X[:, 0]),
+    "denoising": (DenoisingAutoencoderTransformer(2, **FOLDED), X, None),
+    "regressor": (EncoderDecoderRegressor(2, **FOLDED), X, X[:, 0]),
     "map": (NeighborMapTransformer(2, n_neighbors=5, **MAP), X, None),
-    "vae": (VAETransformer(2, n_exemplars=5, **QUICK), X, None),
+    "vae": (VAETransformer(2, n_exemplars=5, **FOLDED), X, None),
     "random": (VAETransformer(2, init="random", **QUICK), X, None),
     "conditional": (VAETransformer(2, conditional=True, **QUICK), X, LABELS),
     "columns": (VAETransformer(2, condition_columns=["k"], **QUICK), FRAME, None),
