@@ -131,12 +131,12 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         told = {} if weights is None else {_weight_parameter(estimator): weights}
         estimator = clone(estimator).fit(X, **told)
         scores, weights = _scores_of_all(estimator, X, weights)
-        self.estimator_ = estimator
+        offset = _quantile(scores, self.contamination, weights)
+        self.estimator_, self.offset_ = estimator, offset
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))
-        self.offset_ = _quantile(scores, self.contamination, weights)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:

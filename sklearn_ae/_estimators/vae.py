@@ -401,6 +401,11 @@ class VAETransformer(FittedVAE):
     >>> bound.reconstruction.shape, bound.kl.shape
     ((150,), (150, 2))
 
+    The noise has the variance that the latents leave, much less than there was:
+
+    >>> bool(0 < vae.noise_variance_ < 0.2 * X.var(axis=0).mean())
+    True
+
     Posteriors of rows, draws of them, and the way from one row to another:
 
     >>> mean, std = vae.posterior(X)
