@@ -60,21 +60,21 @@ def train_on_small_table(
     is_usual = options_for_all.n_epochs >= recipe.N_EPOCHS
     can_be_futile = options.starts_at_optimum and is_usual
     stops = range(1, options.n_epochs) if can_end_early else [look] * can_be_futile
+
+    def without(fold: Tensor) -> _Training:
+        """The training on all other rows, which those of the fold judge."""
+        kept = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        kept[fold] = False
+        return _Training(
+            *(make_module, x[kept], x[fold], options, seed, objective, generator),
+            on_epoch=bar.update,
+            weights=None if weights is None else weights[kept.cpu()],
+            weights_valid=None if weights is None else weights[fold.cpu()],
+        )
+
     with progress_bar(options, n_trainings=n_folds) as bar:
-        folds = []
-        for fold in rows.tensor_split(n_folds):
-            kept = torch.ones(len(x), dtype=torch.bool, device=x.device)
-            kept[fold] = False
-            folds.append(
-                _Training(
-                    *(make_module, x[kept], x[fold], options, seed),
-                    *(objective, generator),
-                    on_epoch=bar.update,
-                    weights=None if weights is None else weights[kept.cpu()],
-                    weights_valid=None if weights is None else weights[fold.cpu()],
-                )
-            )
-        trainings = tuple(folds)
+        trainings = tuple(map(without, rows.tensor_split(n_folds)))
+        folds = list(trainings)  # those that have not diverged
         bar.skip(sum(len(fold.curve) for fold in folds))
         for n_epochs in sorted({*stops, options.n_epochs}):
             for training in tuple(folds):
@@ -108,18 +108,24 @@ def train_on_small_table(
         *(make_module, x, options_for_all, seed, best_epoch),
         *(objective, generator, weights),
     )
+    return module, _result_of(folds, losses, best_epoch)
+
+
+def _result_of(
+    folds: Sequence["_Training"], losses: Tensor, best_epoch: int
+) -> TrainingResult:
+    """The means of the folds, of whose held-out rows these are the losses."""
     n_rows = sum(len(fold.x) for fold in folds)
     curves = [torch.tensor(fold.curve) * len(fold.x) for fold in folds]
     loss_curve = (torch.stack(curves).sum(dim=0) / n_rows).tolist()
     validation_curve = losses.mean(dim=1)[1:].tolist()
-    result = TrainingResult(
+    return TrainingResult(
         best_epoch=best_epoch,
         n_epochs=len(loss_curve),
         loss_curve=loss_curve,
         validation_loss_curve=validation_curve,
         history=make_history(loss_curve, validation_curve),
     )
-    return module, result
 
 
 def _is_patience_exhausted(
