@@ -43,13 +43,14 @@ METHODS = {
     "vae": "VAETransformer",
     "pca": "probabilistic PCA",
     "factor_analysis": "factor analysis",
+    "per_row": 'VAETransformer(noise="per_row")',
     "path_gradient": "VAETransformer(path_gradient=True)",
     "maps": 'VAETransformer(column_maps="quantile", early_stopping=False)',
     "mixture": "a Gaussian mixture by BIC",
     "kernel_density": "kernel density on principal components",
 }
 # What is compared, and with what.
-OWN = ("vae", "maps")
+OWN = ("vae", "per_row", "maps")
 OTHERS = [method for method in METHODS if method not in OWN]
 # Asked for by name: tables of rounded values and few kinds are where they differ.
 EXTRA = ("maps", "mixture", "kernel_density")
@@ -100,6 +101,8 @@ class KernelDensityOnComponents:
 def make_model(method: str, k: int, seed: int) -> Any:
     if method == "vae":
         return VAETransformer(k, random_state=seed)
+    if method == "per_row":
+        return VAETransformer(k, noise="per_row", random_state=seed)
     if method == "path_gradient":
         return VAETransformer(k, path_gradient=True, random_state=seed)
     if method == "pca":

@@ -220,7 +220,7 @@ class BaseEncoderDecoder(
         if module.is_own and not has_axes:
             axes = design.find_axes(module, described)
             described = described.turned(module, *axes)
-        design.finish(module, described, seed)
+        described = design.finish(module, described, seed)
         course = self._course(result, goes_on)
         described = replace(described, order=rows.order)
         trained = Trained(design, table, state, described, random_state, course)

@@ -95,8 +95,13 @@ def to_principal_axes(module: Autoencoder, rows: DescribedRows) -> Axes:
     return principal_axes(rows.z, module.filled(rows.x), rows.weights)
 
 
-def leave(module: Autoencoder, *known: Any) -> None:
+def leave(module: Autoencoder) -> None:
     """Change nothing."""
+
+
+def leave_rows(module: Autoencoder, rows: DescribedRows, seed: int) -> DescribedRows:
+    """Learn no more: the rows are what they were."""
+    return rows
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class Design:
 
     finish : callable
         ``finish(module, rows, seed)`` learns what is left to learn where the latents
-        are known.
+        are known, and gives the rows as they are then.
 
     weights : ndarray of shape (n_samples,) or None
         How often each row of the fit counts, where that is not once.
@@ -155,7 +160,7 @@ class Design:
     inference: Inference = field(default_factory=Encoded)
     find_axes: Callable[[Autoencoder, DescribedRows], Axes] = to_principal_axes
     renew: Callable[[Autoencoder], None] = leave
-    finish: Callable[[Autoencoder, DescribedRows, int], None] = leave
+    finish: Callable[[Autoencoder, DescribedRows, int], DescribedRows] = leave_rows
     weights: np.ndarray | None = None
 
     def viewed(self, rows: Rows) -> tuple[View, "Design"]:

@@ -508,7 +508,7 @@ class NeighborMapTransformer(BaseAutoencoder):
         module: Autoencoder,
         rows: DescribedRows,
         seed: int,
-    ) -> None:
+    ) -> DescribedRows:
         """Train the decoder, and it alone, where the places of the rows are known."""
         is_linear = architecture.spec.starts_linear
         has_features = is_linear and self.n_components <= MOST_GRIDDED
@@ -549,6 +549,7 @@ class NeighborMapTransformer(BaseAutoencoder):
             decoder = FourierDecoder(features.to(rows.x.device), decoder)
         module.decoder = decoder
         module.eval()
+        return rows
 
     def _validate_params(self) -> None:
         super()._validate_params()

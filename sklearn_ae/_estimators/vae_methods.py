@@ -6,8 +6,10 @@ from numbers import Integral
 from typing import Any, Literal, cast
 
 import numpy as np
+import torch
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from .._inference.conditioning import GivenSampler
 from .._inference.latents import PATHS
@@ -29,6 +31,7 @@ from .._inference.priors import (
 from .._inference.sampling import Sampler
 from .._networks.losses import NoiseScale, SquaredError
 from .._networks.modules import Autoencoder
+from .._networks.modules import beside as beside_rows
 from .._networks.variational import VariationalAutoencoder
 from .._tables.checks import validate_rows
 from .._tables.condition_columns import ConditionColumns
@@ -43,6 +46,9 @@ from .._utils.types import Auto, RandomState
 from .autoencoders import latents_by_name
 from .explaining import Truncating
 from .imputing import Imputing
+
+# What latents are decoded to, and the scale of the noise there.
+_Decoded = tuple[np.ndarray, NoiseScale]
 
 # Draws of latents that tell the middle of what they are decoded to.
 _DRAWS_FOR_MIDDLE = 32
@@ -210,23 +216,24 @@ class FittedVAE(Truncating, Imputing):
         conditions, missing = rows[:, given.shape[1] :], np.isnan(given)
         mean, factor = self._mean_and_factor(rows)
 
-        def decoded(n: int, random_state: np.random.RandomState) -> Iterator[Any]:
+        def decoded(n: int, random_state: np.random.RandomState) -> Iterator[_Decoded]:
             for Z in draw_latents(mean, factor, n, random_state):
                 latents = beside(Z, conditions.astype(Z.dtype))
-                yield self._compute("inverse_transform", latents)
+                made = self._compute("inverse_transform", latents)
+                yield made, self._scale_beside(latents)
 
         fixed = np.random.RandomState(SEED_LIMIT)
         vary = self._draws_of_cells(decoded(_DRAWS_FOR_MIDDLE, fixed))
         tables = []
-        for means in decoded(n_draws, random_state):
-            drawn = vary(means, random_state)
+        for means, scale in decoded(n_draws, random_state):
+            drawn = vary(means, scale, random_state)
             numbers = np.where(missing, drawn, given).astype(given.dtype)
             tables.append(self._filled(X, self._whole(numbers, of=X), random_state))
         return tables
 
     def _draws_of_cells(
-        self, decoded: Iterator[np.ndarray]
-    ) -> Callable[[np.ndarray, np.random.RandomState], np.ndarray]:
+        self, decoded: Iterator[_Decoded]
+    ) -> Callable[[np.ndarray, NoiseScale, np.random.RandomState], np.ndarray]:
         """What makes draws of the rows' cells of what draws of latents decode to.
 
         They are as much further from the middle of all, of which some are given, as
@@ -238,12 +245,15 @@ class FittedVAE(Truncating, Imputing):
         spread = imputer.spread.numpy()
         if kinds is not None:
             spread = np.where(kinds.is_share, 1.0, spread)
-        total = sum(imputer.within_seen(module, made) for made in decoded)
+        total = sum(imputer.within_seen(module, made) for made, _ in decoded)
         middle = total / _DRAWS_FOR_MIDDLE
 
-        def vary(means: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
+        def vary(
+            means: np.ndarray, scale: NoiseScale, random_state: np.random.RandomState
+        ) -> np.ndarray:
             means = imputer.within_seen(module, means)
-            return middle + spread * (self._add_noise(means, random_state) - middle)
+            noisy = self._add_noise(means, scale, random_state)
+            return middle + spread * (noisy - middle)
 
         return vary
 
@@ -409,7 +419,7 @@ class FittedVAE(Truncating, Imputing):
             prior = "aggregated" if is_mapped else "standard"
         if isinstance(noise, str) and noise == "auto":
             noise = is_mapped
-        add_noise = self._add_noise if noise else None
+        add_noise = self._with_noise if noise else None
         rows = Sampler(self._prior(prior), self._decoded, add_noise)
         random_state = self._generator(random_state)
         y = _conditions_to_be(self, y)
@@ -417,11 +427,14 @@ class FittedVAE(Truncating, Imputing):
         if given is not None:
             _check_given(self, noise, like, y)
             kinds = cast(TableKinds, self._kinds)
-            sampler = GivenSampler(
-                lambda n: self._decoded(rows.prior.sample(n, random_state), y),
-                np.where(kinds.is_share, 0.0, noise_scale_of(self.module_)),
-                read_given(given, kinds),
-            )
+
+            def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
+                Z = rows.prior.sample(n, random_state)
+                scale = np.where(kinds.is_share, 0.0, self._noise_scale(Z, y))
+                X = self._decoded(Z, y)
+                return X, np.broadcast_to(scale, X.shape)
+
+            sampler = GivenSampler(draw, read_given(given, kinds))
             return self._as_given(sampler.sample(n_samples, random_state), random_state)
         if like is None:
             drawn = rows.draw(n_samples, random_state, y)
@@ -605,13 +618,23 @@ class FittedVAE(Truncating, Imputing):
 
     @property
     def noise_variance_(self) -> NoiseScale:
-        """What the module has learned of the noise: of all columns, or of each."""
+        """What the module has learned of the noise: of all columns, or of each.
+
+        Where it depends on the latents, that is the mean over rows of the fit.
+        """
         check_is_fitted(self)
-        module = self.module_
+        module = cast(VariationalAutoencoder, self.module_)
         loss = module.loss_function
         if not loss.has_noise:
             return math.nan
-        return loss.noise_variance(noise_scale_of(module))
+        if module.noise_network is None:
+            return loss.noise_variance(noise_scale_of(module))
+        z = self._explained.latents
+        conditions = z.new_zeros(len(z), module.n_conditions)
+        with torch.no_grad():
+            scales = noise_scales(module, beside_rows(z, conditions).to(module.center))
+        variances = loss.noise_variance(scales.cpu().double().numpy())  # (n, d)
+        return np.mean(variances, axis=0)
 
     # What the methods share -----------------------------------------------------------
 
@@ -696,13 +719,27 @@ class FittedVAE(Truncating, Imputing):
         except ValueError as error:
             raise ValueError(f"like must be rows as in fit: {error}") from error
 
+    def _with_noise(
+        self, X: np.ndarray, Z: Any, y: Any, random_state: np.random.RandomState
+    ) -> np.ndarray:
+        """Rows drawn from the likelihood around X (n, d), decoded from latents Z."""
+        return self._add_noise(X, self._noise_scale(Z, y), random_state)
+
+    def _noise_scale(self, Z: Any, y: Any) -> NoiseScale:
+        """The likelihood's scale at latents Z, in units of X: (), (d,) or (n, d)."""
+        return self._scale_beside(self._beside_conditions(self._validate_latents(Z), y))
+
+    def _scale_beside(self, latents: np.ndarray | Table) -> NoiseScale:
+        """The same of latents with their conditions behind them (n, k + m)."""
+        if cast(VariationalAutoencoder, self.module_).noise_network is None:
+            return noise_scale_of(self.module_)
+        return self._compute(noise_scales, latents)
+
     def _add_noise(
-        self, X: np.ndarray, random_state: np.random.RandomState
+        self, X: np.ndarray, scale: NoiseScale, random_state: np.random.RandomState
     ) -> np.ndarray:
         """Rows drawn from the likelihood around the decoder's output X (n, d)."""
-        drawn = self.module_.loss_function.draw(
-            X, noise_scale_of(self.module_), random_state
-        )
+        drawn = self.module_.loss_function.draw(X, scale, random_state)
         # Levels are drawn by their shares, not by noise upon these.
         kinds = self._own_kinds()
         return drawn if kinds is None else np.where(kinds.is_share, X, drawn)
@@ -730,6 +767,11 @@ def required_conditions(y: Any) -> Any:
             "table, one row for each row of X."
         )
     return y
+
+
+def noise_scales(module: VariationalAutoencoder, given: Tensor) -> Tensor:
+    """Scales of the likelihood (n, d) at latents with conditions (n, k + m)."""
+    return module.log_noise_of(given.to(module.dtype)).exp() * module.scale
 
 
 def noise_scale_of(module: Autoencoder) -> NoiseScale:

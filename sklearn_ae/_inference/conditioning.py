@@ -32,23 +32,20 @@ class GivenSampler:
     Parameters
     ----------
     draw : callable
-        ``draw(n)``: rows of numbers (n, d) for latents of the prior, without noise.
-
-    noise_scale : ndarray of shape (d,)
-        Of each number; 0 of shares, by which levels are drawn.
+        ``draw(n)``: rows of numbers (n, d) for latents of the prior, without noise, and
+        the noise's scale of each number (n, d); 0 of shares, by which levels are drawn.
 
     given : list
         What cells are to hold.
     """
 
-    draw: Callable[[int], np.ndarray]
-    noise_scale: np.ndarray
+    draw: Callable[[int], tuple[np.ndarray, np.ndarray]]
     given: Given
 
     def sample(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Rows (n_samples, d), with noise, of which given levels are certain."""
-        X = self._resampled(n_samples, random_state)
-        drawn = X + self.noise_scale * random_state.standard_normal(X.shape)
+        X, scale = self._resampled(n_samples, random_state)
+        drawn = X + scale * random_state.standard_normal(X.shape)
         for part in self.given:
             if isinstance(part, GivenShares):
                 shares = np.where(part.is_allowed, part.shares(X), 0.0)
@@ -57,23 +54,25 @@ class GivenSampler:
             else:
                 i = part.number
                 drawn[:, i] = draw_within(
-                    X[:, i], self.noise_scale[i], part.lower, part.upper, random_state
+                    X[:, i], scale[:, i], part.lower, part.upper, random_state
                 )
         return drawn
 
     def _resampled(
         self, n_samples: int, random_state: np.random.RandomState
-    ) -> np.ndarray:
-        """Rows of the prior, by their weights."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the prior and their scales, by their weights."""
         rows: list[np.ndarray] = []
+        scales: list[np.ndarray] = []
         logs: list[np.ndarray] = []
         n_drawn, effective = 0, 0.0
         while n_drawn < _AT_MOST and effective < _FOR_EACH * n_samples:
-            X = self.draw(_AT_ONCE)
-            log_weights = self._log_weights(X)
+            X, scale = self.draw(_AT_ONCE)
+            log_weights = self._log_weights(X, scale)
             n_drawn += len(X)
             is_possible = log_weights > -np.inf
             rows.append(X[is_possible])
+            scales.append(scale[is_possible])
             logs.append(log_weights[is_possible])
             of_all = np.concatenate(logs)
             if len(of_all):
@@ -96,7 +95,8 @@ class GivenSampler:
         edges = np.cumsum(weights)
         places = (np.arange(n_samples) + random_state.uniform()) * edges[-1] / n_samples
         chosen = np.searchsorted(edges, places).clip(0, len(edges) - 1)
-        return np.concatenate(rows)[random_state.permutation(chosen)]
+        chosen = random_state.permutation(chosen)
+        return np.concatenate(rows)[chosen], np.concatenate(scales)[chosen]
 
     @property
     def _is_point(self) -> bool:
@@ -106,7 +106,7 @@ class GivenSampler:
             for part in self.given
         )
 
-    def _log_weights(self, X: np.ndarray) -> np.ndarray:
+    def _log_weights(self, X: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Log of the probability, or density, of what is given: (n,)."""
         total = np.zeros(len(X))
         for part in self.given:
@@ -115,7 +115,7 @@ class GivenSampler:
                 with np.errstate(divide="ignore"):
                     total += np.log(np.clip(allowed, 0.0, 1.0))
                 continue
-            mean, sigma = X[:, part.number], self.noise_scale[part.number]
+            mean, sigma = X[:, part.number], scale[:, part.number]
             lower, upper = (part.lower - mean) / sigma, (part.upper - mean) / sigma
             if part.lower == part.upper:
                 total += -0.5 * np.square(lower) - np.log(sigma)
@@ -129,7 +129,7 @@ class GivenSampler:
 
 def draw_within(
     mean: np.ndarray,
-    sigma: float,
+    sigma: np.ndarray,
     lower: float,
     upper: float,
     random_state: np.random.RandomState,

@@ -34,6 +34,15 @@ class DescribedRows:
         z = (self.z - shift) @ rotation
         return replace(self, z=z, inference=self.inference.turned(rotation, shift))
 
+    def seen_again(self, module: Autoencoder) -> "DescribedRows":
+        """The same with the latents that they have after a change of the module."""
+        with (
+            steady_convolutions(self.x.device),
+            enough_threads(module, block_rows(module.row_size)),
+        ):
+            latents = partial(self.inference.latents, module)
+            return replace(self, z=over_blocks(module, latents, self.x))
+
     @property
     def drawn(self) -> "DescribedRows":
         """Rows as often as their weights say, for what knows of no weights."""

@@ -204,7 +204,8 @@ class Imputer:
             for z in posterior.draw(eps)
         ]
         drawn = torch.stack(decoded).clamp(*self._bounds.to(x)).double()
-        scale = module.log_noise.detach().double().exp().cpu().numpy()
+        given = beside(posterior.mean, module.parts(tried)[1])
+        scale = module.log_noise_of(given).detach().double().exp().cpu().numpy()
         noise = torch.as_tensor(module.loss_function.noise_variance(scale))
         varies = hidden * (drawn.var(dim=0) + noise.to(x.device))
         off = torch.where(hidden, drawn.mean(dim=0) - x[:, : len(hidden[0])], 0.0)

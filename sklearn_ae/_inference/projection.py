@@ -12,7 +12,7 @@ Shapes: n rows, k latents, m numbers of conditions, d features.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from .._networks.modules import Autoencoder, beside
 from .._networks.variational import VariationalAutoencoder
 from .expected import ExpectedLatents
 from .narrow import Outputs
+from .row_noise import NoisyDecoder, NoisyLoss
 from .tangents import TangentMap, tangent_map
 
 # Damping of the first step, in units of the mean curvature, and what changes it: a step
@@ -95,7 +96,7 @@ class RowLoss:
 
     def least_gain(self, value: Tensor) -> Tensor:
         """What a step must promise of these losses (n,), or it is the last."""
-        least = _LEAST_GAIN * value
+        least = _LEAST_GAIN * value.abs()
         return least.clamp(max=_LEAST_NATS) if self.prior_precision else least
 
     def expansion(
@@ -200,7 +201,7 @@ def _rounding(value: Tensor) -> Tensor:
     would come out differently by the root of that, beside other rows. They are taken.
     NaN, from a singular matrix or beyond the range, is never low enough.
     """
-    return 16.0 * torch.finfo(value.dtype).eps * value
+    return 16.0 * torch.finfo(value.dtype).eps * value.abs()
 
 
 def _polished(
@@ -228,7 +229,7 @@ def _best_of(zs: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
     """
     best, least = zs[0], values[0]
     for z, value in zip(zs[1:], values[1:], strict=True):
-        is_lower = (value < least - _LEAST_BETTER * least) | ~least.isfinite()
+        is_lower = (value < least - _LEAST_BETTER * least.abs()) | ~least.isfinite()
         best = torch.where(is_lower[:, None], z, best)
         least = torch.where(is_lower, value, least)
     return best
@@ -272,21 +273,11 @@ def project(
 
     Of rows with missing cells they are the likeliest, given what is expected of them.
     """
-    precision, prior_precision = row_weights(module)
     target, conditions = module.parts(x)
-    loss = of_observed(module.loss_function, target)
-    outputs = Outputs.of(module.decoder, loss, precision)
     is_expected = expected is not None and bool(target.isnan().any())
-    row_loss = RowLoss(
-        outputs.decoder,
-        tangent_map(outputs.decoder, starts[0].shape[1]),
-        loss,
-        precision.to(x.dtype),
-        prior_precision,
-        expected.to(starts[0]) if is_expected else None,  # type: ignore[union-attr]
-    )
-    target = outputs.rows(target)
-    n_block = _rows_at_once(module, outputs, starts[0].shape[1])
+    row_loss, target, n_block = _comparison(module, target, starts[0].shape[1])
+    if is_expected:
+        row_loss = replace(row_loss, expected=expected.to(starts[0]))  # type: ignore[union-attr]
     parts = []
     for first in range(0, len(x), n_block):
         block = slice(first, first + n_block)
@@ -308,27 +299,48 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
 
     The inverse covariance of the posterior around its mode.
     """
-    precision, prior_precision = row_weights(module)
     target, conditions = module.parts(x)
-    loss = of_observed(module.loss_function, target)
-    outputs = Outputs.of(module.decoder, loss, precision)
-    target = outputs.rows(target)
-    decode = tangent_map(outputs.decoder, z.shape[1])
-    n_block = _rows_at_once(module, outputs, z.shape[1])
+    row_loss, target, n_block = _comparison(module, target, z.shape[1])
     parts = []
     for z_block, x_block, of_block in zip(
         *(rows.split(n_block) for rows in (z, target, conditions)), strict=True
     ):
-        output, jacobian = decode(beside(z_block, of_block))
-        weights = module.information(output).expand_as(output)
+        output, jacobian = row_loss.expand(beside(z_block, of_block))
+        weights = row_loss.loss.information(output, module.log_noise).expand_as(output)
         weights = torch.where(x_block.isnan(), 0.0, weights)[:, None]  # (n, 1, d)
         parts.append(torch.matmul(jacobian * weights, jacobian.mT))
     total = torch.cat(parts)
-    total.diagonal(dim1=-2, dim2=-1).add_(prior_precision)
+    total.diagonal(dim1=-2, dim2=-1).add_(row_loss.prior_precision)
     return total
 
 
-def _rows_at_once(module: Autoencoder, outputs: Outputs, n_latents: int) -> int:
-    """Rows whose tangents are held at a time, so that they stay in the caches."""
-    width = outputs.width or module.decoder_width
+def _comparison(
+    module: Autoencoder, target: Tensor, k: int
+) -> tuple[RowLoss, Tensor, int]:
+    """What latents of rows (n, d) are to make small, and what it is compared with.
+
+    These are as wide as what the decoder gives. The last are the rows whose tangents
+    are held at a time, so that they stay in the caches.
+    """
+    loss = of_observed(module.loss_function, target)
+    precision, prior_precision = row_weights(module)
+    if isinstance(module, VariationalAutoencoder) and module.noise_network is not None:
+        decoder = NoisyDecoder(module)
+        expand, loss = decoder.tangent_map(k), NoisyLoss(loss)
+        row_loss = RowLoss(decoder, expand, loss, torch.ones(()), prior_precision)
+        width = 2 * module.decoder_width
+        return row_loss, torch.cat([target, target], dim=1), _at_once(k, width)
+    outputs = Outputs.of(module.decoder, loss, precision)
+    row_loss = RowLoss(
+        outputs.decoder,
+        tangent_map(outputs.decoder, k),
+        loss,
+        precision.to(target.dtype),
+        prior_precision,
+    )
+    n_block = _at_once(k, outputs.width or module.decoder_width)
+    return row_loss, outputs.rows(target), n_block
+
+
+def _at_once(n_latents: int, width: int) -> int:
     return max(1, _JACOBIAN_SIZE // (n_latents * width))

@@ -21,19 +21,20 @@ class Sampler:
     """Where rows come from: latents of the prior, decoded, with noise if there is any.
 
     decode(Z, y) takes latents (n, k) and conditions to rows (n, d), and
-    add_noise(X, random_state) draws from the likelihood around these.
+    add_noise(X, Z, y, random_state) draws from the likelihood around these.
     """
 
     prior: Prior
     decode: Callable[[np.ndarray, Any], np.ndarray]
-    add_noise: Callable[[np.ndarray, np.random.RandomState], np.ndarray] | None = None
+    add_noise: Callable[..., np.ndarray] | None = None
 
     def draw(
         self, n_samples: int, random_state: np.random.RandomState, y: Any = None
     ) -> np.ndarray:
         """Rows (n_samples, d), with their conditions in y or with one for all."""
-        X = self.decode(self.prior.sample(n_samples, random_state), y)
-        return X if self.add_noise is None else self.add_noise(X, random_state)
+        Z = self.prior.sample(n_samples, random_state)
+        X = self.decode(Z, y)
+        return X if self.add_noise is None else self.add_noise(X, Z, y, random_state)
 
     def draw_like(
         self,

@@ -252,7 +252,9 @@ class Architecture:
         corruption of each column does, and so do networks that know their places.
         """
         spec = self.spec
-        reconstructs_squares = spec.loss == "squared_error" and spec.noise == "shared"
+        # Noise of rows is learned when the networks are known.
+        is_of_columns = spec.noise == "per_column"
+        reconstructs_squares = spec.loss == "squared_error" and not is_of_columns
         is_of_squares = self.is_of_pairs or reconstructs_squares
         has_own = spec.has_own or spec.corruption is not None or self.keeps_order
         return is_of_squares and not has_own and self.image_shape is None

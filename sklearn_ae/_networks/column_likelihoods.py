@@ -153,7 +153,7 @@ class ColumnLikelihoods(SquaredError):
         """Of the scores of each row, in the units of their values."""
         if not self.scores:
             return output.new_zeros(output.shape[:-1])
-        output, log_sigma = output[..., self.scores], log_sigma[self.scores]
+        output, log_sigma = output[..., self.scores], log_sigma[..., self.scores]
         x, known = x[..., self.scores], known[..., self.scores]
         is_atom, lower, upper, volume = self.maps.to(x).find(x)
         is_narrow = (upper - lower) < _NARROW * log_sigma.exp()

@@ -73,16 +73,22 @@ class SquaredError:
         return torch.exp(-2.0 * log_sigma)
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
-        """log p(x) of each row; log_sigma is that of all columns () or of each (d,)."""
-        n_equal = x.shape[-1] // log_sigma.numel()
+        """log p(x) of each row.
+
+        log_sigma is that of all columns (), of each (d,), or of each entry (..., d).
+        """
         difference = output - x  # (..., d)
         if log_sigma.ndim:
             squares = (difference * torch.exp(-log_sigma)).square().sum(dim=-1)
         else:
             # One multiplication per row, not per element.
             squares = torch.exp(-2.0 * log_sigma) * difference.square().sum(dim=-1)
-        constants = (log_sigma + 0.5 * LOG_2PI).sum() * n_equal
-        return -0.5 * squares - constants
+        return -0.5 * squares - self._log_normalisers(log_sigma, x)
+
+    def _log_normalisers(self, log_sigma: Tensor, x: Tensor) -> Tensor:
+        """What the densities of a row's cells are divided by, in logs: () or (...)."""
+        n_equal = 1 if log_sigma.ndim else x.shape[-1]
+        return self.log_normaliser(log_sigma).sum(dim=-1) * n_equal
 
     def noise_scale(self, noise_variance: float) -> float:
         return math.sqrt(noise_variance)
@@ -169,14 +175,12 @@ class AbsoluteError(SquaredError):
         return log_b + math.log(2.0)
 
     def log_likelihood(self, output: Tensor, x: Tensor, log_b: Tensor) -> Tensor:
-        n_equal = x.shape[-1] // log_b.numel()
         distances = (output - x).abs()  # (..., d)
         if log_b.ndim:
             distances = (distances * torch.exp(-log_b)).sum(dim=-1)
         else:
             distances = torch.exp(-log_b) * distances.sum(dim=-1)
-        constants = (log_b + math.log(2.0)).sum() * n_equal
-        return -distances - constants
+        return -distances - self._log_normalisers(log_b, x)
 
     def noise_scale(self, noise_variance: float) -> float:
         return math.sqrt(noise_variance / 2.0)
@@ -338,7 +342,7 @@ class ObservedCells(SquaredError):
     def log_likelihood(self, output: Tensor, x: Tensor, log_sigma: Tensor) -> Tensor:
         missing = x.isnan()
         losses = self.entries(output, x) * self.precision(log_sigma)
-        constants = self.log_normaliser(log_sigma).expand_as(x)
+        constants = self.log_normaliser(log_sigma).expand_as(losses)
         return -losses.sum(dim=-1) - torch.where(missing, 0.0, constants).sum(dim=-1)
 
     def noise_scale(self, noise_variance: float) -> float:

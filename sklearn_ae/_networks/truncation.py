@@ -59,6 +59,9 @@ def with_first_latents(module: Autoencoder, k: int, n_kept: int) -> Autoencoder:
     n_taken = min(size for size in decoders if size >= n_kept)
     cut.decoder = _with_inputs(decoders[n_taken], n_taken, n_kept)
     cut.keep_cuts({size: own for size, own in decoders.items() if size < n_kept})
+    noise_network = module._modules.get("of_noise")
+    if noise_network is not None:
+        cut.of_noise = _with_inputs(noise_network, k, n_kept)
     spread = module._buffers.get("latent_spread")
     if spread is not None:
         vars(cut)["_buffers"] = dict(module._buffers)

@@ -10,8 +10,22 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .build import keep_spread
 from .losses import SquaredError
-from .modules import Autoencoder, beside, map_inputs, map_outputs
+from .modules import MLP, Autoencoder, beside, map_inputs, map_outputs
+
+# Layers of the network that the noise of rows comes from: what it has to say is simple.
+_NOISE_LAYERS = (64, 64)
+
+
+def make_noise_network(n_inputs: int, n_columns: int, activation: str) -> MLP:
+    """What says of latents, and conditions, how noisy each column is: nothing yet."""
+    network = MLP.of_sizes(n_inputs, _NOISE_LAYERS, n_columns, activation)
+    keep_spread(network)
+    with torch.no_grad():
+        for parameter in list(network.parameters())[-2:]:  # the output layer's
+            parameter.zero_()
+    return network
 
 
 def kl_per_latent(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -81,6 +95,21 @@ class VariationalAutoencoder(Autoencoder):
         return self.row_size * self.n_importance_samples
 
     @property
+    def noise_network(self) -> nn.Module | None:
+        """Latents and conditions to what is added to the log of the noise (..., d)."""
+        return self._modules.get("of_noise")
+
+    @property
+    def _decoders(self) -> list[nn.Module]:
+        more = [] if self.noise_network is None else [self.noise_network]
+        return [*super()._decoders, *more]
+
+    def keep_noise_network(self, network: nn.Module | None) -> None:
+        self._modules.pop("of_noise", None)
+        if network is not None:
+            self.of_noise = network
+
+    @property
     def log_noise(self) -> Tensor:
         """Log of the noise's scale in standardised units: () or (d,)."""
         log_noise = self.noise * self.NOISE_SPEED
@@ -94,6 +123,17 @@ class VariationalAutoencoder(Autoencoder):
         # An error as large as the data's spread, against the least noise there is.
         per_column = 0.5 * math.exp(-2.0 * self.MIN_LOG_NOISE)
         return len(self.center) * (per_column if self.loss_function.has_noise else 1.0)
+
+    def log_noise_of(self, given: Tensor) -> Tensor:
+        """The same for rows with these latents and conditions: (), (d,) or (..., d)."""
+        if self.noise_network is None:
+            return self.log_noise
+        return self.limited(self.noise_network(given), self.log_noise)
+
+    def limited(self, of_noise: Tensor, log_noise: Tensor) -> Tensor:
+        """Log of the noise's scale, by what the network adds to the shared one."""
+        log_noise = log_noise + of_noise
+        return log_noise.clamp(self.MIN_LOG_NOISE, -self.MIN_LOG_NOISE)
 
     def information(self, output: Tensor) -> Tensor:
         """Fisher's information of the decoder's outputs (n, d), or what broadcasts."""
@@ -118,7 +158,8 @@ class VariationalAutoencoder(Autoencoder):
             output = self.decode(given)  # (..., n, d)
         else:  # the user's network expects rows
             output = self.decode(given.flatten(0, -2)).unflatten(0, given.shape[:-1])
-        return self.loss_of(target).log_likelihood(output, target, self.log_noise)
+        log_noise = self.log_noise_of(given)
+        return self.loss_of(target).log_likelihood(output, target, log_noise)
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         target, conditions = self.parts(x)
@@ -261,11 +302,13 @@ class VariationalAutoencoder(Autoencoder):
         both = torch.block_diag(rotation.T, rotation.T.abs())  # mean, log_var
         map_outputs(self.encoder, both, torch.cat([shift, torch.zeros_like(shift)]))
         conditions = torch.eye(self.n_conditions).to(rotation)  # stay as they are
-        map_inputs(
-            self.decoder,
+        given = (
             torch.block_diag(rotation, conditions),
             torch.cat([shift, shift.new_zeros(self.n_conditions)]),
         )
+        map_inputs(self.decoder, *given)
+        if self.noise_network is not None:
+            map_inputs(self.noise_network, *given)
 
     @torch.no_grad()
     def widen(self, ratio: float, z: Tensor) -> None:

@@ -3,9 +3,7 @@
 Shapes: n rows, k latents.
 """
 
-import copy
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,12 +12,12 @@ from torch import Tensor
 from .._inference.priors import AggregatedPosterior, AutoregressivePosterior
 from .._networks.autoregressive import AutoregressiveDensity
 from .._utils.device import as_global, enough_threads
+from .held_out import FullBatches, best_on_held_out
 from .optimizer import Schedule, UncompiledAdamW
-from .trainer import DivergenceError, Trainer, check_loss
+from .trainer import DivergenceError
 
 _LEARNING_RATE = 8e-3
 _WEIGHT_DECAY = 1e-3
-_MAX_NORM = 5.0
 _N_EPOCHS = 70
 # Beyond so many rows, batches grow with the square root of the length.
 _LONG_TABLE, _BATCH_SIZE = 10_000, 256
@@ -78,55 +76,17 @@ def _learn(
         density = AutoregressiveDensity(means[:n_train].mean(dim=0), spread, *ends)
     growth = math.sqrt(max(1.0, n_train / _LONG_TABLE))
     n_batch = min(n_train, round(_BATCH_SIZE * growth))
-    batches = _FullBatches(n_train, n_batch, generator)
-    parameters = list(density.parameters())
     optimizer = UncompiledAdamW(
-        parameters, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
+        density.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
     )
-    best, at_start = copy.deepcopy(density), _score(density, held_out)
-    highest = at_start
-
-    def update(rows: Tensor) -> Tensor:
-        optimizer.zero_grad()
-        loss = -density.log_prob(draw(rows)).mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM)
-        optimizer.step()
-        return loss.detach()
-
-    def after_epoch(epoch: int, loss: float) -> bool:
-        nonlocal best, highest
-        check_loss(loss, -at_start, epoch, advice="")
-        score = _score(density, held_out)
-        if score > highest:
-            best, highest = copy.deepcopy(density), score
-        return False
-
-    schedule = Schedule(_LEARNING_RATE, _N_EPOCHS * len(batches))
-    trainer = Trainer(density, optimizer, update)
     with enough_threads(density, n_batch):
-        trainer.run(batches, _N_EPOCHS, after_epoch, schedule)
-    return best.requires_grad_(False), held_out
-
-
-class _FullBatches:
-    """Numbers of rows, shuffled, in batches of one size: the rest is left out."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, n_all: int, batch_size: int, generator: torch.Generator):
-        self.n_all, self.batch_size = n_all, batch_size
-        self.n_rows = n_all // batch_size * batch_size
-        self.generator = generator
-
-    def __len__(self) -> int:
-        return self.n_rows // self.batch_size
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(self.n_all, generator=self.generator)
-        return iter(order[: self.n_rows].split(self.batch_size))
-
-
-@torch.no_grad()
-def _score(density: AutoregressiveDensity, z: Tensor) -> float:
-    return density.log_prob(z).mean().item()
+        best = best_on_held_out(
+            density,
+            lambda rows: -density.log_prob(draw(rows)).mean(),
+            lambda: -density.log_prob(held_out).mean(),
+            FullBatches(n_train, n_batch, generator),
+            optimizer,
+            Schedule(_LEARNING_RATE, _N_EPOCHS * (n_train // n_batch)),
+            _N_EPOCHS,
+        )
+    return best, held_out

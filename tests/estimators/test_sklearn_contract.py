@@ -181,7 +181,7 @@ REGRESSORS = [
 VARIATIONAL = [
     # Folds, judged by the density; the mode of the posterior and its curvature.
     sklearn_ae.VAETransformer(**TWO_FOLDS),
-    sklearn_ae.VAETransformer(loss="absolute_error", **WHOLE),
+    sklearn_ae.VAETransformer(loss="absolute_error", noise="per_row", **WHOLE),
     # Noise of each column, the whole posterior by the encoder.
     sklearn_ae.VAETransformer(noise="per_column", inference="encoder", **FOLDED),
     # All that eases a training from noise.

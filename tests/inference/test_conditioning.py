@@ -10,20 +10,21 @@ from sklearn_ae._tables.given import GivenScores, GivenShares
 NOISE = np.array([0.5, 1.0, 0.0, 0.0])
 
 
-def latent_rows(seed=0):
+def latent_rows(noise, seed=0):
     """Rows of a number z with noise .5, a copy of z, and shares of two levels."""
     rng = np.random.RandomState(seed)
 
     def draw(n):
         z = rng.normal(size=n)
         p = norm.cdf(2.0 * z)
-        return np.column_stack([z, z, 1.0 - p, p])
+        X = np.column_stack([z, z, 1.0 - p, p])
+        return X, np.broadcast_to(noise, X.shape)
 
     return draw
 
 
 def sample(given, n=4000, noise=NOISE):
-    sampler = GivenSampler(latent_rows(), noise, given)
+    sampler = GivenSampler(latent_rows(noise), given)
     return sampler.sample(n, np.random.RandomState(0))
 
 
@@ -50,7 +51,7 @@ def test_latents_have_the_posterior_of_one_value():
 
 def test_rows_of_a_range_are_those_that_rejection_leaves():
     drawn = sample([GivenScores(0, 0.5, 1.5)], noise=np.array([0.5, 1e-9, 0.0, 0.0]))
-    z = latent_rows(1)(100_000)[:, 0]
+    z = latent_rows(0.0, seed=1)(100_000)[0][:, 0]
     x = z + 0.5 * np.random.RandomState(2).normal(size=len(z))
     kept = z[(x > 0.5) & (x < 1.5)]
     assert drawn[:, 1].mean() == pytest.approx(kept.mean(), abs=0.03)

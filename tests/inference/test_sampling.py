@@ -14,7 +14,7 @@ def decode(Z, y):
     return np.column_stack([Z[:, 0], np.broadcast_to(y, len(Z))])
 
 
-def add_noise(X, random_state):
+def add_noise(X, Z, y, random_state):
     return X + random_state.uniform(size=X.shape)
 
 
@@ -31,7 +31,7 @@ def test_rows_are_decoded_draws_of_the_prior():
 def test_noise_follows_the_latents_in_the_same_generator():
     X = Sampler(StandardNormal(1), decode, add_noise).draw(9, np.random.RandomState(0))
     random_state = np.random.RandomState(0)
-    wanted = add_noise(SAMPLER.draw(9, random_state), random_state)
+    wanted = add_noise(SAMPLER.draw(9, random_state), None, None, random_state)
     np.testing.assert_array_equal(X, wanted)
 
 

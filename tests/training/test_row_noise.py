@@ -1,0 +1,159 @@
+"""Noise that depends on the latents, where it is known how."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+
+from sklearn_ae import VAETransformer
+from sklearn_ae._inference.inference import Encoded
+from sklearn_ae._networks.variational import make_noise_network
+from sklearn_ae._training import row_noise
+from sklearn_ae._training.row_noise import learn_row_noise
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+DIRECTION = np.array([1.0, -0.5, 0.8, 0.6, -1.2, 0.4])
+
+
+def log_scales(z):
+    """Of a column the noise grows with the latent, of the others it is the same."""
+    of_columns = np.full((len(z), len(DIRECTION)), -1.5)
+    of_columns[:, 0] += 0.8 * z
+    return of_columns
+
+
+def made(n, seed):
+    rng = np.random.RandomState(seed)
+    z = rng.normal(size=n)
+    noise = np.exp(log_scales(z)) * rng.normal(size=(n, len(DIRECTION)))
+    return z[:, None] * DIRECTION + noise
+
+
+def fitted(noise="per_row", n=1500, **options):
+    options = {"max_iter": 40, "early_stopping": False, **options}
+    options = {"hidden_layer_sizes": (), **options}
+    return VAETransformer(1, noise=noise, random_state=0, **options).fit(made(n, 0))
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return fitted()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return fitted("shared")
+
+
+def scales_at(vae, Z):
+    return vae._noise_scale(Z, None)
+
+
+def true_log_density(rows):
+    z = np.linspace(-4.0, 4.0, 2001)
+    means, scales = z[:, None] * DIRECTION, np.exp(log_scales(z))
+    joint = norm.logpdf(rows[:, None], means, scales).sum(axis=2) + norm.logpdf(z)
+    return np.log(np.trapezoid(np.exp(joint), z, axis=1))
+
+
+def test_scales_are_those_that_rows_were_made_with(vae):
+    z = np.linspace(-1.5, 1.5, 13)
+    sign = np.sign(vae.inverse_transform([[1.0]])[0, 0] - vae.mean_[0])
+    off = np.log(scales_at(vae, sign * z[:, None])) - log_scales(z)
+    # Were it the same for all rows, it would be off by 0.6 in the first column.
+    assert np.abs(off).mean(axis=0).max() < 0.25
+
+
+def test_new_rows_are_nearly_as_likely_as_they_are(vae, shared):
+    rows = made(100, seed=1)
+    truth = true_log_density(rows).mean()
+    assert truth - 0.1 < vae.score(rows) < truth + 0.02
+    assert shared.score(rows) < truth - 0.2
+
+
+def test_scores_are_integrals_over_the_latent(vae):
+    rows, z = made(5, seed=2), np.linspace(-6.0, 6.0, 5001)
+    means, scales = vae.inverse_transform(z[:, None]), scales_at(vae, z[:, None])
+    joint = norm.logpdf(rows[:, None], means, scales).sum(axis=2) + norm.logpdf(z)
+    wanted = np.log(np.trapezoid(np.exp(joint), z, axis=1))
+    scores = vae.score_samples(rows, n_samples=4000)
+    np.testing.assert_allclose(scores, wanted, atol=0.02)
+
+
+def test_latents_are_where_nothing_is_steeper(vae):
+    rows = made(20, seed=3)
+    module = vae.module_
+    z = torch.from_numpy(vae.transform(rows)).float().requires_grad_()
+    x = module.standardize(torch.from_numpy(rows))
+    joint = module.log_likelihood(z, x) - 0.5 * z.square().sum(dim=1)
+    (slope,) = torch.autograd.grad(joint.sum(), z)
+    _, variance = vae.posterior(rows, return_cov=True)
+    # In units of the posterior's width.
+    off = np.abs(slope.numpy()) * np.sqrt(variance[:, 0])
+    assert off.max() < 0.05
+
+
+def test_networks_are_those_of_noise_that_all_rows_share(vae, shared):
+    Z = np.linspace(-2.0, 2.0, 5)[:, None]
+    assert (vae.inverse_transform(Z) == shared.inverse_transform(Z)).all()
+    rows = made(10, seed=4)
+    X = torch.from_numpy(rows)
+    with torch.no_grad():
+        assert vae.encoder_(X).equal(shared.encoder_(X))
+
+
+def test_samples_vary_as_their_latents_say(vae):
+    clean = vae.sample(20_000, 0)
+    noise = vae.sample(20_000, 0, noise=True) - clean
+    wide = clean[:, 0] > np.quantile(clean[:, 0], 0.9)
+    narrow = clean[:, 0] < np.quantile(clean[:, 0], 0.1)
+    ratio = noise[wide].std(axis=0) / noise[narrow].std(axis=0)
+    assert ratio[0] > 5.0
+    assert np.all((ratio[1:] > 0.6) & (ratio[1:] < 1.7))
+
+
+def test_the_variance_is_the_mean_over_rows(vae):
+    wanted = np.square(scales_at(vae, vae.transform(made(1500, 0)))).mean(axis=0)
+    np.testing.assert_allclose(vae.noise_variance_, wanted, rtol=0.1)
+
+
+def test_going_on_starts_from_noise_that_all_rows_share(vae):
+    estimator = fitted(n=100, max_iter=3)
+    estimator.partial_fit(made(100, 5))
+    assert estimator.module_.noise_network is None
+    assert np.ndim(estimator.noise_variance_) == 0
+
+
+def test_a_warm_start_learns_it_anew():
+    estimator = fitted(n=100, max_iter=3, warm_start=True)
+    before = estimator.module_.noise_network
+    estimator.fit(made(100, 5))
+    assert estimator.module_.noise_network not in (None, before)
+
+
+def test_rows_of_equal_noise_are_no_less_likely():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5))
+    X += 0.3 * rng.normal(size=X.shape)
+    options = {"max_iter": 20, "hidden_layer_sizes": (), "early_stopping": False}
+    scores = [
+        VAETransformer(2, noise=noise, **options).fit(X[:200]).score(X[200:])
+        for noise in ("shared", "per_row")
+    ]
+    assert scores[1] > scores[0] - 0.1
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_training_that_diverges_leaves_the_noise_as_it_was(shared, monkeypatch):
+    monkeypatch.setattr(row_noise, "_LEARNING_RATE", 1e30)
+    x = shared.module_.standardize(torch.from_numpy(made(200, 0)))
+    z = shared.module_.encode(x).detach()
+    start = make_noise_network(1, x.shape[1], "silu")
+    assert learn_row_noise(shared.module_, x, z, Encoded(), start, 0, 20) is start
+
+
+def test_log_loss_has_no_noise_of_rows():
+    X = np.random.RandomState(0).uniform(size=(40, 4))
+    estimator = VAETransformer(1, noise="per_row", loss="log_loss", max_iter=2).fit(X)
+    assert np.isnan(estimator.noise_variance_)
