@@ -1,15 +1,12 @@
 """What a fitted VAETransformer is used for: latents, samples, scores and bounds."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral
 from typing import Any, Literal, cast
 
 import numpy as np
-import torch
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from .._inference.conditioning import GivenSampler
 from .._inference.latents import PATHS
@@ -30,8 +27,6 @@ from .._inference.priors import (
 )
 from .._inference.sampling import Sampler
 from .._networks.losses import NoiseScale, SquaredError
-from .._networks.modules import Autoencoder
-from .._networks.modules import beside as beside_rows
 from .._networks.variational import VariationalAutoencoder
 from .._tables.checks import validate_rows
 from .._tables.condition_columns import ConditionColumns
@@ -46,6 +41,7 @@ from .._utils.types import Auto, RandomState
 from .autoencoders import latents_by_name
 from .explaining import Truncating
 from .imputing import Imputing
+from .noise import Noise
 
 # What latents are decoded to, and the scale of the noise there.
 _Decoded = tuple[np.ndarray, NoiseScale]
@@ -220,7 +216,7 @@ class FittedVAE(Truncating, Imputing):
             for Z in draw_latents(mean, factor, n, random_state):
                 latents = beside(Z, conditions.astype(Z.dtype))
                 made = self._compute("inverse_transform", latents)
-                yield made, self._scale_beside(latents)
+                yield made, self._noise.scale(latents)
 
         fixed = np.random.RandomState(SEED_LIMIT)
         vary = self._draws_of_cells(decoded(_DRAWS_FOR_MIDDLE, fixed))
@@ -241,7 +237,7 @@ class FittedVAE(Truncating, Imputing):
         """
         imputer, module, kinds = self._imputer, self.module_, self._own_kinds()
         if imputer.spread is None:
-            return self._add_noise
+            return self._noise.add
         spread = imputer.spread.numpy()
         if kinds is not None:
             spread = np.where(kinds.is_share, 1.0, spread)
@@ -252,7 +248,7 @@ class FittedVAE(Truncating, Imputing):
             means: np.ndarray, scale: NoiseScale, random_state: np.random.RandomState
         ) -> np.ndarray:
             means = imputer.within_seen(module, means)
-            noisy = self._add_noise(means, scale, random_state)
+            noisy = self._noise.add(means, scale, random_state)
             return middle + spread * (noisy - middle)
 
         return vary
@@ -419,8 +415,17 @@ class FittedVAE(Truncating, Imputing):
             prior = "aggregated" if is_mapped else "standard"
         if isinstance(noise, str) and noise == "auto":
             noise = is_mapped
-        add_noise = self._with_noise if noise else None
-        rows = Sampler(self._prior(prior), self._decoded, add_noise)
+
+        def scale_at(Z: np.ndarray, y: Any) -> NoiseScale:
+            latents = self._beside_conditions(self._validate_latents(Z), y)
+            return self._noise.scale(latents)
+
+        def add_noise(
+            X: np.ndarray, Z: np.ndarray, y: Any, random_state: np.random.RandomState
+        ) -> np.ndarray:
+            return self._noise.add(X, scale_at(Z, y), random_state)
+
+        rows = Sampler(self._prior(prior), self._decoded, add_noise if noise else None)
         random_state = self._generator(random_state)
         y = _conditions_to_be(self, y)
         draws_levels = random_state if noise else None
@@ -430,7 +435,7 @@ class FittedVAE(Truncating, Imputing):
 
             def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
                 Z = rows.prior.sample(n, random_state)
-                scale = np.where(kinds.is_share, 0.0, self._noise_scale(Z, y))
+                scale = np.where(kinds.is_share, 0.0, scale_at(Z, y))
                 X = self._decoded(Z, y)
                 return X, np.broadcast_to(scale, X.shape)
 
@@ -623,18 +628,7 @@ class FittedVAE(Truncating, Imputing):
         Where it depends on the latents, that is the mean over rows of the fit.
         """
         check_is_fitted(self)
-        module = cast(VariationalAutoencoder, self.module_)
-        loss = module.loss_function
-        if not loss.has_noise:
-            return math.nan
-        if module.noise_network is None:
-            return loss.noise_variance(noise_scale_of(module))
-        z = self._explained.latents
-        conditions = z.new_zeros(len(z), module.n_conditions)
-        with torch.no_grad():
-            scales = noise_scales(module, beside_rows(z, conditions).to(module.center))
-        variances = loss.noise_variance(scales.cpu().double().numpy())  # (n, d)
-        return np.mean(variances, axis=0)
+        return self._noise.variance(self._explained.latents)
 
     # What the methods share -----------------------------------------------------------
 
@@ -719,30 +713,10 @@ class FittedVAE(Truncating, Imputing):
         except ValueError as error:
             raise ValueError(f"like must be rows as in fit: {error}") from error
 
-    def _with_noise(
-        self, X: np.ndarray, Z: Any, y: Any, random_state: np.random.RandomState
-    ) -> np.ndarray:
-        """Rows drawn from the likelihood around X (n, d), decoded from latents Z."""
-        return self._add_noise(X, self._noise_scale(Z, y), random_state)
-
-    def _noise_scale(self, Z: Any, y: Any) -> NoiseScale:
-        """The likelihood's scale at latents Z, in units of X: (), (d,) or (n, d)."""
-        return self._scale_beside(self._beside_conditions(self._validate_latents(Z), y))
-
-    def _scale_beside(self, latents: np.ndarray | Table) -> NoiseScale:
-        """The same of latents with their conditions behind them (n, k + m)."""
-        if cast(VariationalAutoencoder, self.module_).noise_network is None:
-            return noise_scale_of(self.module_)
-        return self._compute(noise_scales, latents)
-
-    def _add_noise(
-        self, X: np.ndarray, scale: NoiseScale, random_state: np.random.RandomState
-    ) -> np.ndarray:
-        """Rows drawn from the likelihood around the decoder's output X (n, d)."""
-        drawn = self.module_.loss_function.draw(X, scale, random_state)
-        # Levels are drawn by their shares, not by noise upon these.
-        kinds = self._own_kinds()
-        return drawn if kinds is None else np.where(kinds.is_share, X, drawn)
+    @property
+    def _noise(self) -> Noise:
+        module = cast(VariationalAutoencoder, self.module_)
+        return Noise(module, self._own_kinds())
 
     def _own_kinds(self) -> TableKinds | None:
         known = self._conditions
@@ -767,19 +741,6 @@ def required_conditions(y: Any) -> Any:
             "table, one row for each row of X."
         )
     return y
-
-
-def noise_scales(module: VariationalAutoencoder, given: Tensor) -> Tensor:
-    """Scales of the likelihood (n, d) at latents with conditions (n, k + m)."""
-    return module.log_noise_of(given.to(module.dtype)).exp() * module.scale
-
-
-def noise_scale_of(module: Autoencoder) -> NoiseScale:
-    """Scale of the likelihood in the units of X: of all columns, or of each."""
-    log_noise = cast(VariationalAutoencoder, module).log_noise.detach().cpu()
-    scale = module.scale.detach().cpu().double()  # (), or (d,) of kinds
-    noise_scale = log_noise.double().exp() * scale
-    return noise_scale.item() if noise_scale.ndim == 0 else noise_scale.numpy()
 
 
 def _draws_of(

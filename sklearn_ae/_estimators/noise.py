@@ -1,0 +1,66 @@
+"""The noise of a fitted VAETransformer, in the units of X.
+
+Shapes: n rows, d columns, k latents, m numbers of conditions.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._inference.compute import compute
+from .._networks.losses import NoiseScale
+from .._networks.modules import beside
+from .._networks.variational import VariationalAutoencoder
+from .._tables.table_kinds import TableKinds
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What rows vary by around what latents are decoded to.
+
+    Parameters
+    ----------
+    module : VariationalAutoencoder
+        The fitted module.
+
+    kinds : TableKinds or None
+        Kinds of the columns, if they are of several.
+    """
+
+    module: VariationalAutoencoder
+    kinds: TableKinds | None = None
+
+    def scale(self, latents: Any) -> NoiseScale:
+        """At latents with their conditions (n, k + m): (), (d,) or (n, d)."""
+        if self.module.noise_network is not None:
+            return compute(self.module, _scales, latents)
+        log_noise = self.module.log_noise.detach().cpu().double()
+        # () or (d,) of kinds
+        scale = log_noise.exp() * self.module.scale.detach().cpu().double()
+        return scale.item() if scale.ndim == 0 else scale.numpy()
+
+    def variance(self, z: Tensor) -> NoiseScale:
+        """Mean over rows with these latents z (n, k), given no conditions."""
+        module, loss = self.module, self.module.loss_function
+        if not loss.has_noise:
+            return math.nan
+        given = beside(z, z.new_zeros(len(z), module.n_conditions))
+        variance = loss.noise_variance(self.scale(given.cpu().numpy()))
+        return variance if np.ndim(variance) < 2 else np.mean(variance, axis=0)
+
+    def add(
+        self, X: np.ndarray, scale: NoiseScale, random_state: np.random.RandomState
+    ) -> np.ndarray:
+        """Rows drawn from the likelihood around the decoder's output X (n, d)."""
+        drawn = self.module.loss_function.draw(X, scale, random_state)
+        # Levels are drawn by their shares, not by noise upon these.
+        return drawn if self.kinds is None else np.where(self.kinds.is_share, X, drawn)
+
+
+def _scales(module: VariationalAutoencoder, given: Tensor) -> Tensor:
+    with torch.no_grad():
+        return module.log_noise_of(given.to(module.dtype)).exp() * module.scale
