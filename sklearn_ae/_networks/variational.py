@@ -135,10 +135,6 @@ class VariationalAutoencoder(Autoencoder):
         log_noise = log_noise + of_noise
         return log_noise.clamp(self.MIN_LOG_NOISE, -self.MIN_LOG_NOISE)
 
-    def information(self, output: Tensor) -> Tensor:
-        """Fisher's information of the decoder's outputs (n, d), or what broadcasts."""
-        return self.loss_function.information(output, self.log_noise)
-
     # In the networks' units ------------------------------------------------------
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
