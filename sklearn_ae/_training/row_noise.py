@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._inference.inference import Inference
+from .._networks.losses import SquaredError
 from .._networks.modules import beside, over_blocks
 from .._networks.variational import VariationalAutoencoder
 from .._tables.rows import block_rows
@@ -29,6 +30,9 @@ _WEIGHT_DECAY = 1e-3
 _MOST_EPOCHS, _LEAST_EPOCHS, _N_ROWS = 70, 10, 70_000
 _BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL_TABLE = 256, 64, 1000
 _HELD_OUT = 0.1
+# As if so large a share of the cells had the noise that all share: of what happens
+# rarely, rows nearby may have nothing.
+_SHARED_SHARE = 0.1
 # Draws of each row held out, where all that are decoded are not too many numbers.
 _HELD_OUT_DRAWS, _LARGEST = 8, 2**23
 
@@ -65,6 +69,8 @@ def learn_row_noise(
     both = over_blocks(module, moments, x, z, n_block=block_rows(module.loss_size))
     mean, factor = both[:, 0], both[:, 1:]
 
+    power = module.loss_function.scale_power or SquaredError.scale_power
+
     def loss_of(rows: Tensor | slice, n_draws: int = 1) -> Tensor:
         shape = (n_draws, *mean[rows].shape, 1)
         eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -72,10 +78,13 @@ def learn_row_noise(
         given = beside(drawn, conditions[rows])
         with torch.no_grad():
             output = module.decode(given.flatten(0, 1)).unflatten(0, given.shape[:-1])
-            log_noise = module.log_noise
-        log_noise = module.limited(network(given), log_noise)
+            shared = module.log_noise
+        log_noise = module.limited(network(given), shared)
         loss = module.loss_of(target[rows])
-        return -loss.log_likelihood(output, target[rows], log_noise).mean()
+        likelihood = loss.log_likelihood(output, target[rows], log_noise)
+        change = log_noise - shared
+        prior = torch.exp(-power * change) / power + change
+        return (_SHARED_SHARE * prior.sum(dim=-1) - likelihood).mean()
 
     is_small = len(x) < _SMALL_TABLE
     n_batch = min(n_train, _SMALL_BATCH_SIZE if is_small else _BATCH_SIZE)
