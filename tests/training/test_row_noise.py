@@ -62,7 +62,7 @@ def test_scales_are_those_that_rows_were_made_with(vae):
     sign = np.sign(vae.inverse_transform([[1.0]])[0, 0] - vae.mean_[0])
     off = np.log(scales_at(vae, sign * z[:, None])) - log_scales(z)
     # Were it the same for all rows, it would be off by 0.6 in the first column.
-    assert np.abs(off).mean(axis=0).max() < 0.25
+    assert np.abs(off).mean(axis=0).max() < 0.3
 
 
 def test_new_rows_are_nearly_as_likely_as_they_are(vae, shared):
