@@ -1,5 +1,6 @@
 """What cells of new rows are to hold: levels, values or ranges of some columns."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .containers import is_missing, read_columns
-from .kinds import Categories, Kind, Truths
+from .kinds import OF_TIME, Categories, Kind, Truths
 from .table_kinds import TableKinds
 
 
@@ -126,12 +127,15 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
             f"given: column {name!r} takes a value, or a range (least, most) with None "
             f"for an open end; got {wanted!r}."
         )
-    cells = np.empty((2, 1), dtype=object)
     of_text = _FROM_TEXT.get(kind.type)
-    try:
-        cells[:, 0] = [
+    with contextlib.suppress(ValueError):  # what is no time stays text
+        ends = [
             of_text(end) if of_text and isinstance(end, str) else end for end in ends
         ]
+    _check_zone(name, wanted, ends, kind)
+    cells = np.empty((2, 1), dtype=object)
+    cells[:, 0] = ends
+    try:
         column = read_columns(cells)[0]
         is_of_kind = kind.takes(column) or bool(column.is_missing.all())
     except ValueError:
@@ -149,6 +153,25 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
             f"got {wanted!r}."
         )
     return float(least), float(most)
+
+
+def _check_zone(name: Any, wanted: Any, ends: list[Any], kind: Kind) -> None:
+    """Raise where times have a zone, and those of the column none, or vice versa."""
+    if kind.type not in OF_TIME:
+        return
+    for end in ends:
+        is_time = isinstance(end, dt.date | np.datetime64) and not is_missing(end)
+        has_zone = getattr(end, "tzinfo", None) is not None
+        if is_time and has_zone and not kind.has_zone:
+            raise ValueError(
+                f"given: the times of column {name!r} have no time zone; got "
+                f"{wanted!r}: take its zone off."
+            )
+        if is_time and kind.has_zone and not has_zone:
+            raise ValueError(
+                f"given: the times of column {name!r} have a time zone; got "
+                f"{wanted!r}: give it one, as in '2026-01-31T12:00+01:00'."
+            )
 
 
 def _scores(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:

@@ -21,3 +21,20 @@ def test_a_rare_level_is_not_to_be_had_by_itself():
 def test_all_rare_levels_are_to_be_had_together():
     (part,) = read_given({"c": ["a", *"cdefg"]}, KINDS)
     np.testing.assert_array_equal(part.is_allowed, [True, False, True])
+
+
+def test_times_have_a_zone_where_those_of_fit_had_one():
+    zoned = pd.date_range("2026-01-01", periods=9, tz="Europe/Zurich")
+    kinds = TableKinds(pd.DataFrame({"t": zoned}), column_maps="quantile")
+    for naive in ("2026-01-03", zoned[2].tz_localize(None), zoned[2].date()):
+        with pytest.raises(ValueError, match="times of column 't' have a time zone"):
+            read_given({"t": (naive, None)}, kinds)
+    expected = read_given({"t": (zoned[2], None)}, kinds)
+    assert read_given({"t": ("2026-01-03T00:00+01:00", pd.NaT)}, kinds) == expected
+
+
+def test_times_have_no_zone_where_those_of_fit_had_none():
+    naive = pd.date_range("2026-01-01", periods=9)
+    kinds = TableKinds(pd.DataFrame({"t": naive}), column_maps="quantile")
+    with pytest.raises(ValueError, match=r"'t' have no time zone; got .*take its zone"):
+        read_given({"t": ("2026-01-03T00:00+01:00", None)}, kinds)
