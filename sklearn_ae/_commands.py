@@ -19,6 +19,7 @@ from ._estimators.denoising import DenoisingAutoencoderTransformer
 from ._estimators.files import load, read_beside, write_estimator
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.vae import VAETransformer
+from ._tables.given import in_words
 from ._utils.arguments import add_random_state, positive_integer
 from ._utils.extras import import_extra
 from ._utils.text import say
@@ -50,6 +51,7 @@ examples:
   python -m sklearn_ae transform houses.csv --model houses.model --output latents.csv
   python -m sklearn_ae impute holes.csv --model houses.model --output whole.parquet
   python -m sklearn_ae sample 1000 --model houses.model > drawn.csv
+  python -m sklearn_ae sample 50 --model houses.model --given city=Rome rooms=3..5
   python -m sklearn_ae score new.csv --model houses.model --keep address
 """
 _WRITTEN = (".csv", ".parquet")
@@ -130,6 +132,15 @@ def add_table_parsers(commands: Any) -> None:
     sample = _add_parser(commands, "sample", "rows such as those of the fit", _sample)
     sample.add_argument("n_rows", metavar="N", type=positive_integer, help="rows")
     _add_model_and_output(sample)
+    sample.add_argument(
+        "--given",
+        metavar="COLUMN=VALUE",
+        nargs="+",
+        default=[],
+        help="what columns of all rows are to hold: levels (city=Rome,Oslo),"
+        " a number or time, or a range (age=30..40, age=30..); of models that were "
+        "fitted with --set column_maps=quantile",
+    )
     add_random_state(sample, "seeds what is drawn")
 
 
@@ -255,7 +266,9 @@ def _fit_part(arguments: argparse.Namespace, rank: int, n: int) -> None:
     if arguments.overwrite:
         checkpoint.unlink(missing_ok=True)
     X = _read_columns(arguments)
-    beside = _find_scaler(X) if arguments.scaler == "standard" else {}
+    # Maps of columns have no use for units, and keep what they are.
+    is_scaled = arguments.scaler == "standard" and not _has_maps(estimator)
+    beside = _find_scaler(X) if is_scaled else {}
     with warnings.catch_warnings():
         if arguments.max_iter is not None:  # who asks for few epochs knows
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -415,8 +428,35 @@ def _impute(arguments: argparse.Namespace) -> None:
 
 def _sample(arguments: argparse.Namespace) -> None:
     estimator, beside = _load_model(arguments)
-    drawn = estimator.sample(arguments.n_rows, random_state=arguments.random_state)
+    told = {"given": _given(estimator, arguments.given)} if arguments.given else {}
+    drawn = estimator.sample(
+        arguments.n_rows, random_state=arguments.random_state, **told
+    )
     _write(arguments, _in_units(drawn, beside, estimator))
+
+
+def _has_maps(estimator: Any) -> bool:
+    return getattr(estimator, "column_maps", None) is not None
+
+
+def _given(estimator: Any, settings: list[str]) -> dict[str, Any]:
+    """What cells of columns are to hold, from settings COLUMN=VALUE."""
+    if not _has_maps(estimator):
+        raise UsageError(
+            "--given takes a model that was fitted with --estimator vae --set "
+            f"column_maps=quantile; this {type(estimator).__name__} was not"
+        )
+    texts: dict[str, str] = {}
+    for setting in settings:
+        # A name may hold the sign itself: the longest counts.
+        names = [n for n in _names_of(estimator) if setting.startswith(f"{n}=")]
+        name = max(names, key=len, default=setting.partition("=")[0])
+        if "=" not in setting or name in texts:
+            raise UsageError(
+                f"--given takes COLUMN=VALUE, each column once; got {setting!r}"
+            )
+        texts[name] = setting[len(name) + 1 :]
+    return in_words(texts, estimator._kinds)
 
 
 def _load_model(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:

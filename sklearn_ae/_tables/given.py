@@ -79,6 +79,36 @@ def read_given(given: Any, kinds: TableKinds) -> Given:
     return read
 
 
+def in_words(texts: Mapping[str, str], kinds: TableKinds) -> dict[str, Any]:
+    """What columns are to hold, from what a user typed: for `read_given`.
+
+    Two dots make a range, and commas part levels, unless a level is written so.
+    """
+    names = [kind.name for kind in kinds.kinds]
+    given: dict[str, Any] = {}
+    for name, text in texts.items():
+        kind = kinds.kinds[_place(name, names)]
+        if kind.map is None and kind.n_numbers:
+            levels = {str(level): level for level in _levels(kind)}
+            levels |= {f"{k:g}": k for k in levels.values() if isinstance(k, float)}
+            if isinstance(kind, Truths):
+                text = text.capitalize()
+            parts = [text] if text in levels else text.split(",")
+            given[name] = [levels.get(part, part) for part in parts]
+        else:
+            least, dots, most = text.partition("..")
+            given[name] = (_end(least), _end(most)) if dots else _end(text)
+    return given
+
+
+def _end(text: str) -> Any:
+    """A number, or text as it is; None where there is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return text or None
+
+
 def _place(name: Any, names: list[str]) -> int:
     if isinstance(name, int | np.integer) and str(name) not in names:
         if 0 <= name < len(names):
@@ -91,11 +121,11 @@ def _place(name: Any, names: list[str]) -> int:
 def _allowed(name: Any, wanted: Any, kind: Kind) -> np.ndarray:
     """Which levels were asked for: (n_shares,)."""
     chosen = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
-    levels: list[Any] = [False, True]
     rare: tuple[Any, ...] = ()
-    if not isinstance(kind, Truths):
-        assert isinstance(kind, Categories)
+    if isinstance(kind, Categories):
         rare, levels = kind.rare, kind.share_levels
+    else:
+        levels = _levels(kind)
     others = [level for level in rare if level not in chosen]
     for level in chosen:
         if level in rare and others:
@@ -111,6 +141,11 @@ def _allowed(name: Any, wanted: Any, kind: Kind) -> np.ndarray:
     if not len(chosen):
         raise ValueError(f"given: no level of column {name!r} is left; name some.")
     return np.array([level in chosen for level in levels])
+
+
+def _levels(kind: Kind) -> list[Any]:
+    """All levels of a category, the rare ones too, or of truth values."""
+    return [*kind.levels, *kind.rare] if isinstance(kind, Categories) else [False, True]
 
 
 def _some(levels: list[Any]) -> str:
