@@ -558,6 +558,9 @@ class FittedVAE(Truncating, Imputing):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean of `score_samples`: higher is better, for model selection.
 
+        As with PCA's `score`, one row that is far enough out rules the mean: compare
+        medians of `score_samples` where there may be such rows.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
