@@ -31,6 +31,7 @@ from .comparison._reading import (
     read_options,
 )
 from .comparison._report import format_columns, listed, wrap
+from .comparison._scaling import find_scaler, scaled
 from .comparison._tables import prepare_table
 
 if TYPE_CHECKING:
@@ -268,12 +269,12 @@ def _fit_part(arguments: argparse.Namespace, rank: int, n: int) -> None:
     X = _read_columns(arguments)
     # Maps of columns have no use for units, and keep what they are.
     is_scaled = arguments.scaler == "standard" and not _has_maps(estimator)
-    beside = _find_scaler(X) if is_scaled else {}
+    beside = find_scaler(X) if is_scaled else {}
     with warnings.catch_warnings():
         if arguments.max_iter is not None:  # who asks for few epochs knows
             warnings.simplefilter("ignore", ConvergenceWarning)
         own = X.iloc[len(X) * rank // n : len(X) * (rank + 1) // n]
-        estimator.fit(_scaled(own, beside))
+        estimator.fit(scaled(own, beside))
     if rank > 0:
         return
     write_estimator(estimator, model, beside=beside)
@@ -356,44 +357,6 @@ def _without_infinite(
 
 def _as_list(remarks: list[str]) -> list[str]:
     return [line for text in remarks for line in wrap(text, "  - ")]
-
-
-def _find_scaler(X: "pd.DataFrame") -> dict[str, Any]:
-    """Mean and spread of each column, where all are numbers.
-
-    A table with other columns the estimators bring to comparable units themselves.
-    """
-    if not all(_is_number(X[name]) for name in X.columns):
-        return {}
-    numbers = _numbers_of(X)
-    center, scale = np.nanmean(numbers, axis=0), np.nanstd(numbers, axis=0)
-    return {
-        "center": center.tolist(),
-        "scale": np.where(scale > 0, scale, 1.0).tolist(),
-        "is_whole": [bool(X[name].dtype.kind in "iu") for name in X.columns],
-    }
-
-
-def _is_number(column: "pd.Series") -> bool:
-    types = import_extra("pandas").api.types
-    return types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(
-        column.dtype
-    )
-
-
-def _numbers_of(X: "pd.DataFrame") -> np.ndarray:
-    return X.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _scaled(X: "pd.DataFrame", scaler: dict[str, Any]) -> "pd.DataFrame":
-    """The rows as the estimator takes them."""
-    if not scaler:
-        return X
-    words = [str(name) for name in X.columns if not _is_number(X[name])]
-    if words:
-        raise UsageError(f"these columns were numbers in the fit: {listed(words)}")
-    numbers = (_numbers_of(X) - scaler["center"]) / scaler["scale"]
-    return import_extra("pandas").DataFrame(numbers, columns=X.columns)
 
 
 # Using a model ------------------------------------------------------------------------
@@ -500,7 +463,7 @@ def _names_of(estimator: Any) -> list[str]:
 
 
 def _of_fit(estimator: Any, frame: "pd.DataFrame", beside: dict) -> "pd.DataFrame":
-    return _scaled(frame[_names_of(estimator)], beside)
+    return scaled(frame[_names_of(estimator)], beside)
 
 
 def _in_units(rows: Any, scaler: dict[str, Any], like: Any) -> "pd.DataFrame":
