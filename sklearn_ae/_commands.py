@@ -19,6 +19,7 @@ from ._estimators.denoising import DenoisingAutoencoderTransformer
 from ._estimators.files import load, read_beside, write_estimator
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.vae import VAETransformer
+from ._tables.given import in_words
 from ._utils.arguments import add_random_state, positive_integer
 from ._utils.extras import import_extra
 from ._utils.text import say
@@ -30,6 +31,7 @@ from .comparison._reading import (
     read_options,
 )
 from .comparison._report import format_columns, listed, wrap
+from .comparison._scaling import find_scaler, scaled
 from .comparison._tables import prepare_table
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ examples:
   python -m sklearn_ae transform houses.csv --model houses.model --output latents.csv
   python -m sklearn_ae impute holes.csv --model houses.model --output whole.parquet
   python -m sklearn_ae sample 1000 --model houses.model > drawn.csv
+  python -m sklearn_ae sample 50 --model houses.model --given city=Rome rooms=3..5
   python -m sklearn_ae score new.csv --model houses.model --keep address
 """
 _WRITTEN = (".csv", ".parquet")
@@ -130,6 +133,15 @@ def add_table_parsers(commands: Any) -> None:
     sample = _add_parser(commands, "sample", "rows such as those of the fit", _sample)
     sample.add_argument("n_rows", metavar="N", type=positive_integer, help="rows")
     _add_model_and_output(sample)
+    sample.add_argument(
+        "--given",
+        metavar="COLUMN=VALUE",
+        nargs="+",
+        default=[],
+        help="what columns of all rows are to hold: levels (city=Rome,Oslo),"
+        " a number or time, or a range (age=30..40, age=30..); of models that were "
+        "fitted with --set column_maps=quantile",
+    )
     add_random_state(sample, "seeds what is drawn")
 
 
@@ -255,12 +267,14 @@ def _fit_part(arguments: argparse.Namespace, rank: int, n: int) -> None:
     if arguments.overwrite:
         checkpoint.unlink(missing_ok=True)
     X = _read_columns(arguments)
-    beside = _find_scaler(X) if arguments.scaler == "standard" else {}
+    # Maps of columns have no use for units, and keep what they are.
+    is_scaled = arguments.scaler == "standard" and not _has_maps(estimator)
+    beside = find_scaler(X) if is_scaled else {}
     with warnings.catch_warnings():
         if arguments.max_iter is not None:  # who asks for few epochs knows
             warnings.simplefilter("ignore", ConvergenceWarning)
         own = X.iloc[len(X) * rank // n : len(X) * (rank + 1) // n]
-        estimator.fit(_scaled(own, beside))
+        estimator.fit(scaled(own, beside))
     if rank > 0:
         return
     write_estimator(estimator, model, beside=beside)
@@ -345,44 +359,6 @@ def _as_list(remarks: list[str]) -> list[str]:
     return [line for text in remarks for line in wrap(text, "  - ")]
 
 
-def _find_scaler(X: "pd.DataFrame") -> dict[str, Any]:
-    """Mean and spread of each column, where all are numbers.
-
-    A table with other columns the estimators bring to comparable units themselves.
-    """
-    if not all(_is_number(X[name]) for name in X.columns):
-        return {}
-    numbers = _numbers_of(X)
-    center, scale = np.nanmean(numbers, axis=0), np.nanstd(numbers, axis=0)
-    return {
-        "center": center.tolist(),
-        "scale": np.where(scale > 0, scale, 1.0).tolist(),
-        "is_whole": [bool(X[name].dtype.kind in "iu") for name in X.columns],
-    }
-
-
-def _is_number(column: "pd.Series") -> bool:
-    types = import_extra("pandas").api.types
-    return types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(
-        column.dtype
-    )
-
-
-def _numbers_of(X: "pd.DataFrame") -> np.ndarray:
-    return X.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _scaled(X: "pd.DataFrame", scaler: dict[str, Any]) -> "pd.DataFrame":
-    """The rows as the estimator takes them."""
-    if not scaler:
-        return X
-    words = [str(name) for name in X.columns if not _is_number(X[name])]
-    if words:
-        raise UsageError(f"these columns were numbers in the fit: {listed(words)}")
-    numbers = (_numbers_of(X) - scaler["center"]) / scaler["scale"]
-    return import_extra("pandas").DataFrame(numbers, columns=X.columns)
-
-
 # Using a model ------------------------------------------------------------------------
 
 
@@ -415,8 +391,35 @@ def _impute(arguments: argparse.Namespace) -> None:
 
 def _sample(arguments: argparse.Namespace) -> None:
     estimator, beside = _load_model(arguments)
-    drawn = estimator.sample(arguments.n_rows, random_state=arguments.random_state)
+    told = {"given": _given(estimator, arguments.given)} if arguments.given else {}
+    drawn = estimator.sample(
+        arguments.n_rows, random_state=arguments.random_state, **told
+    )
     _write(arguments, _in_units(drawn, beside, estimator))
+
+
+def _has_maps(estimator: Any) -> bool:
+    return getattr(estimator, "column_maps", None) is not None
+
+
+def _given(estimator: Any, settings: list[str]) -> dict[str, Any]:
+    """What cells of columns are to hold, from settings COLUMN=VALUE."""
+    if not _has_maps(estimator):
+        raise UsageError(
+            "--given takes a model that was fitted with --estimator vae --set "
+            f"column_maps=quantile; this {type(estimator).__name__} was not"
+        )
+    texts: dict[str, str] = {}
+    for setting in settings:
+        # A name may hold the sign itself: the longest counts.
+        names = [n for n in _names_of(estimator) if setting.startswith(f"{n}=")]
+        name = max(names, key=len, default=setting.partition("=")[0])
+        if "=" not in setting or name in texts:
+            raise UsageError(
+                f"--given takes COLUMN=VALUE, each column once; got {setting!r}"
+            )
+        texts[name] = setting[len(name) + 1 :]
+    return in_words(texts, estimator._kinds)
 
 
 def _load_model(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
@@ -460,7 +463,7 @@ def _names_of(estimator: Any) -> list[str]:
 
 
 def _of_fit(estimator: Any, frame: "pd.DataFrame", beside: dict) -> "pd.DataFrame":
-    return _scaled(frame[_names_of(estimator)], beside)
+    return scaled(frame[_names_of(estimator)], beside)
 
 
 def _in_units(rows: Any, scaler: dict[str, Any], like: Any) -> "pd.DataFrame":

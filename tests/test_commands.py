@@ -174,6 +174,42 @@ def test_samples_are_in_the_units_of_the_file(folder, printed):
     np.testing.assert_allclose(drawn[names].std() / spread, 1.0, atol=0.2)
 
 
+@pytest.fixture(scope="module")
+def mapped(folder):
+    """A model of whole numbers and others by their column maps."""
+    model = folder / "mapped.model"
+    maps = ("--set", "column_maps=quantile", "hidden_layer_sizes=4,", "free_bits=1")
+    fit = ("fit", folder / "numbers.csv", "--model", model, "--estimator", "vae")
+    assert run(*fit, "--max-iter", 1, *maps) == 0
+    return model
+
+
+def test_samples_hold_what_is_given_in_the_units_of_the_file(mapped, printed):
+    given = ("--given", "rooms=3..4", "price=0..")
+    drawn = printed("sample", 20, "--model", mapped, *given)
+    assert set(drawn["rooms"]) <= {3, 4}
+    assert drawn["price"].min() >= 0.0
+    assert drawn["price"].max() > 1e3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("rooms=many", "column 'rooms' holds whole numbers; got 'many'"),
+        ("floors=3", "given names 'floors', and the columns of X are ['size', "),
+        ("rooms", "--given takes COLUMN=VALUE, each column once; got 'rooms'"),
+    ],
+)
+def test_what_cannot_be_given_is_told(mapped, capsys, given, message):
+    assert run("sample", 2, "--model", mapped, "--given", given) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_given_needs_a_model_with_column_maps(folder, capsys):
+    assert run("sample", 2, "--model", folder / "vae.model", "--given", "rooms=3") == 2
+    assert "--set column_maps=quantile; this VAE" in capsys.readouterr().err
+
+
 def test_score_is_that_of_the_estimator(folder, printed):
     path, model = folder / "mixed.parquet", folder / "vae.model"
     scores = printed("score", path, "--model", model)

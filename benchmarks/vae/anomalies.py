@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks._results import Row, finite
 from benchmarks.datasets import Table
-from sklearn_ae import AutoencoderTransformer, VAETransformer
+from sklearn_ae import AutoencoderDetector, AutoencoderTransformer, VAETransformer
 
 N_EXEMPLARS = 2000
 CLIP = 20.0  # standard deviations
@@ -72,6 +72,8 @@ def abnormality(
         "AutoencoderTransformer",
         lambda: -AutoencoderTransformer(random_state=seed).fit(X).score_samples(X_test),
     )
+    detector = AutoencoderDetector(AutoencoderTransformer(random_state=seed))
+    yield "AutoencoderDetector", lambda: -detector.fit(X).score_samples(X_test)
     # A density has a use for every latent that stands out of the noise.
     for k in (2, 8, 16):
         vae = VAETransformer(

@@ -1,20 +1,27 @@
 """AutoencoderDetector: outliers by the scores of another estimator."""
 
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._inference.outlying import outlyingness, robust_precision
 from .._utils.arrays import read_stream
 from .._utils.processes import together
 from .autoencoder import AutoencoderTransformer
+from .denoising import DenoisingAutoencoderTransformer
 from .several import n_rows, weigh_together
+
+# Of the scores, where the share of outliers is not known.
+_FENCE = 1.5
+# Errors below this share of the columns' variance are those of rounding.
+_LEAST_ERROR = 1e-9
 
 
 class AutoencoderDetector(OutlierMixin, BaseEstimator):
@@ -22,7 +29,9 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     Rows are scored by another estimator, and those below a threshold are outliers: the
     threshold is the score below which the share ``contamination`` of the training rows
-    lies. The protocol is that of scikit-learn's outlier detectors.
+    lies. The protocol is that of scikit-learn's outlier detectors. Of autoencoders the
+    latents count too: outliers that lie together are learned, come back well, and have
+    latents far from all others.
 
     Parameters
     ----------
@@ -31,8 +40,20 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         this package, or a Pipeline that ends in one. It is cloned. None takes
         ``AutoencoderTransformer()``.
 
-    contamination : float, default=0.1
-        Share of outliers among the training rows, above 0 and at most 0.5.
+    contamination : float or "auto", default=0.1
+        Share of outliers among the training rows, above 0 and at most 0.5. "auto" asks
+        for none: outliers are below Tukey's fence, which is 1.5 times the distance of
+        the quartiles of the training rows' scores below the lower one.
+
+    use_latents : bool, default=True
+        Whether a row is the odder, the further its latents are from those of most
+        training rows, where the estimator (or a Pipeline's last step) is an
+        `AutoencoderTransformer` or a `DenoisingAutoencoderTransformer`. A row's score
+        is then minus the sum of two distances [1]_: the error, and the Mahalanobis
+        distance of the latents by the minimum covariance determinant of three quarters
+        of the rows (of fewer where ``contamination`` is larger), both squared and in
+        standard deviations above the mean of what is normal, or 0 below. With False,
+        and for other estimators, it is the estimator's own score.
 
     Attributes
     ----------
@@ -41,6 +62,15 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     offset_ : float
         Scores below it are those of outliers.
+
+    location_ : ndarray of shape (n_components,) or None
+        Where the latents of most training rows lie; None where they do not count.
+
+    precision_ : ndarray of shape (n_components, n_components) or None
+        The inverse of these latents' covariance.
+
+    median_error_ : float or None
+        The median of the training rows' errors, by which errors are measured then.
 
     n_features_in_ : int
         Number of columns seen in `fit`.
@@ -58,6 +88,11 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     -----
     PyOD's detectors have the opposite signs: their ``decision_function`` is minus
     `score_samples` here, their ``labels_`` are 1 for outliers.
+
+    References
+    ----------
+    .. [1] M. Hubert, P. J. Rousseeuw and K. Vanden Branden, "ROBPCA: a new approach to
+       robust principal component analysis", Technometrics 47, 64-79, 2005.
 
     Examples
     --------
@@ -81,11 +116,18 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "estimator": [None, HasMethods(["fit", "score_samples"])],
-        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+        "contamination": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, 0.5, closed="right"),
+        ],
+        "use_latents": ["boolean"],
     }
 
     estimator_: Any
     offset_: float
+    location_: np.ndarray | None
+    precision_: np.ndarray | None
+    median_error_: float | None
     n_features_in_: int
     feature_names_in_: np.ndarray
 
@@ -95,9 +137,16 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...
         def set_params(self, **params: Any) -> Self: ...
 
-    def __init__(self, estimator: Any = None, *, contamination: float = 0.1) -> None:
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        contamination: float | Literal["auto"] = 0.1,
+        use_latents: bool = True,
+    ) -> None:
         self.estimator = estimator
         self.contamination = contamination
+        self.use_latents = use_latents
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the estimator, and find the threshold.
@@ -130,9 +179,26 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         )
         told = {} if weights is None else {_weight_parameter(estimator): weights}
         estimator = clone(estimator).fit(X, **told)
-        scores, weights = _scores_of_all(estimator, X, weights)
-        offset = _quantile(scores, self.contamination, weights)
+        scores, Z, weights = _scores_of_all(
+            estimator, X, weights, self.use_latents and _has_latents(estimator)
+        )
+        location = precision = median_error = None
+        if Z is not None:
+            share = 0.0 if self.contamination == "auto" else self.contamination
+            location, precision = robust_precision(Z, share, weights)
+            least = _LEAST_ERROR * float(_last(estimator).module_.loss_scale)
+            median_error = max(_quantile(-scores, 0.5, weights), least)
+            scores = _by_distances(
+                *(estimator, scores, Z), median_error, location, precision
+            )
+        if self.contamination == "auto":
+            lower, upper = (_quantile(scores, p, weights) for p in (0.25, 0.75))
+            offset = lower - _FENCE * (upper - lower)
+        else:
+            offset = _quantile(scores, self.contamination, weights)
         self.estimator_, self.offset_ = estimator, offset
+        self.location_, self.precision_ = location, precision
+        self.median_error_ = median_error
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
             if hasattr(estimator, name):
@@ -140,7 +206,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return the estimator's score of each row: higher is more normal.
+        """Return the score of each row: higher is more normal.
 
         Parameters
         ----------
@@ -150,10 +216,19 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Its `score_samples`.
+            Minus how far it lies out by its error and its latents, or the estimator's
+            `score_samples`; see ``use_latents``.
         """
         check_is_fitted(self)
-        return self.estimator_.score_samples(X)
+        X = read_stream(X)
+        scores = self.estimator_.score_samples(X)
+        if self.median_error_ is None:
+            return scores
+        Z = self.estimator_.transform(X)
+        return _by_distances(
+            *(self.estimator_, scores, Z),
+            *(self.median_error_, self.location_, self.precision_),
+        )
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return how far each row's score is above the threshold.
@@ -194,9 +269,9 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
 def _weight_parameter(estimator: Any) -> str:
     """By what name the estimator's `fit` takes weights of rows."""
-    last, prefix = estimator, ""
+    last, prefix = _last(estimator), ""
     if isinstance(estimator, Pipeline):
-        name, last = estimator.steps[-1]
+        name, _ = estimator.steps[-1]
         # Where metadata are routed, steps ask for them themselves.
         is_routed = get_config()["enable_metadata_routing"]
         prefix = "" if is_routed else f"{name}__"
@@ -206,6 +281,37 @@ def _weight_parameter(estimator: Any) -> str:
             "weights for any estimator: they repeat rows."
         )
     return f"{prefix}sample_weight"
+
+
+def _last(estimator: Any) -> Any:
+    """The estimator, or a Pipeline's last step."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def _has_latents(estimator: Any) -> bool:
+    """Whether scores are errors, which do not see the latents."""
+    kinds = AutoencoderTransformer | DenoisingAutoencoderTransformer
+    return isinstance(_last(estimator), kinds)
+
+
+def _by_distances(
+    estimator: Any,
+    scores: np.ndarray,
+    Z: Any,
+    median_error: float,
+    location: Any,
+    precision: Any,
+) -> np.ndarray:
+    """Scores of rows by their errors and latents."""
+    Z = np.asarray(Z, dtype=np.float64)
+    n_columns = len(_last(estimator).module_.center)
+    return -outlyingness(
+        *(-scores.astype(np.float64), Z),
+        median_error=median_error,
+        n_residual=max(1, n_columns - Z.shape[1]),
+        location=location,
+        precision=precision,
+    )
 
 
 def _quantile(scores: np.ndarray, share: float, weights: np.ndarray | None) -> float:
@@ -219,14 +325,19 @@ def _quantile(scores: np.ndarray, share: float, weights: np.ndarray | None) -> f
 
 
 def _scores_of_all(
-    estimator: Any, X: Any, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Scores of the training rows and their weights, of all processes."""
+    estimator: Any, X: Any, weights: np.ndarray | None, with_latents: bool
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Scores of the training rows, latents and weights, of all processes."""
     with together() as processes:
         # Where there is one process, X may be what only the estimator can read.
         has_rows = not processes.are_several or n_rows(X)
-        own = np.asarray(estimator.score_samples(X)) if has_rows else np.empty(0)
-        scores = np.concatenate(processes.gather(own))
-        if weights is None:
-            return scores, None
-        return scores, np.concatenate(processes.gather(weights))
+
+        def of_all(own: Any) -> np.ndarray:
+            return np.concatenate(processes.gather_known(own))
+
+        scores = of_all(np.asarray(estimator.score_samples(X)) if has_rows else None)
+        Z = None
+        if with_latents:
+            own = estimator.transform(X) if has_rows else None
+            Z = of_all(None if own is None else np.asarray(own))
+        return scores, Z, None if weights is None else of_all(weights)

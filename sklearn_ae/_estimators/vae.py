@@ -185,9 +185,9 @@ class VAETransformer(FittedVAE):
         they are of all passes, each as the networks of its pass saw it.
 
     conditional : bool, default=False
-        Whether to learn the density of X given y: labels, numbers or a table of both.
-        y then goes to every method that takes or gives rows. A column of labels
-        becomes indicators, one of numbers is standardised; the networks see them
+        Whether to learn the density of X given y: labels, numbers, times or a table of
+        these. y then goes to every method that takes or gives rows. A column of labels
+        becomes indicators, others are standardised; the networks see them
         beside rows and latents, and networks of your own get as many more inputs. A
         PCA start is that of what a linear regression on the conditions leaves. With
         False y is ignored.

@@ -389,9 +389,10 @@ class FittedVAE(Truncating, Imputing):
             What columns of the new rows are to hold, by their names (of an array by
             their numbers): a level or several, a number, or a range ``(least, most)``
             with None for an open end, as in ``given={"sex": "female", "age": (30,
-            40)}``. Dates may be text by ISO 8601. All rows hold it, and their other
-            columns are as the model has them given that. It takes a model that was
-            fitted with ``column_maps``, noise, and one y for all rows.
+            40)}``. Times may be text by ISO 8601, and have a time zone where those of
+            `fit` had one. All rows hold it, and their other columns are as the model
+            has them given that. It takes a model that was fitted with
+            ``column_maps``, noise, and one y for all rows.
 
         Returns
         -------
@@ -556,6 +557,9 @@ class FittedVAE(Truncating, Imputing):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean of `score_samples`: higher is better, for model selection.
+
+        As with PCA's `score`, one row that is far enough out rules the mean: compare
+        medians of `score_samples` where there may be such rows.
 
         Parameters
         ----------

@@ -1,6 +1,8 @@
 """What a conditional model is told beside each row: labels or a table, as numbers."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -9,8 +11,30 @@ from sklearn.utils.multiclass import type_of_target
 
 from .._utils.processes import current
 from .columns import pooled_moments
+from .containers import read_columns
+from .kinds import other_zone
 
-Column = np.ndarray  # (n_samples,)
+
+@dataclass(frozen=True)
+class _Column:
+    """Conditions of one kind.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls them.
+
+    values : ndarray of shape (n_samples,)
+        Labels, or numbers; of times microseconds.
+
+    is_time, has_zone : bool
+        Whether they are times, and whether these have a time zone.
+    """
+
+    name: str
+    values: np.ndarray
+    is_time: bool = False
+    has_zone: bool = False
 
 
 class Conditions:
@@ -18,7 +42,7 @@ class Conditions:
 
     Labels become one column of zeros and ones each. Numbers are standardised. One
     column alone holds numbers where it is continuous and labels otherwise; in a table,
-    columns of a numeric type hold numbers and all others labels.
+    columns of a numeric type hold numbers and all others labels. Times are numbers.
     """
 
     def __init__(self, y: Any):
@@ -45,10 +69,10 @@ class Conditions:
             raise ValueError(
                 f"The columns of y must be {self.names}, as in fit; got {names}."
             )
-        if len(columns[0]) not in (1, n_samples):
+        n_given = len(columns[0].values)
+        if n_given not in (1, n_samples):
             raise ValueError(
-                f"y must hold a condition for each of {n_samples} rows; got "
-                f"{len(columns[0])}."
+                f"y must hold a condition for each of {n_samples} rows; got {n_given}."
             )
         parts = [
             encoder.encode(column)
@@ -93,19 +117,20 @@ def check_has_conditions(found: list[str], names: list[str]) -> None:
 
 
 class _Labels:
-    def __init__(self, column: Column):
-        own = np.unique(column)
+    def __init__(self, column: _Column):
+        own = np.unique(column.values)
         self.labels = np.unique(np.concatenate(current().gather_known(own)))
 
     @property
     def n_numbers(self) -> int:
         return len(self.labels)
 
-    def encode(self, column: Column) -> np.ndarray:
+    def encode(self, column: _Column) -> np.ndarray:
         places = {label: i for i, label in enumerate(self.labels.tolist())}
-        codes = np.array([places.get(value, -1) for value in column.tolist()])
+        values = column.values.tolist()
+        codes = np.array([places.get(value, -1) for value in values])
         if (codes < 0).any():
-            unknown = column.tolist()[int(np.argmin(codes))]
+            unknown = values[int(np.argmin(codes))]
             raise ValueError(
                 f"y holds {unknown!r}, which was not in fit; there were {[*places]}."
             )
@@ -116,26 +141,33 @@ class _Labels:
 
 class _Numbers:
     n_numbers = 1
+    # Of times; what are none, and files of older versions, do not say.
+    has_zone: bool | None = None
 
-    def __init__(self, column: Column):
-        numbers = column.astype(np.float64)
+    def __init__(self, column: _Column):
+        if column.is_time:
+            self.has_zone = column.has_zone
+        numbers = column.values.astype(np.float64)
         own = len(numbers), numbers.mean(), numbers.var()
         self.mean, variance = pooled_moments(*np.array(current().gather_known(own)).T)
         self.scale = np.sqrt(variance) or 1.0
 
-    def encode(self, column: Column) -> np.ndarray:
+    def encode(self, column: _Column) -> np.ndarray:
+        if column.is_time and self.has_zone not in (None, column.has_zone):
+            raise ValueError(other_zone(column.name, column.has_zone, "in fit"))
         try:
-            numbers = column.astype(np.float64)
+            numbers = column.values.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(f"y must hold numbers, as in fit: {error}.") from error
         return ((numbers - self.mean) / self.scale)[:, None]  # (n, 1)
 
 
-def _columns(y: Any) -> tuple[list[Column], list | None]:
+def _columns(y: Any) -> tuple[list[_Column], list | None]:
     """The columns of labels (n,) or of a table (n, .), and the names of a frame's."""
+    names: list | None = None
     if hasattr(y, "iloc") and np.ndim(y) == 2:
-        columns = [np.asarray(y[name]) for name in y.columns]
         names = list(y.columns)
+        columns = [_column(str(name), y[name]) for name in names]
     else:
         table = np.asarray(y)
         if table.ndim not in (1, 2) or table.size == 0:
@@ -143,29 +175,39 @@ def _columns(y: Any) -> tuple[list[Column], list | None]:
                 "y must hold one condition or a row of conditions for each row of X; "
                 f"got an array of shape {table.shape}."
             )
-        columns, names = list(table.reshape(len(table), -1).T), None
-    columns = [_typed(column) for column in columns]
+        cells = [y] if table.ndim == 1 else table.T
+        columns = [_column("y", column) for column in cells]
     for column in columns:
-        if any(map(_is_missing, column.tolist())):
+        if any(map(_is_missing, column.values.tolist())):
             raise ValueError("y has missing values; every row needs its conditions.")
-        if column.dtype.kind == "f" and not np.isfinite(column).all():
+        if column.values.dtype.kind == "f" and not np.isfinite(column.values).all():
             raise ValueError("y has infinite values.")
     return columns, names
 
 
-def _typed(column: Column) -> Column:
-    """The column in a type of its own, whatever its table holds besides."""
-    if column.dtype.kind in "mM":
-        return np.where(np.isnat(column), np.nan, column.astype("i8").astype("f8"))
-    if column.dtype != object:
-        return column
-    values = column.tolist()
-    if all(isinstance(v, Real) and not isinstance(v, bool) for v in values):
-        return np.array(values)
-    if all(hasattr(v, "isoformat") for v in values):
-        moments = np.array(values, dtype="datetime64[us]")
-        return moments.astype(np.int64).astype(np.float64)
-    return column
+def _column(name: str, cells: Any) -> _Column:
+    """Cells (n,) in a type of their own, whatever their table holds besides."""
+    values = np.asarray(cells)
+    kind = values.dtype.kind
+    if kind == "M" and hasattr(cells, "to_list"):
+        # An array of numpy's has lost the zone that a series of polars has.
+        values, kind = np.array([*cells.to_list(), None], dtype=object)[:-1], "O"
+    if kind in "mM":
+        us = values.astype(f"{kind}8[us]").astype(np.float64)
+        return _Column(name, np.where(np.isnat(values), np.nan, us), is_time=True)
+    if kind != "O":
+        return _Column(name, values)
+    objects = values.tolist()
+    if all(isinstance(v, Real) and not isinstance(v, bool) for v in objects):
+        return _Column(name, np.array(objects))
+    if all(isinstance(v, _TIMES) for v in objects):
+        read = read_columns(values[:, None])[0]
+        return _Column(name, read.values, is_time=True, has_zone=read.has_zone)
+    return _Column(name, values)
+
+
+# What times are as objects; those of pandas are too, its missing one among them.
+_TIMES = (dt.date, dt.time, dt.timedelta, np.datetime64, np.timedelta64)
 
 
 def _is_missing(value: Any) -> bool:
@@ -176,10 +218,12 @@ def _is_missing(value: Any) -> bool:
         return True
 
 
-def _encoder(column: Column, is_of_table: bool) -> _Labels | _Numbers:
-    if is_of_table:
-        holds_numbers = column.dtype.kind in "fiu"
+def _encoder(column: _Column, is_of_table: bool) -> _Labels | _Numbers:
+    if column.is_time:
+        holds_numbers = True
+    elif is_of_table:
+        holds_numbers = column.values.dtype.kind in "fiu"
     else:
-        holds_numbers = type_of_target(column) == "continuous"
+        holds_numbers = type_of_target(column.values) == "continuous"
     holds_numbers = any(current().gather_known(holds_numbers))
     return _Numbers(column) if holds_numbers else _Labels(column)

@@ -1,5 +1,6 @@
 """What cells of new rows are to hold: levels, values or ranges of some columns."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .containers import is_missing, read_columns
-from .kinds import Categories, Kind, Truths
+from .kinds import OF_TIME, Categories, Kind, Truths
 from .table_kinds import TableKinds
 
 
@@ -78,6 +79,36 @@ def read_given(given: Any, kinds: TableKinds) -> Given:
     return read
 
 
+def in_words(texts: Mapping[str, str], kinds: TableKinds) -> dict[str, Any]:
+    """What columns are to hold, from what a user typed: for `read_given`.
+
+    Two dots make a range, and commas part levels, unless a level is written so.
+    """
+    names = [kind.name for kind in kinds.kinds]
+    given: dict[str, Any] = {}
+    for name, text in texts.items():
+        kind = kinds.kinds[_place(name, names)]
+        if kind.map is None and kind.n_numbers:
+            levels = {str(level): level for level in _levels(kind)}
+            levels |= {f"{k:g}": k for k in levels.values() if isinstance(k, float)}
+            if isinstance(kind, Truths):
+                text = text.capitalize()
+            parts = [text] if text in levels else text.split(",")
+            given[name] = [levels.get(part, part) for part in parts]
+        else:
+            least, dots, most = text.partition("..")
+            given[name] = (_end(least), _end(most)) if dots else _end(text)
+    return given
+
+
+def _end(text: str) -> Any:
+    """A number, or text as it is; None where there is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return text or None
+
+
 def _place(name: Any, names: list[str]) -> int:
     if isinstance(name, int | np.integer) and str(name) not in names:
         if 0 <= name < len(names):
@@ -90,11 +121,11 @@ def _place(name: Any, names: list[str]) -> int:
 def _allowed(name: Any, wanted: Any, kind: Kind) -> np.ndarray:
     """Which levels were asked for: (n_shares,)."""
     chosen = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
-    levels: list[Any] = [False, True]
     rare: tuple[Any, ...] = ()
-    if not isinstance(kind, Truths):
-        assert isinstance(kind, Categories)
+    if isinstance(kind, Categories):
         rare, levels = kind.rare, kind.share_levels
+    else:
+        levels = _levels(kind)
     others = [level for level in rare if level not in chosen]
     for level in chosen:
         if level in rare and others:
@@ -112,6 +143,11 @@ def _allowed(name: Any, wanted: Any, kind: Kind) -> np.ndarray:
     return np.array([level in chosen for level in levels])
 
 
+def _levels(kind: Kind) -> list[Any]:
+    """All levels of a category, the rare ones too, or of truth values."""
+    return [*kind.levels, *kind.rare] if isinstance(kind, Categories) else [False, True]
+
+
 def _some(levels: list[Any]) -> str:
     shown = ", ".join(map(repr, levels[:_N_SHOWN]))
     return shown if len(levels) <= _N_SHOWN else f"{shown} and more"
@@ -126,12 +162,15 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
             f"given: column {name!r} takes a value, or a range (least, most) with None "
             f"for an open end; got {wanted!r}."
         )
-    cells = np.empty((2, 1), dtype=object)
     of_text = _FROM_TEXT.get(kind.type)
-    try:
-        cells[:, 0] = [
+    with contextlib.suppress(ValueError):  # what is no time stays text
+        ends = [
             of_text(end) if of_text and isinstance(end, str) else end for end in ends
         ]
+    _check_zone(name, wanted, ends, kind)
+    cells = np.empty((2, 1), dtype=object)
+    cells[:, 0] = ends
+    try:
         column = read_columns(cells)[0]
         is_of_kind = kind.takes(column) or bool(column.is_missing.all())
     except ValueError:
@@ -149,6 +188,25 @@ def _ends(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:
             f"got {wanted!r}."
         )
     return float(least), float(most)
+
+
+def _check_zone(name: Any, wanted: Any, ends: list[Any], kind: Kind) -> None:
+    """Raise where times have a zone, and those of the column none, or vice versa."""
+    if kind.type not in OF_TIME:
+        return
+    for end in ends:
+        is_time = isinstance(end, dt.date | np.datetime64) and not is_missing(end)
+        has_zone = getattr(end, "tzinfo", None) is not None
+        if is_time and has_zone and not kind.has_zone:
+            raise ValueError(
+                f"given: the times of column {name!r} have no time zone; got "
+                f"{wanted!r}: take its zone off."
+            )
+        if is_time and kind.has_zone and not has_zone:
+            raise ValueError(
+                f"given: the times of column {name!r} have a time zone; got "
+                f"{wanted!r}: give it one, as in '2026-01-31T12:00+01:00'."
+            )
 
 
 def _scores(name: Any, wanted: Any, kind: Kind) -> tuple[float, float]:

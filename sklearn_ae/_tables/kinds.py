@@ -95,22 +95,22 @@ class Kind(ABC):
             return  # nothing is known of it
         if not self.takes(column):
             raise ValueError(other_type(column, self.type))
-        if column.type in _OF_TIME and column.has_zone != self.has_zone:
-            raise ValueError(other_zone(column, "in fit"))
+        if column.type in OF_TIME and column.has_zone != self.has_zone:
+            raise ValueError(other_zone(column.name, column.has_zone, "in fit"))
 
     def takes(self, column: RawColumn) -> bool:
         """Whether a column is of this kind, or may stand for one that is."""
         return (
             column.type == self.type
             or {column.type, self.type} <= NUMBERS
-            or {column.type, self.type} <= _OF_TIME
+            or {column.type, self.type} <= OF_TIME
         )
 
 
 # Types whose cells are numbers, or pass for them, and types whose cells are words.
 NUMBERS = frozenset({"float", "decimal", "integer", "boolean"})
 WORDS = frozenset({"text", "category"})
-_OF_TIME = frozenset({"datetime", "date"})
+OF_TIME = frozenset({"datetime", "date"})
 PLURALS = {
     "float": "numbers",
     "decimal": "decimal numbers",
@@ -133,15 +133,15 @@ def other_type(column: RawColumn, type_in_fit: str) -> str:
     )
 
 
-def other_zone(column: "RawColumn | ColumnSummary", elsewhere: str) -> str:
+def other_zone(name: str, has_zone: bool, elsewhere: str) -> str:
     """Say that times have a time zone here or elsewhere, and not in both."""
-    if column.has_zone:
+    if has_zone:
         return (
-            f"{quoted(column.name)} holds times with a time zone; {elsewhere} they had "
+            f"{quoted(name)} holds times with a time zone; {elsewhere} they had "
             "none. Take it off: in pandas by .dt.tz_localize(None)."
         )
     return (
-        f"{quoted(column.name)} holds times without a time zone; {elsewhere} they had "
+        f"{quoted(name)} holds times without a time zone; {elsewhere} they had "
         "one. Give them theirs: in pandas by .dt.tz_localize."
     )
 
@@ -494,7 +494,7 @@ class ColumnSummary:
                 f"{PLURALS[self.type]} in those before: give it the same type in all."
             )
         if self.has_zone != other.has_zone:
-            raise ValueError(other_zone(other, f"before {place}"))
+            raise ValueError(other_zone(self.name, other.has_zone, f"before {place}"))
         counts = dict(self.counts)
         for level, n in other.counts.items():
             counts[level] = counts.get(level, 0) + n

@@ -194,7 +194,8 @@ def said(fit):
     if isinstance(fitted, EncoderDecoderRegressor):
         return fitted.predict(X[:, :3])
     if isinstance(fitted, AutoencoderDetector):
-        return fitted.offset_
+        # Shares are summed by process: axes of latents differ in their last digits.
+        return np.array(fitted.offset_).round(10)
     if isinstance(fitted, VAETransformer) and fitted.condition_columns is not None:
         return fitted.score_samples(X)
     if getattr(fitted, "_kinds", None) is not None:

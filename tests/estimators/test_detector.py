@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn import config_context
+from sklearn import clone, config_context
 from sklearn.datasets import load_iris
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -33,8 +34,16 @@ def test_share_of_outliers_among_training_rows(detector):
     assert np.mean(detector.predict(X) == -1) == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(
+    "detector",
+    [
+        AutoencoderDetector(AutoencoderTransformer(2, **QUICK), use_latents=False),
+        AutoencoderDetector(VAETransformer(2, **QUICK)),
+    ],
+)
 def test_scores_are_those_of_the_estimator(detector):
-    expected = AutoencoderTransformer(2, **QUICK).fit(X).score_samples(X)
+    expected = clone(detector.estimator).fit(X).score_samples(X)
+    detector.fit(X)
     assert_array_equal(detector.score_samples(X), expected)
     assert_array_equal(detector.decision_function(X), expected - detector.offset_)
 
@@ -57,6 +66,41 @@ def test_pipelines_can_score(inner):
     detector = AutoencoderDetector(pipeline).fit(X)
     assert detector.predict(X + 100.0).tolist() == [-1] * len(X)
     assert detector.n_features_in_ == 4
+
+
+@pytest.fixture(scope="module")
+def with_cluster():
+    """Rows about a plane, and outliers in one place far away, last."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(160, 2)) @ rng.normal(size=(2, 6))
+    rows = np.vstack([rows, 15.0 + 0.1 * rng.normal(size=(20, 6))])
+    return rows + 0.3 * rng.normal(size=rows.shape)
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_outliers_that_lie_together_are_found(with_cluster, in_pipeline):
+    inner = AutoencoderTransformer(2, max_iter=0)
+    is_outlier = np.arange(len(with_cluster)) >= 160
+    errors = -clone(inner).fit(with_cluster).score_samples(with_cluster)
+    assert roc_auc_score(is_outlier, errors) < 0.5
+    inner = make_pipeline(StandardScaler(), inner) if in_pipeline else inner
+    detector = AutoencoderDetector(inner).fit(with_cluster)
+    assert roc_auc_score(is_outlier, -detector.score_samples(with_cluster)) > 0.98
+
+
+def test_without_a_share_outliers_are_beyond_the_fence_of_tukey(with_cluster):
+    inner = AutoencoderTransformer(2, max_iter=0)
+    detector = AutoencoderDetector(inner, contamination="auto").fit(with_cluster)
+    lower, upper = np.percentile(detector.score_samples(with_cluster), [25, 75])
+    assert detector.offset_ == pytest.approx(lower - 1.5 * (upper - lower))
+    assert set(detector.predict(with_cluster[160:])) == {-1}
+
+
+def test_rows_that_come_back_as_they_were_are_scored():
+    detector = AutoencoderDetector(AutoencoderTransformer(4, max_iter=0)).fit(X)
+    scores = detector.score_samples(X)
+    assert scores.min() > -1e3
+    assert np.isfinite(scores).all()
 
 
 def test_what_does_not_score_is_refused():

@@ -193,7 +193,9 @@ def detectors(X, weights):
     inner = AutoencoderTransformer(2, max_iter=0)
     pipeline = make_pipeline(StandardScaler(with_std=False), inner)
     return [
-        AutoencoderDetector(estimator, contamination=0.2).fit(X, sample_weight=weights)
+        AutoencoderDetector(estimator, contamination=0.2, use_latents=False).fit(
+            X, sample_weight=weights
+        )
         for estimator in (inner, pipeline)
     ]
 

@@ -1,5 +1,7 @@
 """Conditions as numbers: labels, continuous columns, tables, and bad ones."""
 
+import datetime as dt
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -145,6 +147,40 @@ def test_dates_are_numbers():
     for y in (days, days.astype(object)):
         numbers = Conditions(y).encode(y, 3, np.dtype(float))[:, 0]
         np.testing.assert_allclose(numbers, [-(1.5**0.5), 1.5**0.5, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_times_of_a_frame_are_in_one_unit(unit):
+    pd = pytest.importorskip("pandas")
+    days = pd.date_range("2020-01-01", periods=3).as_unit(unit)
+    known = Conditions(pd.DataFrame({"day": days}))
+    middle = known.encode([days[1].to_pydatetime()], 1, np.dtype(float))
+    assert_allclose(middle, [[0.0]], atol=1e-9)
+
+
+def test_times_alone_are_numbers():
+    days = np.array(["2020-01-01", "2020-01-03", "2020-01-02"], "datetime64[D]")
+    assert_allclose(encode(days), encode(days[:, None]))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_times_have_a_zone_where_those_of_fit_had_one(library):
+    series = pytest.importorskip(library).Series
+    naive = [dt.datetime(2020, 1, day) for day in (1, 2, 3)]
+    zoned = [moment.replace(tzinfo=dt.UTC) for moment in naive]
+    in_berlin = [m.astimezone(dt.timezone(dt.timedelta(hours=1))) for m in zoned]
+    assert_allclose(encode(series(zoned)), encode(naive))
+    assert_allclose(encode(series(zoned), in_berlin), encode(naive))
+    with pytest.raises(ValueError, match="without a time zone; in fit they had one"):
+        encode(series(zoned), naive)
+    with pytest.raises(ValueError, match="with a time zone; in fit they had none"):
+        encode(naive, series(zoned))
+
+
+def test_times_with_and_without_a_zone_do_not_mix():
+    moment = dt.datetime(2020, 1, 1)
+    with pytest.raises(ValueError, match="mixes times with a time zone"):
+        Conditions([moment, moment.replace(tzinfo=dt.UTC)])
 
 
 def test_a_dict_is_a_row_or_rows_in_the_order_of_fit():
