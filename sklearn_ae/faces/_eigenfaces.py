@@ -30,11 +30,11 @@ _TINY = 1e-6  # of the largest variance, or of one: what is less is rounding
 # mean square, times the number of the person's pictures.
 _RIDGE = 3.0
 # The same of the regression of everybody's faces.
-_RIDGE_OF_ALL = 0.03
+_RIDGE_OF_ALL = 0.01
 # How much people differ along a direction because of who they are, in shares of all the
 # variance of one person's faces. Where these vary much more, people were only
 # photographed in other moods and lights.
-_WHO = 0.004
+_WHO = 0.006
 
 
 class _Eigenfaces(nn.Module):

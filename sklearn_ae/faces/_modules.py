@@ -346,7 +346,11 @@ class FaceNetwork(nn.Module):
         """As `losses`, of what was made."""
         pairs = zip(made.outputs, made.clean, strict=True)
         losses = [self.image_loss(output, faces) for output, faces in pairs]
-        return torch.stack(losses), mean_discrepancy(made.latents)
+        latents = made.latents
+        if self.has_eigenfaces:
+            # Their start knows who is seen: means that differ are of moods and light.
+            latents = [z - z.mean(dim=0) for z in latents]
+        return torch.stack(losses), mean_discrepancy(latents)
 
     def swapped(
         self, made: "Made", parts: Sequence[tuple[int, Tensor]]

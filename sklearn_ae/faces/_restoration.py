@@ -19,7 +19,7 @@ N_RINGS = 16  # in pictures that have so many frequencies
 # What a ring is multiplied by at most, and divided by.
 _LARGEST_GAIN = 1.5
 # Up to this share of the frequencies it is light and pose, which are the source's.
-_COARSE = 0.125
+_COARSE = 0.15
 _STEEPNESS = 6  # of the filter that ends there
 
 
