@@ -3,26 +3,38 @@
 Faces that are cut out by their landmarks have eyes and mouth at the same places, and
 differ by little more than a few hundred directions (Turk and Pentland, "Eigenfaces for
 recognition", 1991). The encoder sees a face's scores on those in which all faces
-differ; each decoder adds up those in which the faces of its person do. They come from
+differ; each decoder adds up those that it can show of its person. They come from
 the training faces, and training leaves them as they are: it learns the small matrices
 between scores and latents, which start as the solution of least squares. So a network
 shows sharp faces before its first step, and its convolutions learn what is left.
 
+People are learned together, as in multi-task regression: what the pictures of all say
+of light, pose and an open mouth, which are coarse, is where the regression of each
+starts, and what is fine is a person's own.
+
 Shapes: n faces of d = c * h * w values, m eigenfaces, k latents.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .._networks.images import ImageShape
-from ._restoration import n_rings
+from ._restoration import coarse_part, n_rings
 
 # Rows that eigenfaces are computed of: their Gram matrix is decomposed.
 LARGEST_GRAM = 2560
 _TINY = 1e-6  # of the largest variance, or of one: what is less is rounding
 # Ridge of the regression of a person's faces on latents, as a share of the latents'
-# mean square: a person's pictures are few.
-_RIDGE = 0.03
+# mean square, times the number of the person's pictures.
+_RIDGE = 3.0
+# The same of the regression of everybody's faces.
+_RIDGE_OF_ALL = 0.01
+# How much people differ along a direction because of who they are, in shares of all the
+# variance of one person's faces. Where these vary much more, people were only
+# photographed in other moods and lights.
+_WHO = 0.006
 
 
 class _Eigenfaces(nn.Module):
@@ -92,8 +104,10 @@ class EigenfaceEncoder(_Eigenfaces):
     def start(self, faces: list[Tensor], weights: Tensor) -> None:
         """Directions in which faces (n_i, d) of each identity differ from its mean.
 
-        Those from one mean to another, which say who is seen, are taken out: what is
-        left says what decoders of all people understand. Weights (d,) are of pixels.
+        Those from one mean to another that say who is seen are taken out: what is
+        left says what decoders of all people understand. Of a difference between means
+        the part that may as well be one of moods or light is left: somebody who is
+        earnest is not to laugh as somebody who always does. Weights (d,) are of pixels.
         """
         means = torch.stack([x.mean(dim=0) for x in faces])
         scale = weights.sqrt()
@@ -104,6 +118,9 @@ class EigenfaceEncoder(_Eigenfaces):
         del centred
         if len(faces) > 1:
             between = (means - means.mean(dim=0)) * scale
+            power = stds.square()
+            moods = power / (power + _WHO * power.sum()).clamp(min=1e-12)
+            between = between - ((between @ axes) * moods) @ axes.T
             who, _ = principal_axes(between, len(faces) - 1)
             axes = axes - who @ (who.T @ axes)
             axes = torch.where(axes.square().sum(dim=0) > _TINY, axes, 0.0)
@@ -143,23 +160,73 @@ class EigenfaceDecoder(_Eigenfaces):
             rows = self.mean + self.linear(z.to(self.axes.dtype)) @ self.axes.T
         return rows.unflatten(1, self.picture)
 
-    @torch.no_grad()
-    def start(self, faces: Tensor, latents: Tensor) -> None:
-        """Eigenfaces of a person's faces (n, d), and ridge regression on latents.
+    @property
+    def slope(self) -> Tensor:
+        """How faces change with latents: (d, k)."""
+        return self.axes @ self.linear.weight
 
-        The ridge is as if on scores before `EigenfaceEncoder` made them more equal.
+    @torch.no_grad()
+    def start(
+        self, faces: Tensor, latents: Tensor, of_all: Tensor, n_pictures: int
+    ) -> None:
+        """Ridge regression of a person's faces (n, d) on latents, and its directions.
+
+        The fewer pictures there are, the nearer its slope is to the coarse part of
+        that of all people (d, k).
         """
-        mean = faces.mean(dim=0)
-        axes, stds = principal_axes(faces - mean, self.axes.shape[1])
-        scores = (faces - mean) @ axes / stds.clamp(min=1e-12)
-        z = latents.double()
-        moments = z.T @ z
-        power = moments.diagonal().clone()
-        ridge = _RIDGE * power.square().mean() / power.clamp(min=1e-9)
-        moments.diagonal().add_(ridge.clamp(min=1e-9))
-        solution = torch.linalg.solve(moments, z.T @ scores.double())  # (k, m)
-        self.set(mean, axes * stds, solution.T.float())
-        nn.init.zeros_(self.linear.bias)
+        mean, middle = faces.mean(dim=0), latents.mean(dim=0)
+        # Detail that goes with a latent would be other people's.
+        of_all = coarse_part(of_all.T.unflatten(1, self.picture)).flatten(1).T
+        moments = Moments.of(faces, latents)
+        slope = of_all + moments.without(of_all).slope(_RIDGE / n_pictures)
+        # Directions by how much faces move along them, not latents of any size.
+        stds = moments.latents.diagonal().sqrt().float()
+        axes, sizes = principal_axes((slope * stds).T, self.axes.shape[1])
+        sizes = sizes * len(stds) ** 0.5
+        weight = torch.where(sizes > 0, axes / sizes.clamp(min=1e-12), 0.0).T @ slope
+        self.set(mean, axes * sizes, weight)
+        self.linear.bias.copy_(-(self.linear.weight @ middle))
+
+
+@dataclass
+class Moments:
+    """Second moments of faces (n, d) and latents (n, k), each less its mean."""
+
+    latents: Tensor  # (k, k)
+    faces: Tensor  # (d, k)
+
+    @classmethod
+    def of(cls, faces: Tensor, latents: Tensor) -> "Moments":
+        z = latents - latents.mean(dim=0)
+        # The mean of faces need not be taken off as well.
+        return cls((z.T @ z).double() / len(z), faces.T @ z / len(z))
+
+    def without(self, slope: Tensor) -> "Moments":
+        """Of what a slope (d, k) leaves of the faces."""
+        return Moments(self.latents, self.faces - slope @ self.latents.float())
+
+    def slope(self, ridge: float) -> Tensor:
+        """Least squares of faces on latents (d, k), with a ridge.
+
+        It is as if on scores before `EigenfaceEncoder` made them more equal.
+        """
+        power = self.latents.diagonal()
+        ridges = ridge * power.square().mean() / power.clamp(min=1e-9)
+        inverse = torch.linalg.inv(self.latents + ridges.clamp(min=1e-9).diag())
+        return self.faces @ inverse.float()
+
+
+def slope_of_all(faces: list[Tensor], latents: list[Tensor]) -> Tensor:
+    """How faces of all identities (n_i, d) change with latents (n_i, k): (d, k).
+
+    They count alike, however many faces of each there are.
+    """
+    of_each = [Moments.of(x, z) for x, z in zip(faces, latents, strict=True)]
+    of_all = Moments(
+        torch.stack([moments.latents for moments in of_each]).mean(dim=0),
+        torch.stack([moments.faces for moments in of_each]).mean(dim=0),
+    )
+    return of_all.slope(_RIDGE_OF_ALL)
 
 
 def principal_axes(x: Tensor, n_axes: int) -> tuple[Tensor, Tensor]:

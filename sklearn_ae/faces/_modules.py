@@ -22,14 +22,19 @@ from torch.nn import functional as F
 from .._networks.images import ImageShape
 from ._augmentation import FaceAugmentation
 from ._critic import SMALLEST_SEEN, FaceCritic
-from ._eigenfaces import LARGEST_GRAM, EigenfaceDecoder, EigenfaceEncoder
+from ._eigenfaces import (
+    LARGEST_GRAM,
+    EigenfaceDecoder,
+    EigenfaceEncoder,
+    slope_of_all,
+)
 from ._restoration import amplitudes, equalize
 
 SLOPE = 0.1  # of LeakyReLU below zero
 # Where halving stops, and the largest side that the dense layers should have to mix.
 SMALLEST_SIDE = 4
 LARGEST_LAST_SIDE = 8
-N_COPIES = 7  # how often each face is moved for the eigenfaces, where few are there
+MOST_COPIES = 30  # of a face, moved, for the eigenfaces, where few are there
 
 
 def n_halvings(shape: ImageShape) -> int:
@@ -341,7 +346,11 @@ class FaceNetwork(nn.Module):
         """As `losses`, of what was made."""
         pairs = zip(made.outputs, made.clean, strict=True)
         losses = [self.image_loss(output, faces) for output, faces in pairs]
-        return torch.stack(losses), mean_discrepancy(made.latents)
+        latents = made.latents
+        if self.has_eigenfaces:
+            # Their start knows who is seen: means that differ are of moods and light.
+            latents = [z - z.mean(dim=0) for z in latents]
+        return torch.stack(losses), mean_discrepancy(latents)
 
     def swapped(
         self, made: "Made", parts: Sequence[tuple[int, Tensor]]
@@ -391,21 +400,31 @@ class FaceNetwork(nn.Module):
         new = [i for i in faces if not self.eigenfaces(i).is_known]
         if not new and encoder.is_known:
             return
-        n_faces = sum(len(x) for x in faces.values())
-        n_copies = min(N_COPIES, max(0, LARGEST_GRAM // n_faces - 1))
         changes = copy.deepcopy(self.augmentation).train()
         changes.warp_share = 0.0
         many = {}
         for identity, x in faces.items():
             images = self._as_images(x)
+            # As many of everybody, whose pictures are few most of all.
+            n_copies = round(LARGEST_GRAM / len(faces) / len(x)) - 1
+            n_copies = min(MOST_COPIES, max(0, n_copies))
             copies = [changes(images, generator)[1] for _ in range(n_copies)]
             many[identity] = torch.cat([images, *copies])
         if not encoder.is_known:
             weights = self.weights(images).expand_as(images[:1]).flatten()
             encoder.start([x.flatten(1) for x in many.values()], weights)
+        rows = {identity: x.flatten(1) for identity, x in many.items()}
+        latents = {identity: encoder(x) for identity, x in many.items()}
+        parts = map(self.eigenfaces, range(len(self.decoders)))
+        known = [part.slope for part in parts if part.is_known]
+        of_all = (
+            torch.stack(known).mean(dim=0)
+            if known
+            else slope_of_all(list(rows.values()), list(latents.values()))
+        )
         for identity in new:
-            x = many[identity]
-            self.eigenfaces(identity).start(x.flatten(1), encoder(x))
+            x, z = rows[identity], latents[identity]
+            self.eigenfaces(identity).start(x, z, of_all, len(faces[identity]))
 
     def _as_images(self, x: Tensor) -> Tensor:
         """Training faces (n, d), wherever they are, as the network takes them."""

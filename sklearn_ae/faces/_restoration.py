@@ -19,7 +19,8 @@ N_RINGS = 16  # in pictures that have so many frequencies
 # What a ring is multiplied by at most, and divided by.
 _LARGEST_GAIN = 1.5
 # Up to this share of the frequencies it is light and pose, which are the source's.
-_COARSE = 0.125
+_COARSE = 0.15
+_STEEPNESS = 6  # of the filter that ends there
 
 
 def n_rings(height: int, width: int) -> int:
@@ -48,6 +49,13 @@ def equalize(faces: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
     brightness = faces.mean(dim=1)
     added = _transformed(brightness) * (_between_rings(gains, brightness) - 1.0)
     return (faces + _transformed(added, back=True)[:, None]).clamp(0.0, 1.0)
+
+
+def coarse_part(pictures: Tensor) -> Tensor:
+    """What pictures (n, c, h, w) show of light and pose: a soft low-pass filter."""
+    x = pictures.flatten(0, 1)
+    kept = 1.0 / (1.0 + (_radius(x) / _COARSE) ** _STEEPNESS)
+    return _transformed(_transformed(x) * kept, back=True).view_as(pictures)
 
 
 def _between_rings(values: Tensor, like: Tensor) -> Tensor:

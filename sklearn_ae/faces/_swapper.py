@@ -137,7 +137,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         Residual blocks after each doubling of the decoders; 0 takes the layers of the
         original program.
 
-    n_eigenfaces : int, default=400
+    n_eigenfaces : int, default=500
         Directions in which faces differ, that encoder and decoders have beside their
         convolutions, and start with in closed form: principal components of the
         training faces, and ridge regression. It is for faces that are cut out by
@@ -360,7 +360,7 @@ class FaceSwapper(FaceSwaps, ClassNamePrefixFeaturesOutMixin, FittedState):
         deform: float = 0.015,
         color_jitter: float = 0.1,
         n_blocks: int = 1,
-        n_eigenfaces: int = 400,
+        n_eigenfaces: int = 500,
         gradient_weight: float = 0.5,
         focus: float = 0.7,
         adversarial_weight: float = 0.0,

@@ -78,7 +78,7 @@ def test_measurements_are_written_and_others_stay(lfw, tmp_path, capsys):
     output = tmp_path / "faces.json"
     output.write_text(json.dumps({"earlier": {}}))
     options = ["--groups", "Ann,Bob", "--max-iter", "2", "--width", "2"]
-    options += ["--cut", "middle", "--size", "64"]
+    options += ["--cut", "middle", "--size", "32"]
     grid = ["--grid", str(tmp_path / "look")]
     argv = ["--lfw-home", str(lfw), "--output", str(output), *options, *grid]
     assert benchmark.main(argv) == 0

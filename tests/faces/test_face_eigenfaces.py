@@ -6,14 +6,16 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from sklearn_ae import FaceSwapper
-from sklearn_ae.faces import _eigenfaces
+from sklearn_ae.faces import _eigenfaces, _modules
 from sklearn_ae.faces._augmentation import FaceAugmentation
 from sklearn_ae.faces._eigenfaces import (
     EigenfaceDecoder,
     EigenfaceEncoder,
     principal_axes,
+    slope_of_all,
 )
 from sklearn_ae.faces._modules import FaceNetwork
+from sklearn_ae.faces._restoration import coarse_part
 
 SHAPE = (8, 8, 1)
 
@@ -56,13 +58,43 @@ def test_directions_that_faces_do_not_differ_in_are_zero():
     assert (stds[:3] > 0).all()
 
 
-def test_latents_do_not_say_who_is_seen():
-    faces = [rows(40, 6), rows(40, 6) + rows(1, 60, seed=1)]
+@pytest.fixture(scope="module")
+def moods():
+    """Faces of two people, of whom one laughs more, and who the second is (64,)."""
+    rng = np.random.default_rng(0)
+    mood, who, *others = np.linalg.qr(rng.standard_normal((64, 64)))[0].T
+    faces = []
+    for mean in (-1.0, 1.0):
+        laugh = 0.1 * (mean + rng.standard_normal((60, 1)))
+        rest = 0.001 * rng.standard_normal((60, 62)) @ np.stack(others)
+        faces.append(0.5 + laugh * mood + 0.3 * (mean > 0) * who + rest)
+    return [torch.from_numpy(x).float() for x in faces], 0.3 * who
+
+
+def test_latents_do_not_say_who_is_seen(moods):
+    faces, who = moods
     encoder = EigenfaceEncoder(SHAPE, 8, 8)
     encoder.start(faces, torch.ones(64))
+    x = faces[0][:1]
+    changed = x + torch.from_numpy(who).float()
     with torch.no_grad():
-        z = [encoder(x.reshape(-1, 1, 8, 8)).mean(dim=0) for x in faces]
-    torch.testing.assert_close(z[0], z[1], atol=1e-3, rtol=0)
+        z, z_changed = encoder(x), encoder(changed)
+    # Half precision, and what noise has to do with who is seen.
+    torch.testing.assert_close(z, z_changed, atol=0.05 * z.abs().max().item(), rtol=0)
+
+
+def test_swaps_do_not_take_on_what_one_person_only_does_more_often(moods):
+    faces, who = moods
+    encoder = EigenfaceEncoder(SHAPE, 8, 8)
+    encoder.start(faces, torch.ones(64))
+    decoder = EigenfaceDecoder(SHAPE, 8, 8)
+    with torch.no_grad():
+        latents = [encoder(x) for x in faces]
+        decoder.start(faces[1], latents[1], slope_of_all(faces, latents), 60)
+        swapped = decoder(latents[0]).flatten(1)
+    assert_allclose(swapped, faces[0].numpy() + who, atol=0.03)
+    apart = (faces[1].mean(dim=0) - faces[0].mean(dim=0)).numpy() - who
+    assert np.abs(apart).max() > 0.05  # what would be added by means alone
 
 
 def test_where_faces_differ_only_by_who_is_seen_there_are_no_directions():
@@ -85,16 +117,42 @@ def test_eigenfaces_have_half_precision_where_that_can_hold_them(spread, are_hal
 
 def test_decoder_starts_with_ridge_regression(monkeypatch):
     x, z = rows(40, 30), torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
-    z = z / z.square().mean(dim=0).sqrt()  # equal ones have one ridge
-    monkeypatch.setattr(_eigenfaces, "_RIDGE", 0.1)
+    z = 1.0 + z / z.std(dim=0, correction=0)  # equal ones have one ridge
+    monkeypatch.setattr(_eigenfaces, "_RIDGE", 0.1 * 40)
     decoder = EigenfaceDecoder(SHAPE, 64, 6)
-    decoder.start(x, z)
+    decoder.start(x, z, torch.zeros(64, 6), 40)
     with torch.no_grad():
         made = decoder(z).flatten(1).numpy()
-    ridge = Ridge(alpha=0.1 * 40, fit_intercept=False)
-    mean = x.numpy().mean(axis=0)
-    expected = mean + ridge.fit(z.numpy(), x.numpy() - mean).predict(z.numpy())
+    expected = Ridge(alpha=0.1 * 40).fit(z.numpy(), x.numpy()).predict(z.numpy())
     assert_allclose(made, expected, atol=2e-4)  # eigenfaces have half precision
+
+
+def test_with_few_pictures_faces_change_as_those_of_all_do(monkeypatch):
+    x, z = rows(40, 30), torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    of_all = torch.randn(64, 6, generator=torch.Generator().manual_seed(1))
+    coarse = coarse_part(of_all.T.reshape(6, 1, 8, 8)).reshape(6, 64).T
+    monkeypatch.setattr(_eigenfaces, "_RIDGE", 1e6)
+    decoder = EigenfaceDecoder(SHAPE, 64, 6)
+    decoder.start(x, z, of_all, 1)
+    torch.testing.assert_close(decoder.slope, coarse, atol=1e-3, rtol=0)
+    with torch.no_grad():
+        mean = decoder(z).mean(dim=0).flatten()
+    torch.testing.assert_close(mean, x.mean(dim=0), atol=1e-3, rtol=0)
+
+
+def test_people_count_alike_however_many_pictures_there_are(monkeypatch):
+    counts = []
+    start = EigenfaceEncoder.start
+
+    def counted(self, faces, weights):
+        counts.extend(map(len, faces))
+        start(self, faces, weights)
+
+    monkeypatch.setattr(EigenfaceEncoder, "start", counted)
+    monkeypatch.setattr(_modules, "LARGEST_GRAM", 80)
+    network = FaceNetwork(SHAPE, 2, 4, 2, FaceAugmentation(), 0.0, n_eigenfaces=4)
+    network.start({0: rows(20, 6), 1: rows(4, 3)}, torch.Generator())
+    assert counts == [40, 40]
 
 
 def test_faces_are_shown_before_the_first_step(people):
@@ -136,6 +194,19 @@ def test_a_person_who_comes_later_gets_eigenfaces_then(people):
     swapper.add_identity(1.0 - X[:30], "cyd", max_iter=1)
     cyd = swapper.module_.decoders[2].linear
     assert_allclose(cyd.mean.mean(), 1.0 - X[:30].mean(), atol=0.02)
+
+
+def test_a_person_who_comes_later_changes_as_the_known_do(people, monkeypatch):
+    X, y = people
+    swapper = FaceSwapper(4, width=2, n_eigenfaces=6, max_iter=0).fit(X, y)
+    known = [decoder.linear.slope for decoder in swapper.module_.decoders]
+    expected = coarse_part(torch.stack(known).mean(dim=0).T.reshape(4, 1, 8, 8))
+    monkeypatch.setattr(_eigenfaces, "_RIDGE", 1e6)
+    swapper.add_identity(1.0 - X[:30], "cyd")
+    cyd = swapper.module_.decoders[2].linear
+    size = expected.abs().max().item()
+    found = cyd.slope.T.reshape(4, 1, 8, 8)
+    torch.testing.assert_close(found, expected, atol=0.01 * size, rtol=0)
 
 
 def test_more_faces_than_a_matrix_holds_are_thinned(monkeypatch):

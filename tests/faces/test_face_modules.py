@@ -9,6 +9,7 @@ from skimage.metrics import structural_similarity as reference_ssim
 from sklearn_ae.faces._augmentation import FaceAugmentation
 from sklearn_ae.faces._modules import (
     FaceNetwork,
+    Made,
     mean_discrepancy,
     n_halvings,
     structural_similarity,
@@ -181,6 +182,16 @@ def test_discrepancy_of_one_part_or_of_equal_faces_is_zero():
     assert same == 0
     same.backward()
     assert torch.isfinite(z.grad).all()
+
+
+def test_beside_eigenfaces_means_of_latents_may_differ():
+    network = make((8, 8, 1))
+    eigen = FaceNetwork((8, 8, 1), 4, 8, 2, FaceAugmentation(), 0.0, n_eigenfaces=4)
+    z = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(6, 1, 8, 8)
+    made = Made([x, x], [z, z + 3.0], [], [x, x])
+    assert eigen.losses_of(made)[1] == pytest.approx(mean_discrepancy([z, z]).item())
+    assert network.losses_of(made)[1] > 0.5
 
 
 def test_layers_start_with_the_variance_that_they_get():

@@ -2,12 +2,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.fft import dctn
+from scipy.fft import dctn, idctn
 from scipy.ndimage import gaussian_filter
 
 from sklearn_ae import FaceSwapper
 from sklearn_ae.faces import load_face_swapper, save_face_swapper
-from sklearn_ae.faces._restoration import amplitudes, equalize, n_rings
+from sklearn_ae.faces._restoration import (
+    amplitudes,
+    coarse_part,
+    equalize,
+    n_rings,
+)
 
 WHOLE = torch.ones(32, 32)
 
@@ -32,6 +37,14 @@ def test_amplitudes_are_root_mean_squares_of_scipys_cosine_transform():
     ring = np.minimum((8 * radius).astype(int), 7)
     expected = np.sqrt([power[:, ring == r].mean(axis=1) for r in range(8)]).T
     assert_allclose(amplitudes(x, WHOLE), expected, rtol=1e-4)
+
+
+def test_the_coarse_part_is_what_a_filter_of_scipys_cosine_transform_leaves():
+    x = textures(2, 1.0, n_channels=3, side=16)
+    radius = np.hypot(*np.mgrid[:16, :16] / 16)
+    kept = dctn(x.double().numpy(), axes=(2, 3), norm="ortho")
+    kept = idctn(kept / (1.0 + (radius / 0.15) ** 6), axes=(2, 3), norm="ortho")
+    assert_allclose(coarse_part(x), kept, atol=1e-6)
 
 
 def test_blurred_faces_get_back_the_spectrum_of_sharp_ones():
