@@ -83,12 +83,7 @@ class SquaredError:
         else:
             # One multiplication per row, not per element.
             squares = torch.exp(-2.0 * log_sigma) * difference.square().sum(dim=-1)
-        return -0.5 * squares - self._log_normalisers(log_sigma, x)
-
-    def _log_normalisers(self, log_sigma: Tensor, x: Tensor) -> Tensor:
-        """What the densities of a row's cells are divided by, in logs: () or (...)."""
-        n_equal = 1 if log_sigma.ndim else x.shape[-1]
-        return self.log_normaliser(log_sigma).sum(dim=-1) * n_equal
+        return -0.5 * squares - _of_row(log_sigma + 0.5 * LOG_2PI, x)
 
     def noise_scale(self, noise_variance: float) -> float:
         return math.sqrt(noise_variance)
@@ -180,7 +175,7 @@ class AbsoluteError(SquaredError):
             distances = (distances * torch.exp(-log_b)).sum(dim=-1)
         else:
             distances = torch.exp(-log_b) * distances.sum(dim=-1)
-        return -distances - self._log_normalisers(log_b, x)
+        return -distances - _of_row(log_b + math.log(2.0), x)
 
     def noise_scale(self, noise_variance: float) -> float:
         return math.sqrt(noise_variance / 2.0)
@@ -364,6 +359,12 @@ class ObservedCells(SquaredError):
 
     def inverse_link(self, x: Tensor) -> Tensor:
         return self.loss.inverse_link(x)
+
+
+def _of_row(constants: Tensor, x: Tensor) -> Tensor:
+    """Sum over the cells of a row x of what is the same () or of each (..., d)."""
+    n_equal = 1 if constants.ndim else x.shape[-1]
+    return constants.sum(dim=-1) * n_equal
 
 
 def of_observed(loss: SquaredError, x: Tensor) -> SquaredError:
