@@ -141,11 +141,6 @@ LAYOUT = {
         "Held-out squared error over that of PCA, means over the splits.",
         **RATIO,
     ),
-    "refined": Page(
-        "Refined latents",
-        "Held-out squared error over that of PCA, one split.",
-        **RATIO,
-    ),
     "small_tables": Page(
         "Small tables",
         "Held-out squared error over that of PCA, means over the splits.",
@@ -171,6 +166,12 @@ LAYOUT = {
     "likelihood": Page(
         "Likelihood",
         "Held-out log-likelihood in nats per row: more is better.",
+        by_method,
+        "log_likelihood",
+    ),
+    "path_gradient": Page(
+        "Path gradients",
+        "Held-out log-likelihood in nats per row, of version 0.1.0.",
         by_method,
         "log_likelihood",
     ),
