@@ -1,7 +1,6 @@
 """The command line's part on tables: a model of one, and what it makes of others."""
 
 import argparse
-import ast
 import contextlib
 import os
 import sys
@@ -20,7 +19,7 @@ from ._estimators.files import load, read_beside, write_estimator
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.vae import VAETransformer
 from ._tables.given import in_words
-from ._utils.arguments import add_random_state, positive_integer
+from ._utils.arguments import add_random_state, parameter_value, positive_integer
 from ._utils.extras import import_extra
 from ._utils.text import say
 from .comparison._files import ReadTable, TableError, read_table, spelled_again
@@ -45,7 +44,6 @@ ESTIMATORS: dict[str, type] = {
     "vae": VAETransformer,
     "map": NeighborMapTransformer,
 }
-_WORDS = {"true": True, "false": False, "none": None}
 EPILOG = """\
 examples:
   python -m sklearn_ae fit houses.csv --model houses.model --estimator vae
@@ -301,22 +299,7 @@ def _set(estimator: Any, settings: list[str]) -> None:
             raise UsageError(
                 f"--set takes NAME=VALUE, with one of {listed(known)}; got {setting!r}"
             )
-        estimator.set_params(**{name: _value_of(name, text)})
-
-
-def _value_of(name: str, text: str) -> Any:
-    """What the text of a parameter stands for, in whatever case it is written."""
-    names_columns = name in ("categorical_features", "condition_columns")
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    try:
-        value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        # A word, or the names of columns.
-        is_word = not names_columns or text == "from_dtype"
-        return text if is_word else text.split(",")
-    is_lone = names_columns and isinstance(value, int | str)
-    return [value] if is_lone else value
+        estimator.set_params(**{name: parameter_value(name, text)})
 
 
 def _read_columns(arguments: argparse.Namespace) -> "pd.DataFrame":

@@ -10,7 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 import sklearn_ae
 from sklearn_ae import AutoencoderTransformer, EncoderDecoderRegressor
 from sklearn_ae.__main__ import main
-from sklearn_ae._commands import _value_of
 from sklearn_ae._training.checkpoints import CheckpointFile
 
 QUICK = ("--max-iter", 2, "--set", "hidden_layer_sizes=4,")
@@ -312,21 +311,3 @@ def test_what_is_no_model_is_refused(folder, tmp_path, capsys):
     sklearn_ae.save(regressor, tmp_path / "model")
     assert run("sample", 3, "--model", tmp_path / "model") == 2
     assert "holds a EncoderDecoderRegressor" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("early_stopping", "false", False),
-        ("alpha", "0.5", 0.5),
-        ("loss", "log_loss", "log_loss"),
-        ("hidden_layer_sizes", "4,", (4,)),
-        ("condition_columns", "b", ["b"]),
-        ("condition_columns", "a,b", ["a", "b"]),
-        ("condition_columns", "None", None),
-        ("categorical_features", "from_dtype", "from_dtype"),
-        ("categorical_features", "2", [2]),
-    ],
-)
-def test_parameters_are_read_as_they_are_written(name, text, value):
-    assert _value_of(name, text) == value

@@ -1,6 +1,10 @@
 """Arguments of the command line: what their text stands for."""
 
 import argparse
+import ast
+from typing import Any
+
+_WORDS = {"true": True, "false": False, "none": None}
 
 
 def positive_integer(text: str) -> int:
@@ -29,6 +33,21 @@ def add_random_state(parser: argparse.ArgumentParser, what_it_does: str) -> None
         default=0,
         help=f"{what_it_does} (default: %(default)s)",
     )
+
+
+def parameter_value(name: str, text: str) -> Any:
+    """What the text of a parameter stands for, in whatever case it is written."""
+    names_columns = name in ("categorical_features", "condition_columns")
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        # A word, or the names of columns.
+        is_word = not names_columns or text == "from_dtype"
+        return text if is_word else text.split(",")
+    is_lone = names_columns and isinstance(value, int | str)
+    return [value] if is_lone else value
 
 
 def _whole(text: str) -> int | None:
