@@ -50,7 +50,9 @@ class Noise:
             return math.nan
         given = beside(z, z.new_zeros(len(z), module.n_conditions))
         variance = loss.noise_variance(self.scale(given.cpu().numpy()))
-        return variance if np.ndim(variance) < 2 else np.mean(variance, axis=0)
+        if np.ndim(variance) < 2:
+            return variance
+        return np.mean(variance, axis=0, dtype=np.float64)
 
     def add(
         self, X: np.ndarray, scale: NoiseScale, random_state: np.random.RandomState

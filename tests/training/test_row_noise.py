@@ -116,6 +116,7 @@ def test_samples_vary_as_their_latents_say(vae):
 def test_the_variance_is_the_mean_over_rows(vae):
     wanted = np.square(scales_at(vae, vae.transform(made(1500, 0)))).mean(axis=0)
     np.testing.assert_allclose(vae.noise_variance_, wanted, rtol=0.1)
+    assert vae.noise_variance_.dtype == np.float64
 
 
 def test_going_on_starts_from_noise_that_all_rows_share(vae):
