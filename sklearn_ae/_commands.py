@@ -18,7 +18,7 @@ from ._estimators.denoising import DenoisingAutoencoderTransformer
 from ._estimators.files import load, read_beside, write_estimator
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.vae import VAETransformer
-from ._tables.given import in_words
+from ._tables.given import from_words
 from ._utils.arguments import add_random_state, parameter_value, positive_integer
 from ._utils.extras import import_extra
 from ._utils.text import say
@@ -402,7 +402,7 @@ def _given(estimator: Any, settings: list[str]) -> dict[str, Any]:
                 f"--given takes COLUMN=VALUE, each column once; got {setting!r}"
             )
         texts[name] = setting[len(name) + 1 :]
-    return in_words(texts, estimator._kinds)
+    return from_words(texts, estimator._kinds)
 
 
 def _load_model(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .containers import is_missing, read_columns
-from .kinds import OF_TIME, Categories, Kind, Truths
+from .kinds import OF_TIME, Categories, Kind
 from .table_kinds import TableKinds
 
 
@@ -79,7 +79,7 @@ def read_given(given: Any, kinds: TableKinds) -> Given:
     return read
 
 
-def in_words(texts: Mapping[str, str], kinds: TableKinds) -> dict[str, Any]:
+def from_words(texts: Mapping[str, str], kinds: TableKinds) -> dict[str, Any]:
     """What columns are to hold, from what a user typed: for `read_given`.
 
     Two dots make a range, and commas part levels, unless a level is written so.
@@ -89,20 +89,29 @@ def in_words(texts: Mapping[str, str], kinds: TableKinds) -> dict[str, Any]:
     for name, text in texts.items():
         kind = kinds.kinds[_place(name, names)]
         if kind.map is None and kind.n_numbers:
-            levels = {str(level): level for level in _levels(kind)}
-            levels |= {f"{k:g}": k for k in levels.values() if isinstance(k, float)}
-            if isinstance(kind, Truths):
-                text = text.capitalize()
-            parts = [text] if text in levels else text.split(",")
-            given[name] = [levels.get(part, part) for part in parts]
+            given[name] = _named_levels(text, kind)
         else:
             least, dots, most = text.partition("..")
-            given[name] = (_end(least), _end(most)) if dots else _end(text)
+            ends = _end(least, kind), _end(most, kind)
+            given[name] = ends if dots else _end(text, kind)
     return given
 
 
-def _end(text: str) -> Any:
-    """A number, or text as it is; None where there is none."""
+def _named_levels(text: str, kind: Kind) -> list[Any]:
+    levels = {str(level): level for level in _levels(kind)}
+    # Whole numbers need no point.
+    levels |= {f"{k:.15g}": k for k in levels.values() if isinstance(k, float)}
+    if kind.type == "boolean":
+        text = text.lower()
+        levels |= {"false": False, "true": True}
+    parts = [text] if text in levels else text.split(",")
+    return [levels.get(part, part) for part in parts]
+
+
+def _end(text: str, kind: Kind) -> Any:
+    """A number, or text as it is, of times always; None where there is none."""
+    if kind.type in _FROM_TEXT:
+        return text or None
     try:
         return float(text)
     except ValueError:

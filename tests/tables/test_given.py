@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_ae._tables.given import in_words, read_given
+from sklearn_ae._tables.given import from_words, read_given
 from sklearn_ae._tables.table_kinds import TableKinds
 
 KINDS = TableKinds(
@@ -54,14 +54,37 @@ def test_words_are_levels_ranges_or_values():
         frame, categorical_features=["city", "grade"], column_maps="quantile"
     )
     texts = {"city": "Rome,Oslo", "old": "true", "grade": "1", "age": "30..40"}
-    assert in_words(texts | {"since": "2026-01-02.."}, kinds) == {
+    assert from_words(texts | {"since": "2026-01-02.."}, kinds) == {
         "city": ["Rome", "Oslo"],
         "old": [True],
         "grade": [1.0],
         "age": (30.0, 40.0),
         "since": ("2026-01-02", None),
     }
-    assert in_words({"city": "St, Ives", "age": "31"}, kinds) == {
+    assert from_words({"city": "St, Ives", "age": "31"}, kinds) == {
         "city": ["St, Ives"],
         "age": 31.0,
     }
+
+
+def test_truth_values_are_levels_in_words_whatever_their_case():
+    frame = pd.DataFrame({"old": [True, False, True], "sold": [True, False, False]})
+    kinds = TableKinds(frame, categorical_features=["sold"], column_maps="quantile")
+    given = from_words({"old": "true,False", "sold": "TRUE"}, kinds)
+    assert given == {"old": [True, False], "sold": [True]}
+    old, sold = read_given(given, kinds)
+    np.testing.assert_array_equal(old.is_allowed, [True, True])
+    np.testing.assert_array_equal(sold.is_allowed, [False, True])
+
+
+def test_long_whole_levels_need_no_point():
+    frame = pd.DataFrame({"code": [1234567.0, 1234568.0, 1234568.0]})
+    kinds = TableKinds(frame, categorical_features=["code"], column_maps="quantile")
+    assert from_words({"code": "1234568"}, kinds) == {"code": [1234568.0]}
+
+
+def test_times_in_words_may_be_digits_alone():
+    naive = pd.date_range("2026-01-01", periods=9)
+    kinds = TableKinds(pd.DataFrame({"t": naive}), column_maps="quantile")
+    given = from_words({"t": "20260103.."}, kinds)
+    assert read_given(given, kinds) == read_given({"t": (naive[2], None)}, kinds)
