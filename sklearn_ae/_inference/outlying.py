@@ -37,7 +37,8 @@ def robust_precision(
     mean = Z.mean(axis=0)
     _, spreads, axes = np.linalg.svd(Z - mean, full_matrices=False)
     axes = axes[spreads > _LEAST_SPREAD * max(spreads.max(), np.finfo(float).tiny)]
-    whitened = (Z - mean) @ axes.T / (spreads[: len(axes)] / np.sqrt(len(Z)))
+    stds = spreads[: len(axes)] / np.sqrt(len(Z))
+    whitened = (Z - mean) @ axes.T / stds
     location, precision = np.zeros(len(axes)), np.eye(len(axes))
     if len(Z) > 2 * len(axes) > 0:
         share = min(_SHARE, 1.0 - contamination)
@@ -50,9 +51,8 @@ def robust_precision(
                 pass
             else:
                 location, precision = most.location_, most.precision_
-    scales = spreads[: len(axes), None] / np.sqrt(len(Z))
-    back = axes / scales  # (l, k), from latents to whitened ones
-    return mean + location @ (axes * scales), back.T @ precision @ back
+    back = axes / stds[:, None]  # (l, k), from latents to whitened ones
+    return mean + location @ (axes * stds[:, None]), back.T @ precision @ back
 
 
 def outlyingness(

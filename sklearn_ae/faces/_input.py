@@ -165,15 +165,16 @@ def find_identities(
     y: np.ndarray, classes: Any, known: np.ndarray | None
 ) -> np.ndarray:
     """The identities of a fit: those known, or else those given, or else those of y."""
+    asked = y if classes is None else np.asarray(classes)
     if known is None:
-        known = np.unique(y if classes is None else classes)
+        known = np.unique(asked)
     if len(known) < 2:
         raise ValueError(
             "FaceSwapper needs faces of at least two identities; y holds one "
             f"class: {known.tolist()}."
         )
-    for names in (y if classes is None else classes, y):
-        unknown = sorted(set(np.asarray(names).tolist()) - set(known.tolist()))
+    for names in (asked, y):
+        unknown = sorted(set(names.tolist()) - set(known.tolist()))
         if unknown:
             raise ValueError(
                 f"y holds {unknown}, which are not among the identities that the "

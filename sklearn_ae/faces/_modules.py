@@ -402,25 +402,24 @@ class FaceNetwork(nn.Module):
             return
         changes = copy.deepcopy(self.augmentation).train()
         changes.warp_share = 0.0
-        many = {}
+        rows = {}  # (n, d) of each identity, with those moved
         for identity, x in faces.items():
             images = self._as_images(x)
             # As many of everybody, whose pictures are few most of all.
             n_copies = round(LARGEST_GRAM / len(faces) / len(x)) - 1
             n_copies = min(MOST_COPIES, max(0, n_copies))
             copies = [changes(images, generator)[1] for _ in range(n_copies)]
-            many[identity] = torch.cat([images, *copies])
+            rows[identity] = torch.cat([images, *copies]).flatten(1)
         if not encoder.is_known:
             weights = self.weights(images).expand_as(images[:1]).flatten()
-            encoder.start([x.flatten(1) for x in many.values()], weights)
-        rows = {identity: x.flatten(1) for identity, x in many.items()}
-        latents = {identity: encoder(x) for identity, x in many.items()}
+            encoder.start([*rows.values()], weights)
+        latents = {identity: encoder(x) for identity, x in rows.items()}
         parts = map(self.eigenfaces, range(len(self.decoders)))
         known = [part.slope for part in parts if part.is_known]
         of_all = (
             torch.stack(known).mean(dim=0)
             if known
-            else slope_of_all(list(rows.values()), list(latents.values()))
+            else slope_of_all([*rows.values()], [*latents.values()])
         )
         for identity in new:
             x, z = rows[identity], latents[identity]
