@@ -52,8 +52,9 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         is then minus the sum of two distances [1]_: the error, and the Mahalanobis
         distance of the latents by the minimum covariance determinant of three quarters
         of the rows (of fewer where ``contamination`` is larger), both squared and in
-        standard deviations above the mean of what is normal, or 0 below. With False,
-        and for other estimators, it is the estimator's own score.
+        standard deviations above the mean of what is normal, or 0 below. Rows that are
+        near in both all score 0, and are no outliers however large ``contamination``
+        is. With False, and for other estimators, it is the estimator's own score.
 
     Attributes
     ----------
@@ -270,11 +271,11 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 def _weight_parameter(estimator: Any) -> str:
     """By what name the estimator's `fit` takes weights of rows."""
     last, prefix = _last(estimator), ""
-    if isinstance(estimator, Pipeline):
-        name, _ = estimator.steps[-1]
-        # Where metadata are routed, steps ask for them themselves.
-        is_routed = get_config()["enable_metadata_routing"]
-        prefix = "" if is_routed else f"{name}__"
+    # Where metadata are routed, steps ask for them themselves.
+    is_routed = get_config()["enable_metadata_routing"]
+    while isinstance(estimator, Pipeline) and not is_routed:
+        name, estimator = estimator.steps[-1]
+        prefix += f"{name}__"
     if not has_fit_parameter(last, "sample_weight"):
         raise TypeError(
             f"{type(last).__name__} takes no sample_weight in fit. Whole numbers are "
@@ -284,8 +285,10 @@ def _weight_parameter(estimator: Any) -> str:
 
 
 def _last(estimator: Any) -> Any:
-    """The estimator, or a Pipeline's last step."""
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    """The estimator, or the last step of a Pipeline, also of one within another."""
+    while isinstance(estimator, Pipeline):
+        _, estimator = estimator.steps[-1]
+    return estimator
 
 
 def _has_latents(estimator: Any) -> bool:

@@ -121,3 +121,18 @@ def test_weights_reach_a_pipeline_where_metadata_are_routed():
     expected = detector().fit(X, sample_weight=weights).offset_
     with config_context(enable_metadata_routing=True):
         assert detector().fit(X, sample_weight=weights).offset_ == expected
+
+
+def test_a_pipeline_within_another_is_scored_as_one():
+    inner = AutoencoderTransformer(2, max_iter=0)
+    flat = AutoencoderDetector(make_pipeline(StandardScaler(), inner))
+    within = AutoencoderDetector(
+        make_pipeline(StandardScaler(), make_pipeline(inner)),
+    )
+    weights = np.arange(len(X)) % 3
+    scores = [
+        detector.fit(X, sample_weight=weights / 2).score_samples(X)
+        for detector in (flat, within)
+    ]
+    np.testing.assert_array_equal(*scores)
+    assert within.location_ is not None
