@@ -13,7 +13,6 @@ from torch import Tensor
 
 from .._inference.compute import compute
 from .._networks.losses import NoiseScale
-from .._networks.modules import beside
 from .._networks.variational import VariationalAutoencoder
 from .._tables.table_kinds import TableKinds
 
@@ -43,13 +42,12 @@ class Noise:
         scale = log_noise.exp() * self.module.scale.detach().cpu().double()
         return scale.item() if scale.ndim == 0 else scale.numpy()
 
-    def variance(self, z: Tensor) -> NoiseScale:
-        """Mean over rows with these latents z (n, k), given no conditions."""
-        module, loss = self.module, self.module.loss_function
+    def variance(self, latents: np.ndarray) -> NoiseScale:
+        """Mean over rows with these latents, with their conditions behind them."""
+        loss = self.module.loss_function
         if not loss.has_noise:
             return math.nan
-        given = beside(z, z.new_zeros(len(z), module.n_conditions))
-        variance = loss.noise_variance(self.scale(given.cpu().numpy()))
+        variance = loss.noise_variance(self.scale(latents))
         if np.ndim(variance) < 2:
             return variance
         return np.mean(variance, axis=0, dtype=np.float64)

@@ -335,7 +335,7 @@ class VAETransformer(FittedVAE):
     noise_variance_ : float or ndarray of shape (`n_features_in_`,)
         Learned variance of the likelihood around the decoder's output, in squared units
         of X, for each column where ``noise`` is not "shared"; nan with
-        ``loss="log_loss"``. With ``noise="per_row"`` it is the mean over rows.
+        ``loss="log_loss"``. With ``noise="per_row"`` it is the mean over some rows.
 
     kl_per_component_ : ndarray of shape (n_components,)
         KL divergence of each latent's posterior by itself from the prior, mean over the
@@ -767,8 +767,9 @@ class VAETransformer(FittedVAE):
     def _renew(self, module: Autoencoder) -> None:
         for name, value in self._bound().items():
             setattr(module, name, value)
-        # Networks that go on learning do so with the noise that all rows share.
-        cast(VariationalAutoencoder, module).keep_noise_network(None)
+        if self.max_iter != 0:
+            # Networks that go on learning do so with the noise that all rows share.
+            cast(VariationalAutoencoder, module).keep_noise_network(None)
 
     def _finish(
         self, module: Autoencoder, rows: DescribedRows, seed: int
@@ -777,7 +778,7 @@ class VAETransformer(FittedVAE):
         module = cast(VariationalAutoencoder, module)
         if self.noise != "per_row" or not module.loss_function.has_noise:
             return rows
-        if self.max_iter == 0:  # the linear model
+        if self.max_iter == 0:  # the linear model, or a fit that stays as it was
             return rows
         most_epochs = sys.maxsize if self.max_iter == "auto" else self.max_iter
         d, n_given = len(module.center), self.n_components + module.n_conditions

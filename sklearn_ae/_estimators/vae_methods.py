@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import Any, Literal, cast
 
 import numpy as np
+import torch
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -629,10 +630,13 @@ class FittedVAE(Truncating, Imputing):
     def noise_variance_(self) -> NoiseScale:
         """What the module has learned of the noise: of all columns, or of each.
 
-        Where it depends on the latents, that is the mean over rows of the fit.
+        Where it depends on the latents, that is the mean over some rows of the fit.
         """
         check_is_fitted(self)
-        return self._noise.variance(self._explained.latents)
+        known = self._explained
+        conditions = [] if known.conditions is None else [known.conditions]
+        latents = torch.cat([known.latents, *conditions], dim=1)
+        return self._noise.variance(latents.numpy())
 
     # What the methods share -----------------------------------------------------------
 

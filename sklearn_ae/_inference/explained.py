@@ -51,6 +51,9 @@ class Explained:
 
     latents : Tensor of shape (m, k)
         Of some of the rows, in the networks' units.
+
+    conditions : Tensor of shape (m, c) or None
+        What these rows are conditioned on; None in files of older versions.
     """
 
     total: float
@@ -59,6 +62,7 @@ class Explained:
     errors: np.ndarray
     mean: np.ndarray
     latents: Tensor
+    conditions: Tensor | None = None
 
     @property
     def ratios(self) -> np.ndarray:
@@ -83,7 +87,7 @@ class Explained:
 @torch.no_grad()
 def explain(module: Autoencoder, rows: DescribedRows) -> Explained:
     """Cut the latents of described rows, after each or, of many, after some of them."""
-    k, own = rows.z.shape[1], module.parts(rows.x)[0]
+    k, (own, conditions) = rows.z.shape[1], module.parts(rows.x)
     latents = some(rows.z, N_REMEMBERED).cpu()
     n_rows = _n_rows(module, k, isinstance(rows.inference, Refined))
     x, z = some(rows.x, n_rows), some(rows.z, n_rows)
@@ -121,6 +125,7 @@ def explain(module: Autoencoder, rows: DescribedRows) -> Explained:
         _between(cuts, _numbers(errors), 1.0 - linear),
         restored.double().cpu().numpy(),
         latents,
+        some(conditions, N_REMEMBERED).cpu(),
     )
 
 

@@ -133,6 +133,26 @@ def test_a_warm_start_learns_it_anew():
     assert estimator.module_.noise_network not in (None, before)
 
 
+def test_networks_that_do_not_go_on_keep_their_noise():
+    estimator = fitted(n=100, max_iter="auto", warm_start=True)
+    before = estimator.score_samples(made(5, 1))
+    estimator.set_params(max_iter=0).fit(made(100, 0))
+    np.testing.assert_array_equal(estimator.score_samples(made(5, 1)), before)
+
+
+def test_the_variance_of_a_conditional_model_is_that_of_its_conditions():
+    rng = np.random.RandomState(0)
+    y = np.repeat(["quiet", "loud"], 100)
+    X = rng.normal(size=(200, 1)) * DIRECTION
+    X += np.where(y == "loud", 0.8, 0.2)[:, None] * rng.normal(size=X.shape)
+    options = {"conditional": True, "early_stopping": False, "max_iter": 30}
+    vae = VAETransformer(1, noise="per_row", hidden_layer_sizes=(), **options)
+    vae.fit(X, y)
+    latents = vae._beside_conditions(vae.transform(X, y), y)
+    wanted = np.square(vae._noise.scale(latents)).mean(axis=0)
+    np.testing.assert_allclose(vae.noise_variance_, wanted, rtol=1e-4)
+
+
 def test_rows_of_equal_noise_are_no_less_likely():
     rng = np.random.RandomState(0)
     X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5))
