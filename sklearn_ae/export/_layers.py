@@ -103,12 +103,12 @@ def dense_with_jacobian(
     activation = network[1] if len(network) > 1 else nn.Identity()
     h, tangents = z, None  # tangents: (n, k, h)
     for i, layer in enumerate(layers[:-1]):
-        a = h @ weights[i] + to_array(layer.bias)
+        a = h.of("Gemm", weights[i], to_array(layer.bias))
         h, slopes = activate_with_slopes(activation, a)
         slopes = slopes.unsqueeze(1)  # (n, 1, h)
         into = weights[0][:n_latents] if tangents is None else tangents @ weights[i]
         tangents = slopes * into
-    output = h @ weights[-1] + to_array(layers[-1].bias)
+    output = h.of("Gemm", weights[-1], to_array(layers[-1].bias))
     linear = np.zeros((n_latents, weights[-1].shape[1]), dtype=graph.dtype)
     if anchored is not None:
         linear = to_array(anchored.linear.weight).T.astype(graph.dtype)

@@ -20,11 +20,15 @@ from .._inference.projection import (
     _MOST_DAMPING,
     _RAISED,
 )
+from .._inference.tangents import tangent_map
 from .._networks.modules import Autoencoder
 from ._algebra import eliminated, products
 from ._graph import Value
 from ._layers import apply, dense_with_jacobian, to_array
 from ._losses import Losses
+
+# Latents (n, k), outputs (n, d) and Jacobians (n, k, d).
+Expanded = tuple[Value, Value, Value]
 
 
 class Projection:
@@ -54,18 +58,19 @@ class Projection:
 
     def latents(self, encoded: Value, x: Value, conditions: Value | None) -> Value:
         """The best from each row's starts: the encoder's, and a remembered one."""
-        graph = x.graph
-        starts = [encoded]
+        graph, d = x.graph, len(self.losses.module.center)
+        rows = x if conditions is None else graph.concat([x, conditions], axis=1)
+        starts = [self._expanded(encoded, rows, d)]
         if self.inference.remembered is not None:
             starts.append(self._nearest(x, self.inference.remembered))
         s = len(starts)
         # All starts of a row are rows here.
-        rows = x if conditions is None else graph.concat([x, conditions], axis=1)
-        z, value = self._descended(
-            graph.concat(starts, axis=0) if s > 1 else encoded,
-            graph.concat([rows] * s, axis=0) if s > 1 else rows,
-            len(self.losses.module.center),
-        )
+        start, rows = starts[0], rows
+        if s > 1:
+            rows = graph.concat([rows] * s, axis=0)
+            parts = zip(*starts, strict=True)
+            start = tuple(graph.concat(part, axis=0) for part in parts)
+        z, value = self._descended(start, rows, d)
         if s == 1:
             return z
         zs, values = z.reshape(s, -1, self.k), value.reshape(s, -1)
@@ -80,12 +85,15 @@ class Projection:
             value = graph.where(is_lower, lower, value)
         return z
 
-    def _nearest(self, x: Value, remembered: torch.Tensor) -> Value:
-        """The remembered latents whose row is nearest to each."""
+    def _nearest(self, x: Value, remembered: torch.Tensor) -> Expanded:
+        """The remembered latents whose row is nearest to each.
+
+        What the decoder makes of them is in the file.
+        """
         graph, known = x.graph, remembered.double()
         with torch.no_grad():
-            link = self.losses.loss.link
-            decoded = to_array(link(self.decoder(known)))  # (a, d)
+            output, jacobian = tangent_map(self.decoder, self.k)(known)
+            decoded = to_array(self.losses.loss.link(output))  # (a, d)
         if self.losses.takes_missing:
             there = self.losses.known(x)
             x = graph.where(x.of("IsNaN"), 0.0, x)
@@ -93,18 +101,21 @@ class Projection:
         else:
             distances = np.square(decoded).sum(axis=1) - 2.0 * (x @ decoded.T)
         nearest = distances.of("ArgMin", axis=1, keepdims=0)
-        return graph.add("Gather", to_array(known), nearest, axis=0)
+        return tuple(
+            graph.add("Gather", to_array(part.contiguous()), nearest, axis=0)
+            for part in (known, output, jacobian)
+        )
 
     # Steps ----------------------------------------------------------------------------
 
-    def _descended(self, z: Value, rows: Value, d: int) -> tuple[Value, Value]:
-        """From latents z (n, k) down to better ones, and their loss (n, 1).
+    def _descended(self, start: Expanded, rows: Value, d: int) -> tuple[Value, Value]:
+        """From latents (n, k) down to better ones, and their loss (n, 1).
 
         What a row is at is one array here: its latents, its loss, and what this looks
         like there. Most rows are there long before the last: these take no more time.
         """
-        graph, k = z.graph, self.k
-        here = self._at(z, rows, d)
+        graph, k = rows.graph, self.k
+        here = self._at(start, rows, d)
         ones = graph.zeros_like(here.slice(k, k + 1)) + 1.0
         first = graph.constant(np.asarray(0, dtype=np.int64))
         place = graph.add("CumSum", ones, first, exclusive=1)
@@ -122,7 +133,8 @@ class Projection:
             here, damping, change, promised, place = inner.split(
                 together, [self._width, 1, k, 1, 1], axis=1
             )
-            new = self._at(here.slice(0, k) - change, rows, d)
+            z = here.slice(0, k) - change
+            new = self._at(self._expanded(z, rows, d), rows, d)
             value = here.slice(k, k + 1)
             gain = value - new.slice(k, k + 1)
             here = inner.where(gain >= -_rounding(value), new, here)
@@ -188,11 +200,16 @@ class Projection:
         x, conditions = z.graph.split(rows, [d, m], axis=1)
         return x, z.graph.concat([z, conditions], axis=1)
 
-    def _at(self, z: Value, rows: Value, d: int) -> Value:
+    def _expanded(self, z: Value, rows: Value, d: int) -> Expanded:
+        """Latents, with the decoder's outputs (n, d) and Jacobians (n, k, d)."""
+        given = self._given(z, rows, d)[1]
+        return z, *dense_with_jacobian(self.decoder, self.k, given)
+
+    def _at(self, expanded: Expanded, rows: Value, d: int) -> Value:
         """Latents, their loss, its gradient and its Gauss-Newton Hessian: (n, .)."""
+        z, output, jacobian = expanded
         graph, k, losses = z.graph, self.k, self.losses
-        x, given = self._given(z, rows, d)
-        output, jacobian = dense_with_jacobian(self.decoder, k, given)
+        x = self._given(z, rows, d)[0]
         if losses.is_square:
             # All sums of products at once, and as in `products` none right behind a
             # transposition.
