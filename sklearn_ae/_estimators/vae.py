@@ -786,14 +786,13 @@ class VAETransformer(FittedVAE):
             network: nn.Module = make_noise_network(n_given, d, self.activation)
         network = network.to(rows.x)
         # Posteriors become narrower where there is less noise, which then is less.
+        known = rows.drawn
         for _ in range(_NOISE_ROUNDS):
-            known = rows.drawn
             network = learn_row_noise(
                 *(module, known.x, known.z, known.inference, network),
                 *(seed, most_epochs),
             )
             module.keep_noise_network(network)
-            rows = rows.seen_again(module)
         return rows
 
     def _find_axes(self, module: Autoencoder, rows: DescribedRows) -> Axes:
