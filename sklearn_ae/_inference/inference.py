@@ -54,7 +54,11 @@ class Inference(ABC):
     def posterior(
         self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
     ) -> Gaussians:
-        """Of each row, where latents have a prior; z are its latents, if known."""
+        """Of each row, where latents have a prior; z are the modes, if known."""
+
+    def modes(self, module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+        """Those of the posteriors of rows with latents z (n, k): (n, k)."""
+        return z
 
     def draw(
         self,
@@ -296,12 +300,15 @@ class Refined(Inference):
             ]
         )
 
+    def modes(self, module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+        if not has_noise_of_rows(module):
+            return z
+        return project(module, x, [z], self.n_steps, by_row=True)
+
     def posterior(
         self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
     ) -> Gaussians:
-        z = self.latents(module, x) if z is None else z
-        if has_noise_of_rows(module):  # the mode is not where the projection is
-            z = project(module, x, [z], self.n_steps, by_row=True)
+        z = self.modes(module, x, self.latents(module, x)) if z is None else z
         encoded = Encoded().posterior(module, x)
         return FullGaussians.of_information(z, information(module, x, z), encoded)
 
