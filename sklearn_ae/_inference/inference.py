@@ -24,6 +24,7 @@ from .expected import ExpectedLatents
 from .gaussians import DiagonalGaussians, FullGaussians, Gaussians
 from .priors import Prior
 from .projection import information, project
+from .row_noise import has_noise_of_rows
 
 # Latents of training rows that are remembered.
 N_REMEMBERED = 256
@@ -53,7 +54,11 @@ class Inference(ABC):
     def posterior(
         self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
     ) -> Gaussians:
-        """Of each row's latents, where they have a prior; z are these, if known."""
+        """Of each row, where latents have a prior; z are the modes, if known."""
+
+    def modes(self, module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+        """Those of the posteriors of rows with latents z (n, k): (n, k)."""
+        return z
 
     def draw(
         self,
@@ -184,8 +189,9 @@ class Encoded(Inference):
 class Refined(Inference):
     """The latents from which the decoder gives the row best: its projection.
 
-    With a prior these are the mode of the posterior, and the curvature there says how
-    wide it is.
+    With a prior these are the mode of the posterior by the noise that all rows share.
+    Its own mode, by the noise of the row, is where the posterior is, and the curvature
+    there says how wide.
 
     Parameters
     ----------
@@ -294,10 +300,15 @@ class Refined(Inference):
             ]
         )
 
+    def modes(self, module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+        if not has_noise_of_rows(module):
+            return z
+        return project(module, x, [z], self.n_steps, by_row=True)
+
     def posterior(
         self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
     ) -> Gaussians:
-        z = self.latents(module, x) if z is None else z
+        z = self.modes(module, x, self.latents(module, x)) if z is None else z
         encoded = Encoded().posterior(module, x)
         return FullGaussians.of_information(z, information(module, x, z), encoded)
 

@@ -1,11 +1,15 @@
 """Noise that depends on the latents, where it is known how."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
+from sklearn.decomposition import PCA
 
 from sklearn_ae import VAETransformer
+from sklearn_ae._inference.described import DescribedRows
 from sklearn_ae._inference.inference import Encoded
 from sklearn_ae._networks.variational import make_noise_network
 from sklearn_ae._training import row_noise
@@ -81,10 +85,10 @@ def test_scores_are_integrals_over_the_latent(vae):
     np.testing.assert_allclose(scores, wanted, atol=0.02)
 
 
-def test_latents_are_where_nothing_is_steeper(vae):
+def test_means_of_posteriors_are_where_nothing_is_steeper(vae):
     rows = made(20, seed=3)
     module = vae.module_
-    z = torch.from_numpy(vae.transform(rows)).float().requires_grad_()
+    z = torch.from_numpy(vae.posterior(rows)[0]).float().requires_grad_()
     x = module.standardize(torch.from_numpy(rows))
     joint = module.log_likelihood(z, x) - 0.5 * z.square().sum(dim=1)
     (slope,) = torch.autograd.grad(joint.sum(), z)
@@ -113,10 +117,55 @@ def test_samples_vary_as_their_latents_say(vae):
     assert np.all((ratio[1:] > 0.6) & (ratio[1:] < 1.7))
 
 
-def test_the_variance_is_the_mean_over_rows(vae):
-    wanted = np.square(scales_at(vae, vae.transform(made(1500, 0)))).mean(axis=0)
-    np.testing.assert_allclose(vae.noise_variance_, wanted, rtol=0.1)
-    assert vae.noise_variance_.dtype == np.float64
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda vae, X: vae.transform(X),
+        lambda vae, X: vae.reconstruct(X),
+        lambda vae, X: vae.interpolate(X[:2], X[2:4]),
+        lambda vae, X: vae.impute(with_a_hole(X)),
+        lambda vae, X: vae.score_columns(X),
+        lambda vae, X: vae.reconstruction_err_,
+        lambda vae, X: vae.explained_variance_ratio_,
+        lambda vae, X: vae.noise_variance_,
+        lambda vae, X: vae.sample(5, 0),
+    ],
+)
+def test_projections_are_those_of_noise_that_all_rows_share(vae, shared, ask):
+    rows = made(20, seed=6)
+    np.testing.assert_array_equal(ask(vae, rows), ask(shared, rows))
+
+
+def with_a_hole(X):
+    X = X.copy()
+    X[0, 2] = np.nan
+    return X
+
+
+def test_posteriors_are_not_where_the_projections_are(vae, shared):
+    rows = made(20, seed=6)
+    (mean, std), (_, shared_std) = vae.posterior(rows), shared.posterior(rows)
+    assert (np.abs(mean - vae.transform(rows)) > 0.1 * std).any()
+    assert np.abs(np.log(std / shared_std)).max() > 0.1
+
+
+def test_divergences_are_those_of_the_posteriors(vae):
+    mean, std = vae.posterior(made(1500, 0))
+    kl = 0.5 * (std**2 + mean**2 - 1.0) - np.log(std)
+    np.testing.assert_allclose(vae.kl_per_component_, kl.mean(axis=0), rtol=1e-3)
+
+
+@pytest.mark.parametrize("noise", ["auto", "per_row"])
+def test_errors_of_weighted_rows_are_those_of_noise_that_all_rows_share(noise):
+    options = {"max_iter": 3, "hidden_layer_sizes": ()}
+    weights = np.random.RandomState(0).uniform(0.5, 2.0, size=200)
+    errors = [
+        VAETransformer(1, noise=name, **options)
+        .fit(made(200, 0), sample_weight=weights)
+        .reconstruction_err_
+        for name in (noise, "shared")
+    ]
+    assert errors[0] == errors[1]
 
 
 def test_going_on_starts_from_noise_that_all_rows_share(vae):
@@ -140,17 +189,44 @@ def test_networks_that_do_not_go_on_keep_their_noise():
     np.testing.assert_array_equal(estimator.score_samples(made(5, 1)), before)
 
 
-def test_the_variance_of_a_conditional_model_is_that_of_its_conditions():
-    rng = np.random.RandomState(0)
-    y = np.repeat(["quiet", "loud"], 100)
-    X = rng.normal(size=(200, 1)) * DIRECTION
-    X += np.where(y == "loud", 0.8, 0.2)[:, None] * rng.normal(size=X.shape)
-    options = {"conditional": True, "early_stopping": False, "max_iter": 30}
-    vae = VAETransformer(1, noise="per_row", hidden_layer_sizes=(), **options)
-    vae.fit(X, y)
-    latents = vae._beside_conditions(vae.transform(X, y), y)
-    wanted = np.square(vae._noise.scale(latents)).mean(axis=0)
-    np.testing.assert_allclose(vae.noise_variance_, wanted, rtol=1e-4)
+def test_noise_follows_the_latents_by_default(vae):
+    found = fitted("auto")
+    rows = made(20, seed=1)
+    np.testing.assert_array_equal(found.score_samples(rows), vae.score_samples(rows))
+
+
+def test_by_default_noise_is_shared_where_held_out_rows_are_no_likelier(monkeypatch):
+    monkeypatch.setattr(row_noise, "_is_better", lambda *_: False)
+    found, shared = fitted("auto", max_iter=3), fitted("shared", max_iter=3)
+    rows = made(20, seed=1)
+    assert found.module_.noise_network is None
+    np.testing.assert_array_equal(found.score_samples(rows), shared.score_samples(rows))
+    np.testing.assert_array_equal(found.kl_per_component_, shared.kl_per_component_)
+
+
+@pytest.mark.parametrize("wrong", [-3.0, 3.0])
+def test_noise_that_is_wrong_is_not_better(vae, wrong):
+    module = copy.deepcopy(vae.module_)
+    x = module.standardize(torch.from_numpy(made(300, 7))).float()
+    z = torch.from_numpy(vae.transform(made(300, 7))).float()
+    rows = DescribedRows(x, z, vae._inference, len(x)).finding_modes(module)
+    assert row_noise._is_better(module, rows, 0)
+    with torch.no_grad():
+        list(module.noise_network.parameters())[-1].add_(wrong)
+    rows = rows.finding_modes(module)
+    assert not row_noise._is_better(module, rows, 0)
+
+
+def test_with_column_maps_noise_is_shared_by_default():
+    options = {"column_maps": "quantile", "max_iter": 2}
+    assert fitted("auto", n=60, **options).module_.noise_network is None
+
+
+def test_with_no_step_it_is_probabilistic_pca_by_default():
+    X = made(100, 0)
+    estimator = VAETransformer(1, max_iter=0).fit(X)
+    wanted = PCA(1).fit(X).score_samples(X)
+    np.testing.assert_allclose(estimator.score_samples(X), wanted, atol=1e-3)
 
 
 def test_rows_of_equal_noise_are_no_less_likely():
