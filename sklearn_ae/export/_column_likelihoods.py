@@ -47,8 +47,13 @@ class ColumnDensities:
             start = stop
         return output.graph.concat(parts, axis=-1)
 
-    def log_likelihood(self, output: Value, x: Value) -> Value:
-        """Of outputs (n, S, d) and rows (n, 1, d), with NaN or without: (n, S)."""
+    def log_likelihood(
+        self, output: Value, x: Value, log_noise: Value | None = None
+    ) -> Value:
+        """Of outputs (n, S, d) and rows (n, 1, d), with NaN or without: (n, S).
+
+        Logarithms of the noise (n, S, d) where it is not the same for all rows.
+        """
         graph = x.graph
         missing = x.of("IsNaN")
         there = 1.0 - graph.cast(missing, graph.dtype)
@@ -57,7 +62,10 @@ class ColumnDensities:
         scores, truths = np.array(self.loss.scores), np.array(self.loss.truths)
         if len(scores):
             of_scores = (v.of("Gather", scores, axis=-1) for v in (output, x, there))
-            parts.append(self._of_scores(*of_scores))
+            log_sigma: Value | np.ndarray = self.log_sigma
+            if log_noise is not None:
+                log_sigma = log_noise.of("Gather", scores, axis=-1)
+            parts.append(self._of_scores(*of_scores, log_sigma))
         for start, stop in self.loss.groups:
             log_shares = output.slice(start, stop).of("LogSoftmax", axis=-1)
             parts.append((log_shares * x.slice(start, stop)).sum(-1))
@@ -73,9 +81,12 @@ class ColumnDensities:
             total = total + part
         return total
 
-    def _of_scores(self, output: Value, x: Value, there: Value) -> Value:
+    def _of_scores(
+        self, output: Value, x: Value, there: Value, log_sigma: Value | np.ndarray
+    ) -> Value:
         """Log-densities in the units of the values, of outputs (n, S, c): (n, S)."""
-        graph, sigma = x.graph, np.exp(self.log_sigma)
+        graph, is_value = x.graph, isinstance(log_sigma, Value)
+        sigma = log_sigma.of("Exp") if is_value else np.exp(log_sigma)
         scores = x.squeeze(1)
         known = np.where(np.isinf(self.edges), np.nan, self.edges)
         place = searched(scores, known, with_equal=False)
@@ -87,7 +98,7 @@ class ColumnDensities:
         width = graph.where(is_atom > 0.5, upper - lower, 1.0)
         middle = graph.where(is_atom > 0.5, 0.5 * (lower + upper), x)
         squares = ((middle - output) / sigma).square()
-        density = -0.5 * squares + (width.of("Log") - (self.log_sigma + 0.5 * LOG_2PI))
+        density = -0.5 * squares + (width.of("Log") - (log_sigma + 0.5 * LOG_2PI))
         is_interval = (is_atom > 0.5) & (width >= _NARROW * sigma)
         # Where there is no interval, any will do: what comes out is not taken.
         low = graph.where(is_interval, lower, -1.0)

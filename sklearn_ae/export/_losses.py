@@ -122,15 +122,28 @@ class Losses:
                 )
         return self.known(x).unsqueeze(1) * weights if self.takes_missing else weights
 
-    def log_likelihood(self, output: Value, x: Value) -> Value:
-        """Of outputs (n, S, d) and rows (n, 1, d): (n, S)."""
+    def log_likelihood(
+        self, output: Value, x: Value, log_noise: Value | None = None
+    ) -> Value:
+        """Of outputs (n, S, d) and rows (n, 1, d): (n, S).
+
+        Logarithms of the noise (n, S, d) where it is not the same for all rows.
+        """
         if self.densities is not None:
-            return self.densities.log_likelihood(output, x)
+            return self.densities.log_likelihood(output, x, log_noise)
         if isinstance(self.loss, LogLoss):
             return -self.entries(output, x).sum(-1)
         module = self.module
         assert isinstance(module, VariationalAutoencoder)
-        each = math.log(2.0) if isinstance(self.loss, AbsoluteError) else 0.5 * LOG_2PI
+        is_laplace = isinstance(self.loss, AbsoluteError)
+        each = math.log(2.0) if is_laplace else 0.5 * LOG_2PI
+        if log_noise is not None:
+            power = float(self.loss.scale_power)
+            weights = (-power * log_noise).of("Exp") * (1.0 if is_laplace else 0.5)
+            parts = self.entries(output, x) * weights + (log_noise + each)
+            if self.takes_missing:
+                parts = output.graph.where(x.of("IsNaN"), 0.0, parts)
+            return -parts.sum(-1)
         shape = module.center.shape
         constants = np.broadcast_to(to_array(module.log_noise) + each, shape)
         total = -(self.entries(output, x) * self.precision).sum(-1)

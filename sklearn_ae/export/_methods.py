@@ -12,14 +12,16 @@ import torch
 
 from .._inference.inference import _DRAWS_TO_CHOOSE, Refined
 from .._inference.posterior import Draws
+from .._inference.row_noise import has_noise_of_rows
 from .._networks.modules import Autoencoder, EncoderDecoder
 from .._networks.variational import VariationalAutoencoder
 from .._utils.random import SEED_LIMIT, make_random_state
 from ._algebra import cholesky, products, solved
 from ._graph import Graph, Value
-from ._layers import apply, apply_with_maps, dense_with_jacobian, to_array
+from ._layers import apply, apply_with_maps, to_array
 from ._losses import Losses
 from ._projection import Projection
+from ._row_noise import Modes, log_noise_of
 
 
 class Writer:
@@ -54,6 +56,11 @@ class Writer:
         self.projection: Projection | None = None
         if inference is not None:
             self.projection = Projection(self.module, self.losses, inference)
+        # Where posteriors have their modes, if that is elsewhere.
+        self.modes: Modes | None = None
+        if inference is not None and has_noise_of_rows(self.module):
+            assert isinstance(self.module, VariationalAutoencoder)
+            self.modes = Modes(self.module, takes_missing, inference)
 
     def standardized(self, X: Value, conditions: Value | None = None) -> Value:
         """Rows in the networks' units, from rows in their own (n, d)."""
@@ -178,6 +185,8 @@ class Writer:
         """The posterior of the mode's curvature, or the encoder's: the higher bound."""
         graph, k = self.graph, self._n_latents
         z = self.latents(x)
+        if self.modes is not None:
+            z = self.modes.near(z, *self._parts(x))
         information = self._information(x, z)
         lower = cholesky(information, k)
         inverse = solved(lower, graph.zeros_like(lower) + np.eye(k), k)
@@ -205,8 +214,10 @@ class Writer:
         target, conditions = self._parts(x)
         k = self._n_latents
         given = z if conditions is None else self.graph.concat([z, conditions], axis=1)
-        output, jacobian = dense_with_jacobian(self.module.decoder, k, given)
-        weighted = jacobian * self.losses.information(output, target)
+        likelihood = self.modes or self.projection
+        assert likelihood is not None
+        output, jacobian = likelihood.expand(given)
+        weighted = jacobian * likelihood.losses.information(output, target)
         return products(weighted, jacobian, k) + np.eye(k)
 
     def _log_mean_weight(
@@ -214,19 +225,24 @@ class Writer:
     ) -> Value:
         """log mean p(x, z) / q(z | x) over draws z of these posteriors: (n,)."""
         graph, k, n_draws = self.graph, self._n_latents, len(eps)
+        module = self.module
+        assert isinstance(module, VariationalAutoencoder)
         target, conditions = self._parts(x)
         log_width = ((factor * np.eye(k)).sum(2)).of("Log").sum(1)  # (n,)
         # (k, S) noise to (n, S, k) latents
         z = mean.unsqueeze(1) + (factor @ eps.T).transpose(0, 2, 1)
         rows = z.reshape(-1, k)
         if conditions is not None:
-            m = self.module.n_conditions
+            m = module.n_conditions
             same = graph.zeros_like(z.slice(0, 1)) + conditions.unsqueeze(1)
             rows = graph.concat([rows, same.reshape(-1, m)], axis=1)
-        d = len(self.module.center)
-        output = apply(self.module.decoder, rows).reshape(-1, n_draws, d)
+        d = len(module.center)
+        output = apply(module.decoder, rows).reshape(-1, n_draws, d)
+        log_noise = None
+        if has_noise_of_rows(module):
+            log_noise = log_noise_of(module, rows).reshape(-1, n_draws, d)
         log_likelihood = self.losses.log_likelihood(
-            output, target.unsqueeze(1)
+            output, target.unsqueeze(1), log_noise
         )  # (n, S)
         entropy = 0.5 * np.square(eps).sum(axis=1)  # (S,)
         log_ratio = log_width.unsqueeze(1) + entropy - 0.5 * z.square().sum(-1)

@@ -13,14 +13,12 @@ from .._estimators.base import BaseEncoderDecoder
 from .._inference.inference import Refined
 from .._inference.placement import Placed
 from .._networks.modules import MLP, nonlinear_part
-from .._networks.variational import VariationalAutoencoder
 from .._tables.condition_columns import ConditionColumns
 from .._utils.types import InferenceName, PathLike
 from .._utils.version import __version__
 from .._utils.warnings import warn
 from ._comparing import compare
 from ._graph import import_onnx
-from ._layers import CannotExportError
 from ._placement import can_be_placed
 from ._plan import Plan
 
@@ -142,11 +140,6 @@ def to_onnx(
     of = _checked_method(steps[-1], method)
     model = next(step for step in steps if isinstance(step, BaseEncoderDecoder))
     check_is_fitted(estimator)
-    if of == "score_samples" and _has_noise_of_rows(model):
-        raise CannotExportError(
-            "score_samples cannot be written to ONNX where noise follows the latents"
-            '; the other methods can, or fit with noise="shared" or "per_column".'
-        )
     is_inverse = of == "inverse_transform"
     has_cells = model._kinds is not None and not model._kinds.are_mapped_numbers
     is_table = has_cells and steps[0] is model
@@ -228,12 +221,6 @@ def _check_step(
             "inverse_transform of a table of several kinds can be written of the "
             f"estimator alone: give {name} without the Pipeline."
         )
-
-
-def _has_noise_of_rows(model: BaseEncoderDecoder) -> bool:
-    module = model.module_
-    is_variational = isinstance(module, VariationalAutoencoder)
-    return is_variational and module.noise_network is not None
 
 
 def _checked_method(last: Any, method: str | None) -> str:

@@ -106,6 +106,14 @@ class Projection:
             for part in (known, output, jacobian)
         )
 
+    def decode(self, given: Value) -> Value:
+        """What rows are compared with, of latents with their conditions: (n, d)."""
+        return apply(self.decoder, given)
+
+    def expand(self, given: Value) -> tuple[Value, Value]:
+        """The same, with its Jacobian in the latents (n, k, d)."""
+        return dense_with_jacobian(self.decoder, self.k, given)
+
     # Steps ----------------------------------------------------------------------------
 
     def _descended(self, start: Expanded, rows: Value, d: int) -> tuple[Value, Value]:
@@ -158,7 +166,7 @@ class Projection:
         z, value = here.slice(0, k), here.slice(k, k + 1)
         polished = z - change
         x, given = self._given(polished, rows, d)
-        lower = self._value(polished, apply(self.decoder, given), x)
+        lower = self._value(polished, self.decode(given), x)
         is_lower = lower <= value + _rounding(value)
         return graph.where(is_lower, polished, z), graph.where(is_lower, lower, value)
 
@@ -187,7 +195,7 @@ class Projection:
         return change, 0.5 * (change * downhill).sum(1, keepdims=True)
 
     def _least_gain(self, value: Value) -> Value:
-        least = _LEAST_GAIN * value
+        least = _LEAST_GAIN * value.of("Abs")
         return least.of("Min", _LEAST_NATS) if self.losses.prior else least
 
     # Losses of rows -------------------------------------------------------------------
@@ -202,8 +210,7 @@ class Projection:
 
     def _expanded(self, z: Value, rows: Value, d: int) -> Expanded:
         """Latents, with the decoder's outputs (n, d) and Jacobians (n, k, d)."""
-        given = self._given(z, rows, d)[1]
-        return z, *dense_with_jacobian(self.decoder, self.k, given)
+        return z, *self.expand(self._given(z, rows, d)[1])
 
     def _at(self, expanded: Expanded, rows: Value, d: int) -> Value:
         """Latents, their loss, its gradient and its Gauss-Newton Hessian: (n, .)."""
@@ -278,4 +285,4 @@ def _from_products(k: int, precision: float) -> np.ndarray:
 
 
 def _rounding(value: Value) -> Value:
-    return 16.0 * float(np.finfo(value.graph.dtype).eps) * value
+    return 16.0 * float(np.finfo(value.graph.dtype).eps) * value.of("Abs")
