@@ -191,6 +191,21 @@ CASES: dict[str, Callable[[], Case]] = {
     "VAE, score_samples": lambda: Case(
         VAETransformer(2, **SHORT), S, method="score_samples"
     ),
+    **{
+        f"VAE, noise of rows, {of}": lambda options=options, rows=rows: Case(
+            VAETransformer(2, noise="per_row", **options, **SHORT),
+            rows,
+            more(rows)[:1000],
+            method="score_samples",
+        )
+        for of, rows, options in (
+            ("squared_error", S, {}),
+            ("absolute_error", S, {"loss": "absolute_error"}),
+            ("encoder", S, {"inference": "encoder"}),
+            ("missing cells", holed(S), {}),
+            ("column maps", S[:, :8], {"column_maps": "quantile"}),
+        )
+    },
     "VAE, conditions": lambda: Case(
         VAETransformer(2, conditional=True, **SHORT), S, S[:400], D, D[:400]
     ),

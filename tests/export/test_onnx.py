@@ -27,7 +27,6 @@ pytest.importorskip("skl2onnx")
 
 from sklearn_ae.export import OnnxMismatchError, to_onnx  # noqa: E402
 from sklearn_ae.export._graph import Graph  # noqa: E402
-from sklearn_ae.export._layers import CannotExportError  # noqa: E402
 from sklearn_ae.export._methods import cholesky, solved  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
@@ -155,11 +154,6 @@ def test_projections_where_noise_follows_latents(method, with_noise_of_rows, tmp
     path = to_onnx(with_noise_of_rows, tmp_path / "file", X, **options)
     wanted = getattr(with_noise_of_rows, method)(X)
     np.testing.assert_allclose(run(path, X), wanted, atol=1e-6)
-
-
-def test_no_scores_where_noise_follows_latents(with_noise_of_rows, tmp_path):
-    with pytest.raises(CannotExportError, match='noise="shared"'):
-        to_onnx(with_noise_of_rows, tmp_path / "file", X, method="score_samples")
 
 
 @pytest.mark.parametrize("name", PIPELINES)
