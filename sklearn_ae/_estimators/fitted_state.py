@@ -61,7 +61,8 @@ class FittedState(BaseEstimator):
                 state["checkpoint"] = None
             if not with_moments:
                 state["_moments"] = None
-        return pack(state)
+        # In the order of names: that of a dict tells which fit it is, and what was called.
+        return pack(dict(sorted(state.items())))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)

@@ -61,11 +61,11 @@ class ColumnDensities:
         parts = []
         scores, truths = np.array(self.loss.scores), np.array(self.loss.truths)
         if len(scores):
-            of_scores = (v.of("Gather", scores, axis=-1) for v in (output, x, there))
-            log_sigma: Value | np.ndarray = self.log_sigma
+            of_scores = [v.of("Gather", scores, axis=-1) for v in (output, x, there)]
+            log_sigma = graph.constant(self.log_sigma)
             if log_noise is not None:
                 log_sigma = log_noise.of("Gather", scores, axis=-1)
-            parts.append(self._of_scores(*of_scores, log_sigma))
+            parts.append(self._of_scores(log_sigma, *of_scores))
         for start, stop in self.loss.groups:
             log_shares = output.slice(start, stop).of("LogSoftmax", axis=-1)
             parts.append((log_shares * x.slice(start, stop)).sum(-1))
@@ -82,11 +82,10 @@ class ColumnDensities:
         return total
 
     def _of_scores(
-        self, output: Value, x: Value, there: Value, log_sigma: Value | np.ndarray
+        self, log_sigma: Value, output: Value, x: Value, there: Value
     ) -> Value:
         """Log-densities in the units of the values, of outputs (n, S, c): (n, S)."""
-        graph, is_value = x.graph, isinstance(log_sigma, Value)
-        sigma = log_sigma.of("Exp") if is_value else np.exp(log_sigma)
+        graph, sigma = x.graph, log_sigma.of("Exp")
         scores = x.squeeze(1)
         known = np.where(np.isinf(self.edges), np.nan, self.edges)
         place = searched(scores, known, with_equal=False)

@@ -28,7 +28,7 @@ from ._layers import apply, dense_with_jacobian, to_array
 from ._losses import Losses
 
 # Latents (n, k), outputs (n, d) and Jacobians (n, k, d).
-Expanded = tuple[Value, Value, Value]
+Expanded = list[Value]
 
 
 class Projection:
@@ -65,11 +65,11 @@ class Projection:
             starts.append(self._nearest(x, self.inference.remembered))
         s = len(starts)
         # All starts of a row are rows here.
-        start, rows = starts[0], rows
+        start = starts[0]
         if s > 1:
             rows = graph.concat([rows] * s, axis=0)
             parts = zip(*starts, strict=True)
-            start = tuple(graph.concat(part, axis=0) for part in parts)
+            start = [graph.concat([*part], axis=0) for part in parts]
         z, value = self._descended(start, rows, d)
         if s == 1:
             return z
@@ -101,10 +101,10 @@ class Projection:
         else:
             distances = np.square(decoded).sum(axis=1) - 2.0 * (x @ decoded.T)
         nearest = distances.of("ArgMin", axis=1, keepdims=0)
-        return tuple(
-            graph.add("Gather", to_array(part.contiguous()), nearest, axis=0)
+        return [
+            graph.add("Gather", to_array(part), nearest, axis=0)
             for part in (known, output, jacobian)
-        )
+        ]
 
     def decode(self, given: Value) -> Value:
         """What rows are compared with, of latents with their conditions: (n, d)."""
@@ -210,7 +210,7 @@ class Projection:
 
     def _expanded(self, z: Value, rows: Value, d: int) -> Expanded:
         """Latents, with the decoder's outputs (n, d) and Jacobians (n, k, d)."""
-        return z, *self.expand(self._given(z, rows, d)[1])
+        return [z, *self.expand(self._given(z, rows, d)[1])]
 
     def _at(self, expanded: Expanded, rows: Value, d: int) -> Value:
         """Latents, their loss, its gradient and its Gauss-Newton Hessian: (n, .)."""

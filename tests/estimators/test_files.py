@@ -116,6 +116,15 @@ def test_file_of_a_loaded_estimator_is_the_same(fitted, tmp_path):
     assert (tmp_path / "file").read_bytes() == (tmp_path / "again").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "vae"])
+def test_file_of_a_second_fit_is_that_of_a_first(name, tmp_path):
+    estimator = FITS[name]()
+    sklearn_ae.save(estimator, tmp_path / "first")
+    answers(estimator)  # some of which it remembers
+    sklearn_ae.save(estimator.fit(X), tmp_path / "second")
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
 def test_loaded_estimator_goes_on(autoencoder, tmp_path):
     sklearn_ae.save(autoencoder, tmp_path / "file")
     loaded = sklearn_ae.load(tmp_path / "file")
