@@ -61,7 +61,7 @@ class FittedState(BaseEstimator):
                 state["checkpoint"] = None
             if not with_moments:
                 state["_moments"] = None
-        # In the order of names: that of a dict tells which fit it is, and what was called.
+        # In the order of names: that of a dict tells what was fitted and called before.
         return pack(dict(sorted(state.items())))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
