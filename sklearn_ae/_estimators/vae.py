@@ -782,10 +782,10 @@ class VAETransformer(FittedVAE):
         # With column maps it changes little.
         is_wanted = self.noise == "auto" and self.column_maps is None
         is_wanted |= self.noise == "per_row"
-        if not is_wanted or not module.loss_function.has_noise:
-            return rows
-        if self.max_iter == 0:  # the linear model, or a fit that stays as it was
-            return rows
+        # With no step it is the linear model, or a fit that stays as it was.
+        is_wanted &= module.loss_function.has_noise and self.max_iter != 0
+        if not is_wanted:
+            return rows.finding_modes(module)
         most_epochs = sys.maxsize if self.max_iter == "auto" else self.max_iter
         d, n_given = len(module.center), self.n_components + module.n_conditions
         with as_global(torch.Generator().manual_seed(seed)):

@@ -223,9 +223,10 @@ def test_a_warm_start_learns_it_anew():
 
 def test_networks_that_do_not_go_on_keep_their_noise():
     estimator = fitted(n=100, max_iter="auto", warm_start=True)
-    before = estimator.score_samples(made(5, 1))
+    before, kl = estimator.score_samples(made(5, 1)), estimator.kl_per_component_
     estimator.set_params(max_iter=0).fit(made(100, 0))
     np.testing.assert_array_equal(estimator.score_samples(made(5, 1)), before)
+    np.testing.assert_allclose(estimator.kl_per_component_, kl, rtol=1e-4)
 
 
 def test_noise_follows_the_latents_by_default(vae):
