@@ -130,11 +130,12 @@ class VAETransformer(FittedVAE):
         of probabilistic PCA. With "per_row" it is one for each column that depends on
         the latents: the networks are those of "shared", and what varies around them is
         learned by `fit` afterwards [8]_, which makes densities of most tables much
-        higher; one row in twenty has the shared noise all the same. `transform`, `reconstruct` and `interpolate` are those of "shared", to
-        the bit; scores, posteriors, bounds and draws go by the noise of the row. "auto"
-        is "per_row" where rows held out are likelier by it, and else, and with
-        ``column_maps``, "shared". ``max_iter=0`` and `partial_fit` learn none that
-        depends on the latents, and ``loss="log_loss"`` has none.
+        higher; one row in twenty has the shared noise all the same. `transform`,
+        `reconstruct` and `interpolate` are those of "shared", to the bit; scores,
+        posteriors, bounds and draws go by the noise of the row. "auto" is "per_row"
+        where rows held out are likelier by it, and else, and with ``column_maps``,
+        "shared". ``max_iter=0`` and `partial_fit` learn none that depends on the
+        latents, and ``loss="log_loss"`` has none.
 
     beta : float, default=1.0
         Weight of the KL divergence; 1 makes the objective a bound on log p(x).
