@@ -111,7 +111,7 @@ class VariationalAutoencoder(Autoencoder):
     def keep_noise_network(self, network: nn.Module | None) -> None:
         self._modules.pop("of_noise", None)
         if network is not None:
-            self.of_noise = network
+            self.of_noise = network.train(self.training)
 
     @property
     def log_noise(self) -> Tensor:
