@@ -57,6 +57,11 @@ class Noise:
         self, X: np.ndarray, scale: NoiseScale, random_state: np.random.RandomState
     ) -> np.ndarray:
         """Rows drawn from the likelihood around the decoder's output X (n, d)."""
+        if np.ndim(scale) == 2 and self.module.noise_network is not None:
+            is_shared = (
+                random_state.uniform(size=(len(X), 1)) < self.module.SHARED_SHARE
+            )
+            scale = np.where(is_shared, self.shared_scale, scale)
         drawn = self.module.loss_function.draw(X, scale, random_state)
         # Levels are drawn by their shares, not by noise upon these.
         return drawn if self.kinds is None else np.where(self.kinds.is_share, X, drawn)

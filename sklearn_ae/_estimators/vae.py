@@ -130,11 +130,12 @@ class VAETransformer(FittedVAE):
         of probabilistic PCA. With "per_row" it is one for each column that depends on
         the latents: the networks are those of "shared", and what varies around them is
         learned by `fit` afterwards [8]_, which makes densities of most tables much
-        higher. `transform`, `reconstruct` and `interpolate` are those of "shared", to
-        the bit; scores, posteriors, bounds and draws go by the noise of the row. "auto"
-        is "per_row" where rows held out are likelier by it, and else, and with
-        ``column_maps``, "shared". ``max_iter=0`` and `partial_fit` learn none that
-        depends on the latents, and ``loss="log_loss"`` has none.
+        higher; one row in twenty has the shared noise all the same. `transform`,
+        `reconstruct` and `interpolate` are those of "shared", to the bit; scores,
+        posteriors, bounds and draws go by the noise of the row. "auto" is "per_row"
+        where rows held out are likelier by it, and else, and with ``column_maps``,
+        "shared". ``max_iter=0`` and `partial_fit` learn none that depends on the
+        latents, and ``loss="log_loss"`` has none.
 
     beta : float, default=1.0
         Weight of the KL divergence; 1 makes the objective a bound on log p(x).
@@ -782,10 +783,10 @@ class VAETransformer(FittedVAE):
         # With column maps it changes little.
         is_wanted = self.noise == "auto" and self.column_maps is None
         is_wanted |= self.noise == "per_row"
-        if not is_wanted or not module.loss_function.has_noise:
-            return rows
-        if self.max_iter == 0:  # the linear model, or a fit that stays as it was
-            return rows
+        # With no step it is the linear model, or a fit that stays as it was.
+        is_wanted &= module.loss_function.has_noise and self.max_iter != 0
+        if not is_wanted:
+            return rows.finding_modes(module)
         most_epochs = sys.maxsize if self.max_iter == "auto" else self.max_iter
         d, n_given = len(module.center), self.n_components + module.n_conditions
         with as_global(torch.Generator().manual_seed(seed)):

@@ -43,7 +43,7 @@ class DescribedRows:
             enough_threads(module, block_rows(module.row_size)),
         ):
             modes = partial(self.inference.modes, module)
-            return replace(self, known=over_blocks(module, modes, self.x, self.modes))
+            return replace(self, known=over_blocks(module, modes, self.x, self.z))
 
     @property
     def modes(self) -> Tensor:

@@ -326,26 +326,41 @@ class Refined(Inference):
     def _better(
         self, module: VariationalAutoencoder, x: Tensor, bound: Bound
     ) -> Gaussians:
-        """Of each row the curvature's posterior or the encoder's: the higher bound."""
-        curved, encoded = self.posterior(module, x), Encoded().posterior(module, x)
+        """Of each row the curvature's posterior or the encoder's: the higher bound.
+
+        Where there are two kinds of noise, it may be that of the one or the other.
+        """
+        z = self.latents(module, x)
+        encoded = Encoded().posterior(module, x)
+        best: Gaussians = self.posterior(module, x, self.modes(module, x, z))
+        others: list[Gaussians] = [encoded]
+        if has_noise_of_rows(module):
+            shared = information(module, x, z, by_row=False)
+            others.append(FullGaussians.of_information(z, shared, encoded))
         generator = torch.Generator().manual_seed(0)
         eps = torch.randn(
             _DRAWS_TO_CHOOSE, 1, self.n_components, generator=generator
         ).to(x)
         n_block = block_rows(_DRAWS_TO_CHOOSE * module.row_size)
-        is_encoded = torch.cat(
-            [
-                bound(module, x[rows], encoded.of(rows), eps)
-                > bound(module, x[rows], curved.of(rows), eps)
-                for rows in gen_batches(len(x), n_block)
-            ]
-        )  # (n,)
-        # The encoder's width is that of complete rows.
-        is_encoded &= ~module.parts(x)[0].isnan().any(dim=1)
-        return FullGaussians(
-            torch.where(is_encoded[:, None], encoded.mean, curved.mean),
-            torch.where(is_encoded[:, None, None], encoded.factor, curved.factor),
-        )
+
+        def bounds(posterior: Gaussians) -> Tensor:
+            blocks = gen_batches(len(x), n_block)
+            parts = [bound(module, x[b], posterior.of(b), eps) for b in blocks]
+            return torch.cat(parts)  # (n,)
+
+        highest = bounds(best)
+        has_holes = module.parts(x)[0].isnan().any(dim=1)
+        for other in others:
+            value = bounds(other)
+            is_better = value > highest
+            if other is encoded:  # its width is that of complete rows
+                is_better &= ~has_holes
+            highest = torch.where(is_better, value, highest)
+            best = FullGaussians(
+                torch.where(is_better[:, None], other.mean, best.mean),
+                torch.where(is_better[:, None, None], other.factor, best.factor),
+            )
+        return best
 
     def _starts(self, module: Autoencoder, x: Tensor) -> list[Tensor]:
         encoded = module.encode(module.filled(x))

@@ -297,13 +297,16 @@ def project(
 
 
 @torch.no_grad()
-def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+def information(
+    module: VariationalAutoencoder, x: Tensor, z: Tensor, by_row: bool = True
+) -> Tensor:
     """Fisher's information of the latents z (n, k), and the prior's: (n, k, k).
 
-    The inverse covariance of the posterior around its mode.
+    The inverse covariance of the posterior around its mode, by the noise of the row if
+    it has any, or by that which all rows share.
     """
     target, conditions = module.parts(x)
-    row_loss, target, n_block = _comparison(module, target, z.shape[1], by_row=True)
+    row_loss, target, n_block = _comparison(module, target, z.shape[1], by_row)
     parts = []
     for z_block, x_block, of_block in zip(
         *(rows.split(n_block) for rows in (z, target, conditions)), strict=True

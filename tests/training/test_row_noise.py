@@ -5,10 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 
 from sklearn_ae import VAETransformer
+from sklearn_ae._estimators.noise import Noise
 from sklearn_ae._inference.described import DescribedRows
 from sklearn_ae._inference.inference import Encoded
 from sklearn_ae._networks.variational import make_noise_network
@@ -76,13 +78,32 @@ def test_new_rows_are_nearly_as_likely_as_they_are(vae, shared):
     assert shared.score(rows) < truth - 0.2
 
 
-def test_scores_are_integrals_over_the_latent(vae):
-    rows, z = made(5, seed=2), np.linspace(-6.0, 6.0, 5001)
+def integrated(vae, rows):
+    """Log-densities by integrals over the latent, of noise of the row and of shared."""
+    z = np.linspace(-8.0, 8.0, 5001)
     means, scales = vae.inverse_transform(z[:, None]), scales_at(vae, z[:, None])
-    joint = norm.logpdf(rows[:, None], means, scales).sum(axis=2) + norm.logpdf(z)
-    wanted = np.log(np.trapezoid(np.exp(joint), z, axis=1))
+    densities = []
+    for scale in (scales, np.sqrt(vae.noise_variance_)):
+        joint = norm.logpdf(rows[:, None], means, scale).sum(axis=2) + norm.logpdf(z)
+        densities.append(logsumexp(joint, axis=1) + np.log(z[1] - z[0]))
+    return densities
+
+
+def test_scores_are_integrals_over_the_latent(vae):
+    rows = made(5, seed=2)
+    of_row, shared = integrated(vae, rows)
+    wanted = np.logaddexp(of_row + np.log(0.95), shared + np.log(0.05))
     scores = vae.score_samples(rows, n_samples=4000)
     np.testing.assert_allclose(scores, wanted, atol=0.02)
+
+
+def test_a_row_like_no_other_costs_little_more_than_by_shared_noise(vae, shared):
+    rows = made(5, seed=2)
+    rows[:, 1:] += [4.0, 4.0, -4.0, 4.0, 4.0]
+    of_row, _ = integrated(vae, rows)
+    scores, least = vae.score_samples(rows), shared.score_samples(rows)
+    assert (scores > of_row + 10.0).any()
+    assert (scores > least + np.log(0.05) - 0.1).all()
 
 
 def test_means_of_posteriors_are_where_nothing_is_steeper(vae):
@@ -90,7 +111,10 @@ def test_means_of_posteriors_are_where_nothing_is_steeper(vae):
     module = vae.module_
     z = torch.from_numpy(vae.posterior(rows)[0]).float().requires_grad_()
     x = module.standardize(torch.from_numpy(rows))
-    joint = module.log_likelihood(z, x) - 0.5 * z.square().sum(dim=1)
+    of_row = module.loss_function.log_likelihood(
+        module.decode(z), x, module.log_noise_of(z)
+    )
+    joint = of_row - 0.5 * z.square().sum(dim=1)
     (slope,) = torch.autograd.grad(joint.sum(), z)
     _, variance = vae.posterior(rows, return_cov=True)
     # In units of the posterior's width.
@@ -168,6 +192,21 @@ def test_errors_of_weighted_rows_are_those_of_noise_that_all_rows_share(noise):
     assert errors[0] == errors[1]
 
 
+def test_a_share_of_rows_is_drawn_with_the_noise_that_all_share(vae):
+    module = copy.deepcopy(vae.module_)
+    with torch.no_grad():  # the noise of rows is as small as can be
+        list(module.noise_network.parameters())[-1].sub_(100.0)
+    noise = Noise(module)
+    scale = noise.scale(np.zeros((20_000, 1)))
+    drawn = noise.add(np.zeros((20_000, 6)), scale, np.random.RandomState(0))
+    far = np.abs(drawn) > 0.1 * np.sqrt(vae.noise_variance_)
+    is_far = far.any(axis=1)
+    assert is_far.mean() == pytest.approx(0.05, abs=0.005)
+    np.testing.assert_allclose(
+        drawn[is_far].std(), np.sqrt(vae.noise_variance_), rtol=0.05
+    )
+
+
 def test_going_on_starts_from_noise_that_all_rows_share(vae):
     estimator = fitted(n=100, max_iter=3)
     estimator.partial_fit(made(100, 5))
@@ -184,9 +223,10 @@ def test_a_warm_start_learns_it_anew():
 
 def test_networks_that_do_not_go_on_keep_their_noise():
     estimator = fitted(n=100, max_iter="auto", warm_start=True)
-    before = estimator.score_samples(made(5, 1))
+    before, kl = estimator.score_samples(made(5, 1)), estimator.kl_per_component_
     estimator.set_params(max_iter=0).fit(made(100, 0))
     np.testing.assert_array_equal(estimator.score_samples(made(5, 1)), before)
+    np.testing.assert_allclose(estimator.kl_per_component_, kl, rtol=1e-4)
 
 
 def test_noise_follows_the_latents_by_default(vae):
