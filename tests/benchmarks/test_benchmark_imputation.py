@@ -49,6 +49,10 @@ def test_draws_are_of_the_model_that_was_measured(X):
     class Knowing:
         """Draws what is true."""
 
+        @property
+        def estimator_(self):
+            return self
+
         def impute(self, B, n_draws, random_state):
             return [X.loc[B.index]] * n_draws
 
@@ -83,3 +87,15 @@ def test_command_measures_prints_and_writes(tmp_path, capsys):
     errors = [row["rmse"] for row in content["results"]]
     assert errors[1] < errors[0]
     assert "Error of numbers" in capsys.readouterr().out
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
+    (tmp_path / "MANIFEST.json").write_text("[]")
+    path = tmp_path / "imputation.json"
+    command = ["--data-home", str(tmp_path), "--tables", "iris", "--hidings", "10 %"]
+    command += ["--methods", imputation.MEAN, "--no-cover", "--output", str(path)]
+    imputation.main(command)
+    before = json.loads(path.read_text())["results"]
+    monkeypatch.setattr(imputation, "measure", None)
+    imputation.main([*command, "--resume"])
+    assert json.loads(path.read_text())["results"] == before
