@@ -34,6 +34,7 @@ from sklearn_ae import AutoencoderImputer
 from sklearn_ae._tables.table_kinds import TableKinds
 
 NUMERIC = ("breast_cancer", "gas_turbine", "letter", "wine_quality")
+K = 8  # latents, or half as many as columns where these are fewer than 16
 N_DRAWS = 100
 # Cells that are hidden: a share of all by chance or, in half of the columns,
 # by the rank of the row in one of the others.
@@ -175,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--rows", type=at_least_one, default=1000, help="of a table")
     add("--seeds", type=at_least_one, default=1)
     args = parser.parse_args(argv)
-    results = open_results(parser, args, {"rows": args.rows})
+    results = open_results(parser, args, {"rows": args.rows, "k": K})
     results.runs.append(describe_run("benchmarks.imputation", argv))
     with without_convergence_warnings():
         for name in args.tables:
