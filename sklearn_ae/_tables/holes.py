@@ -105,6 +105,10 @@ def _hide_in_frame(X: Any, value: float | str) -> Any:
     hidden = X.copy()
     for i in range(X.shape[1]):
         column = X.iloc[:, i]
+        if (
+            column.dtype.kind in "bmM"
+        ):  # where True is 1, and times are compared to text
+            continue
         is_value = (column == value).fillna(False).to_numpy(dtype=bool)
         if is_value.any():
             if column.dtype.kind in "iu" and isinstance(column.dtype, np.dtype):

@@ -287,6 +287,15 @@ def test_values_may_stand_for_missing_cells(make, value):
     assert filled["a"].dtype == np.int64
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.from_pandas])
+@pytest.mark.parametrize("value", [1, "2020-01-05"])
+def test_truth_values_and_times_are_neither_numbers_nor_text(make, value):
+    X = shop()[["price", "day"]].ffill().bfill().assign(sold=shop()["price"] > 10)
+    table = make(X)
+    filled = linear(missing_values=value).fit_transform(table)
+    assert filled.equals(table)
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.float64, object])
 def test_values_of_arrays_may_stand_for_missing_cells(dtype):
     X = np.round(10 * rows()).astype(dtype)
