@@ -49,9 +49,7 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
         Fills the cells by its `impute`: an `AutoencoderTransformer`, a
         `DenoisingAutoencoderTransformer` or a `VAETransformer`. It is cloned. None
         takes an `AutoencoderTransformer`, or with ``sample_posterior=True`` a
-        `VAETransformer`, with this ``random_state`` and one training on all rows
-        (``early_stopping=False``): how far networks are followed is tried out on cells
-        that `fit` hides, so that to hold rows out as well gives no better cells.
+        `VAETransformer`, with their defaults and this ``random_state``.
 
     missing_values : int, float, str or None, default=numpy.nan
         What stands for a missing cell, beside NaN, None, NaT and ``pd.NA``, which
@@ -206,8 +204,7 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
         if estimator is None:
             draws = self.sample_posterior
             estimator = VAETransformer() if draws else AutoencoderTransformer()
-            # How far networks are followed is tried out in any case.
-            estimator.set_params(early_stopping=False, random_state=self.random_state)
+            estimator.set_params(random_state=self.random_state)
             # What is no table is for the estimator to refuse.
             n_columns = np.shape(rows)[1] if np.ndim(rows) == 2 else 1
             k = k or max(1, min(_MOST_LATENTS, n_columns // 2))
