@@ -55,8 +55,9 @@ class Results:
         return cls(path, settings, content["runs"], rows)
 
     def __post_init__(self) -> None:
-        self._done = {_key(row) for row in self.rows}
-        self._n_columns = {row["set"]: row["n_columns"] for row in self.rows}
+        of_sets = [row for row in self.rows if "set" in row]
+        self._done = {_key(row) for row in of_sets}
+        self._n_columns = {row["set"]: row["n_columns"] for row in of_sets}
 
     def add(self, row: Row) -> None:
         self.rows.append(row)
@@ -64,6 +65,10 @@ class Results:
 
     def has(self, name: str, k: int, seed: int, method: str) -> bool:
         return (name, k, seed, method) in self._done
+
+    def holds(self, **cell: Any) -> bool:
+        """Whether a row has these values, for cells of other names."""
+        return any(cell.items() <= row.items() for row in self.rows)
 
     def has_all(
         self, name: str, ks: Iterable[int], n_seeds: int, methods: Iterable[str]

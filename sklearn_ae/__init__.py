@@ -8,6 +8,7 @@ from ._estimators.autoencoder import AutoencoderTransformer
 from ._estimators.denoising import DenoisingAutoencoderTransformer
 from ._estimators.detector import AutoencoderDetector
 from ._estimators.files import load, save
+from ._estimators.imputer import AutoencoderImputer
 from ._estimators.neighbor_map import NeighborMapTransformer
 from ._estimators.regressor import EncoderDecoderRegressor
 from ._estimators.vae import VAETransformer
@@ -16,6 +17,7 @@ from .faces._swapper import FaceSwapper
 
 __all__ = [
     "AutoencoderDetector",
+    "AutoencoderImputer",
     "AutoencoderTransformer",
     "DenoisingAutoencoderTransformer",
     "EncoderDecoderRegressor",

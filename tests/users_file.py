@@ -15,6 +15,7 @@ from torch import nn
 
 from sklearn_ae import (
     AutoencoderDetector,
+    AutoencoderImputer,
     AutoencoderTransformer,
     DenoisingAutoencoderTransformer,
     EncoderDecoderRegressor,
@@ -95,6 +96,9 @@ def do_the_rest(X: np.ndarray, y: np.ndarray, folder: Path) -> None:
     detector = AutoencoderDetector(denoiser, contamination=0.05).fit(X)
     assert_type(detector.fit_predict(X), np.ndarray)
     assert_type(detector.offset_, float)
+    imputer = AutoencoderImputer(8, estimator=denoiser, add_indicator=True).fit(X)
+    assert_type(imputer.indicator_features_, np.ndarray)
+    assert_type(imputer.set_output(transform="pandas"), AutoencoderImputer)
     assert_type(prepare(denoiser, dtype=np.float32), PreparedMethod)
     assert_type(prepare(denoiser)(X), np.ndarray)
     with suppress(OnnxMismatchError):

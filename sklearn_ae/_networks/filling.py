@@ -66,8 +66,10 @@ class Filling(nn.Module):
         missing = x[..., :d].isnan()
         if not missing.any():
             return x
-        expected = self._expected(x[..., :d], missing)
-        filled = torch.where(missing, expected.to(x.dtype), x[..., :d])
+        filled = x[..., :d].clone()
+        rows = missing.any(dim=-1)  # (...,): the others have nothing to expect
+        expected = self._expected(filled[rows], missing[rows]).to(x.dtype)
+        filled[rows] = torch.where(missing[rows], expected, filled[rows])
         return filled if x.shape[-1] == d else torch.cat([filled, x[..., d:]], dim=-1)
 
     def _expected(self, x: Tensor, missing: Tensor) -> Tensor:

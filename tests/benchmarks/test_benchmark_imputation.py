@@ -49,6 +49,10 @@ def test_draws_are_of_the_model_that_was_measured(X):
     class Knowing:
         """Draws what is true."""
 
+        @property
+        def estimator_(self):
+            return self
+
         def impute(self, B, n_draws, random_state):
             return [X.loc[B.index]] * n_draws
 
@@ -64,10 +68,25 @@ def test_summary_says_who_is_best_and_who_is_below_the_mean():
     ]
     frame = pd.DataFrame(rows).assign(hiding="10 %", seed=0, seconds=1.0)
     summary = imputation.summarize(frame)
-    assert summary["n_cells"] == 2
+    assert summary[ours]["n_cells"] == 2
     assert summary[ours]["best"] == 0.5
     assert summary[ours]["worse_than_mean"] == [["two", "10 %", 0, "rmse"]]
     assert summary["seconds"] == {ours: 2.0, mean: 2.0}
+
+
+def test_a_method_counts_in_the_cells_that_it_was_measured_in():
+    ours, drawn, mean = *imputation.OURS, imputation.MEAN
+    rows = [
+        {"method": ours, "table": "one", "rmse": 0.5},
+        {"method": mean, "table": "one", "rmse": 1.0},
+        {"method": drawn, "table": "one", "rmse": 2.0},
+        {"method": ours, "table": "two", "rmse": 0.5},
+        {"method": mean, "table": "two", "rmse": 1.0},
+    ]
+    frame = pd.DataFrame(rows).assign(right=None, hiding="10 %", seed=0, seconds=1.0)
+    summary = imputation.summarize(frame)
+    assert [summary[name]["n_cells"] for name in (ours, drawn)] == [2, 1]
+    assert [summary[name]["best"] for name in (ours, drawn)] == [1.0, 0.0]
 
 
 def test_command_measures_prints_and_writes(tmp_path, capsys):
@@ -83,3 +102,15 @@ def test_command_measures_prints_and_writes(tmp_path, capsys):
     errors = [row["rmse"] for row in content["results"]]
     assert errors[1] < errors[0]
     assert "Error of numbers" in capsys.readouterr().out
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
+    (tmp_path / "MANIFEST.json").write_text("[]")
+    path = tmp_path / "imputation.json"
+    command = ["--data-home", str(tmp_path), "--tables", "iris", "--hidings", "10 %"]
+    command += ["--methods", imputation.MEAN, "--no-cover", "--output", str(path)]
+    imputation.main(command)
+    before = json.loads(path.read_text())["results"]
+    monkeypatch.setattr(imputation, "measure", None)
+    imputation.main([*command, "--resume"])
+    assert json.loads(path.read_text())["results"] == before
