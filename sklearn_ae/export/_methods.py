@@ -21,7 +21,7 @@ from ._graph import Graph, Value
 from ._layers import apply, apply_with_maps, to_array
 from ._losses import Losses
 from ._projection import Projection
-from ._row_noise import Modes, log_noise_of
+from ._row_noise import Modes, log_noise_of, mixed
 
 
 class Writer:
@@ -182,40 +182,56 @@ class Writer:
         return density.unsqueeze(1)
 
     def _proposal(self, x: Value, mean: Value, factor: Value) -> tuple[Value, Value]:
-        """The posterior of the mode's curvature, or the encoder's: the higher bound."""
-        graph, k = self.graph, self._n_latents
+        """A posterior by a mode's curvature, or the encoder's: the highest bound.
+
+        Where there are two kinds of noise, it may be that of the one or the other.
+        """
+        graph, k, encoded = self.graph, self._n_latents, (mean, factor)
+        assert self.projection is not None
         z = self.latents(x)
+        curved = [self._curved(self.projection, x, z, encoded)]
         if self.modes is not None:
-            z = self.modes.near(z, *self._parts(x))
-        information = self._information(x, z)
-        lower = cholesky(information, k)
-        inverse = solved(lower, graph.zeros_like(lower) + np.eye(k), k)
-        curved = inverse.transpose(0, 2, 1)
-        is_good = graph.cast(curved.is_finite(), graph.dtype).sum(1, 2) > k * k - 0.5
-        z = graph.where(is_good.unsqueeze(1), z, mean)
-        curved = graph.where(is_good.unsqueeze(1, 2), curved, factor)
+            modes = self.modes.near(z, *self._parts(x))
+            curved.insert(0, self._curved(self.modes, x, modes, encoded))
         generator = torch.Generator().manual_seed(0)
         # In single precision, as they are drawn where rows have it, too.
         eps = torch.randn(_DRAWS_TO_CHOOSE, 1, k, generator=generator)
         noise = to_array(eps)[:, 0]
-        is_encoded = self._log_mean_weight(x, mean, factor, noise) > (
-            self._log_mean_weight(x, z, curved, noise)
-        )
-        if self.takes_missing:  # the encoder's width is that of complete rows
-            has_holes = self.losses.has_holes(self._parts(x)[0]).squeeze(1)
-            is_encoded = is_encoded & (has_holes < 0.5)
+        best, *others = curved
+        highest = self._log_mean_weight(x, *best, noise)
+        for other in [encoded, *others]:
+            bound = self._log_mean_weight(x, *other, noise)
+            is_better = bound > highest
+            if other is encoded and self.takes_missing:
+                # Its width is that of complete rows.
+                has_holes = self.losses.has_holes(self._parts(x)[0]).squeeze(1)
+                is_better = is_better & (has_holes < 0.5)
+            highest = graph.where(is_better, bound, highest)
+            best = (
+                graph.where(is_better.unsqueeze(1), other[0], best[0]),
+                graph.where(is_better.unsqueeze(1, 2), other[1], best[1]),
+            )
+        return best
+
+    def _curved(
+        self, likelihood: Projection, x: Value, z: Value, encoded: tuple[Value, Value]
+    ) -> tuple[Value, Value]:
+        """The posterior by the curvature at a mode z, or where it has none another."""
+        graph, k = self.graph, self._n_latents
+        lower = cholesky(self._information(likelihood, x, z), k)
+        inverse = solved(lower, graph.zeros_like(lower) + np.eye(k), k)
+        curved = inverse.transpose(0, 2, 1)
+        is_good = graph.cast(curved.is_finite(), graph.dtype).sum(1, 2) > k * k - 0.5
         return (
-            graph.where(is_encoded.unsqueeze(1), mean, z),
-            graph.where(is_encoded.unsqueeze(1, 2), factor, curved),
+            graph.where(is_good.unsqueeze(1), z, encoded[0]),
+            graph.where(is_good.unsqueeze(1, 2), curved, encoded[1]),
         )
 
-    def _information(self, x: Value, z: Value) -> Value:
+    def _information(self, likelihood: Projection, x: Value, z: Value) -> Value:
         """Fisher's information of the latents, and the prior's: (n, k, k)."""
         target, conditions = self._parts(x)
         k = self._n_latents
         given = z if conditions is None else self.graph.concat([z, conditions], axis=1)
-        likelihood = self.modes or self.projection
-        assert likelihood is not None
         output, jacobian = likelihood.expand(given)
         weighted = jacobian * likelihood.losses.information(output, target)
         return products(weighted, jacobian, k) + np.eye(k)
@@ -238,12 +254,12 @@ class Writer:
             rows = graph.concat([rows, same.reshape(-1, m)], axis=1)
         d = len(module.center)
         output = apply(module.decoder, rows).reshape(-1, n_draws, d)
-        log_noise = None
+        target = target.unsqueeze(1)
+        log_likelihood = self.losses.log_likelihood(output, target)  # (n, S)
         if has_noise_of_rows(module):
             log_noise = log_noise_of(module, rows).reshape(-1, n_draws, d)
-        log_likelihood = self.losses.log_likelihood(
-            output, target.unsqueeze(1), log_noise
-        )  # (n, S)
+            of_row = self.losses.log_likelihood(output, target, log_noise)
+            log_likelihood = mixed(module, of_row, log_likelihood)
         entropy = 0.5 * np.square(eps).sum(axis=1)  # (S,)
         log_ratio = log_width.unsqueeze(1) + entropy - 0.5 * z.square().sum(-1)
         log_weights = log_likelihood + log_ratio

@@ -3,6 +3,8 @@
 As `_inference.row_noise` has it. Shapes: n rows, d columns, k latents.
 """
 
+import math
+
 import numpy as np
 
 from .._inference.inference import Refined
@@ -23,6 +25,15 @@ def log_noise_of(module: VariationalAutoencoder, given: Value) -> Value:
 def _limited(log_noise: Value) -> Value:
     least = VariationalAutoencoder.MIN_LOG_NOISE
     return log_noise.of("Max", least).of("Min", -least)
+
+
+def mixed(module: VariationalAutoencoder, of_row: Value, shared: Value) -> Value:
+    """Log-densities where a share of the rows has the shared noise: (n, S)."""
+    share = module.SHARED_SHARE
+    of_row, shared = of_row + math.log1p(-share), shared + math.log(share)
+    largest = of_row.of("Max", shared)
+    distance = (of_row - shared).of("Abs")
+    return largest + (1.0 + (-distance).of("Exp")).of("Log")
 
 
 class RowNoiseLosses(Losses):

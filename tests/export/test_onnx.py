@@ -53,15 +53,11 @@ MODELS = {
     "encoder": lambda: fitted(inference="encoder"),
     "denoising": lambda: fitted(DenoisingAutoencoderTransformer),
     "vae": lambda: fitted(VAETransformer, noise="per_column"),
-    "vae's encoder": lambda: fitted(
-        VAETransformer, inference="encoder", noise="shared"
-    ),
+    "vae's encoder": lambda: fitted(VAETransformer, inference="encoder"),
     "absolute": lambda: fitted(loss="absolute_error"),
     "log": lambda: fitted(X=X / 8, loss="log_loss"),
     "vae's log": lambda: fitted(VAETransformer, X=X / 8, loss="log_loss"),
-    "vae's absolute": lambda: fitted(
-        VAETransformer, loss="absolute_error", noise="shared"
-    ),
+    "vae's absolute": lambda: fitted(VAETransformer, loss="absolute_error"),
     "linear, whitened": lambda: fitted(hidden_layer_sizes=(), whiten=True),
     "torch's layers": lambda: fitted(
         encoder=nn.Linear,
@@ -135,7 +131,7 @@ PIPELINES = {
     "reduced": lambda: make_pipeline(
         StandardScaler(), PCA(3), AutoencoderTransformer(2)
     ),
-    "density": lambda: make_pipeline(MinMaxScaler(), VAETransformer(2, noise="shared")),
+    "density": lambda: make_pipeline(MinMaxScaler(), VAETransformer(2)),
     "classified": lambda: make_pipeline(
         StandardScaler(), AutoencoderTransformer(2), LogisticRegression()
     ),
