@@ -59,6 +59,20 @@ def test_scores_at_the_limits_of_the_noise(tmp_path):
     written(vae, tmp_path / "file", X)
 
 
+def test_scores_by_each_of_three_posteriors(tmp_path):
+    vae = VAETransformer(2, noise="per_row", **{**QUICK, "max_iter": 10}).fit(X)
+    rows = np.concatenate([X, X[::5] + 3.0 * X.std(axis=0)])
+    module, inference = vae.module_, vae._inference
+    with torch.no_grad():
+        x = module.standardize(torch.as_tensor(rows).float())
+        best = inference.proposal(module, x).factor
+        known = [module.posterior(x)[1].mul(0.5).exp().diag_embed()]
+        known.append(inference.posterior(module, x).factor)
+        chosen = [(best == factor).flatten(1).all(dim=1) for factor in known]
+    assert all(which.any() for which in [*chosen, ~(chosen[0] | chosen[1])])
+    written(vae, tmp_path / "file", rows)
+
+
 def test_scores_of_conditional_models(tmp_path):
     vae = fitted(y=LABELS, conditional=True)
     written(vae, tmp_path / "file", X, y=LABELS)
