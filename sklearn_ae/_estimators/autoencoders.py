@@ -149,7 +149,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             else {}
         )
         if architecture.is_slim and self.n_components <= FEW_LATENTS:
-            changes_of_recipe["n_epochs_usual"] = recipe.N_EPOCHS_OF_SLIM
+            changes_of_recipe["length"] = recipe.SLIM_LENGTH
         if is_of_cells:
             changes_of_recipe["trial_share"] = recipe.TRIAL_SHARE
             changes_of_recipe["has_surer_steps"] = has_surer_steps

@@ -15,8 +15,8 @@ from .options import BETA_2, MOST_SHRUNK, TrainingOptions
 LONG_TABLE = 10_000
 N_EPOCHS = 75
 BATCH_SIZE = 128
-# Deep and narrow networks of few latents take quick steps, and have a few more.
-N_EPOCHS_OF_SLIM = 90
+# Deep and narrow networks of few latents take quick steps, and have some more.
+SLIM_LENGTH = 1.2
 
 # Tables that are not cross-validated, and start as PCA, are trained on in larger
 # batches than that: fewer and surer steps, which may go further. The rate that noise
@@ -101,13 +101,10 @@ def batch_size(n_samples: int) -> int:
     return min(n_samples, round(BATCH_SIZE * growth))
 
 
-def n_epochs(n_samples: int, n_usual: int | None = None) -> int:
-    """75 epochs, or the usual number of others.
-
-    On long tables as many as make about the steps of one of 10,000 rows.
-    """
+def n_epochs(n_samples: int, length: float = 1.0) -> int:
+    """75 epochs, times a length; on long tables the steps of one of 10,000 rows."""
     growth = math.sqrt(max(1.0, n_samples / LONG_TABLE))
-    return max(5, round((N_EPOCHS if n_usual is None else n_usual) / growth))
+    return max(5, round(N_EPOCHS * length / growth))
 
 
 def n_epochs_on_all_rows(best_epoch: int, trial_share: float = 1.0) -> int:
@@ -178,8 +175,8 @@ class Recipe:
         How long trainings are at least, as a share, that only tell how long to train
         on all rows. Those that are cut short are not cut again.
 
-    n_epochs_usual : int or None
-        Epochs that max_iter="auto" stands for, of tables that are not long.
+    length : float
+        How many times the usual epochs max_iter="auto" stands for.
 
     has_surer_steps : bool
         Whether tables that are not short are trained on in larger batches, and Adam
@@ -204,12 +201,12 @@ class Recipe:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     slowdown: float = 1.0
     trial_share: float = 1.0
-    n_epochs_usual: int | None = None
+    length: float = 1.0
     has_surer_steps: bool = False
 
     def n_epochs(self, n_samples: int) -> int:
         """What max_iter="auto" stands for."""
-        n_usual = n_epochs(n_samples, self.n_epochs_usual)
+        n_usual = n_epochs(n_samples, self.length)
         return math.ceil(n_usual / PIXEL_EPOCHS) if self.is_of_pixels else n_usual
 
     def rows_per_step(self, n_samples: int) -> int:
