@@ -14,7 +14,7 @@ from .._inference.inference import MOST_PRODUCTS, Encoded, Inference, Refined
 from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES
-from .._networks.sizes import FEW_LATENTS
+from .._networks.sizes import FEW_LATENTS, FEWEST_LATENTS
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
 from .._tables.weighing import mean_score
@@ -148,7 +148,7 @@ class BaseAutoencoder(BaseEncoderDecoder):
             if has_few
             else {}
         )
-        if architecture.is_slim and self.n_components <= FEW_LATENTS:
+        if architecture.is_slim and self.n_components <= FEWEST_LATENTS:
             changes_of_recipe["length"] = recipe.SLIM_LENGTH
         if is_of_cells:
             changes_of_recipe["trial_share"] = recipe.TRIAL_SHARE

@@ -31,7 +31,7 @@ N_REMEMBERED = 256
 MOST_PRODUCTS = 4_000_000
 # Rows by which networks are compared, where a quarter of the time allows no more, and
 # draws for each where the bound is what counts.
-_LEAST_COMPARED = 500
+_LEAST_COMPARED = 1000
 _DRAWS_TO_COMPARE = 8
 _DRAWS_TO_CHOOSE = 32
 # Training rows that tell a fit's error, axes and density.
@@ -265,8 +265,8 @@ class Refined(Inference):
 
     def compared(self, x: Tensor, n_train: int) -> Tensor:
         # A step takes a decoder's pass for each latent, and a training step about six
-        # passes in all: on long tables an eighth of these.
-        return some(x, max(_LEAST_COMPARED, n_train // (4 * (self.n_components + 2))))
+        # passes in all: on long tables a quarter of these.
+        return some(x, max(_LEAST_COMPARED, n_train // (2 * (self.n_components + 2))))
 
     def described(self, x: Tensor) -> Tensor:
         return some(x, _MOST_DESCRIBED)

@@ -25,7 +25,6 @@ from .linear import Layer
 from .losses import SquaredError
 from .modules import MLP, Anchored, OwnNetwork
 from .sizes import (
-    SOME_LATENTS,
     channels,
     channels_with_skips,
     hidden_layer_sizes,
@@ -239,9 +238,13 @@ class Architecture:
 
     @property
     def is_slim(self) -> bool:
-        """Whether hidden layers are of our choice, deep and narrow."""
-        is_ours = isinstance(self.spec.hidden_layer_sizes, str)
-        return self.may_be_slim and is_ours and self.spec.n_components <= SOME_LATENTS
+        """Whether hidden layers are of our choice, and others than of short tables."""
+        k, is_ours = (
+            self.spec.n_components,
+            isinstance(self.spec.hidden_layer_sizes, str),
+        )
+        differ = hidden_layer_sizes(k, True) != hidden_layer_sizes(k)
+        return self.may_be_slim and is_ours and differ
 
     @property
     def sorts_columns(self) -> bool:
@@ -367,6 +370,6 @@ class Architecture:
         if not isinstance(sizes, str):
             return sizes
         if shape is None:
-            return hidden_layer_sizes(self.spec.n_components, self.is_slim)
+            return hidden_layer_sizes(self.spec.n_components, self.may_be_slim)
         of_stages = channels_with_skips if self.has_skips else channels
         return of_stages(shape[0], shape[1])
