@@ -23,6 +23,7 @@ from benchmarks._results import Row, by_method, finite, total_seconds
 from benchmarks._text import format_number, format_table, percent
 from sklearn_ae import AutoencoderTransformer
 from sklearn_ae._estimators.base import BaseEncoderDecoder
+from sklearn_ae._networks import sizes as _sizes
 from sklearn_ae._training import engine as _training
 from sklearn_ae._training import recipe as _recipe
 from sklearn_ae._training import selection as _selection
@@ -69,6 +70,10 @@ VARIANTS = {
     "usual_steps": Variant(
         "batches of 128, beta_2 of 0.999",
         patches=[(_recipe, "LARGER_BATCHES", 1), (_recipe, "SHORT_MEMORY", 0.999)],
+    ),
+    "usual_layers": Variant(
+        "layers as of short tables",
+        patches=[(_sizes, "FEWEST_LATENTS", 0), (_sizes, "SOME_LATENTS", 4)],
     ),
     "short": Variant("40 epochs", patches=[(_recipe, "N_EPOCHS", 40)]),
     "long": Variant("150 epochs", patches=[(_recipe, "N_EPOCHS", 150)]),

@@ -103,5 +103,5 @@ def _after_epochs(epochs: Iterator[Run], error: Callable[[], float]) -> Curve:
 
 
 def _widths_like_ours(X: NDArray[Any], k: int) -> list[int]:
-    hidden = hidden_layer_sizes(X.shape[1], k)
+    hidden = hidden_layer_sizes(k, may_be_slim=True)
     return Shape(X.shape[1], hidden, k, BATCH_SIZE, n_steps=1, limit=np.inf).widths

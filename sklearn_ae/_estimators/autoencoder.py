@@ -136,7 +136,8 @@ class AutoencoderTransformer(LearnsByParts, Nesting, Imputing):
 
     max_iter : int or "auto", default="auto"
         Epochs, at most: the learning rate rises and falls over so many. "auto" takes
-        75, or fewer on tables of over 10,000 rows. With 0 nothing is trained, and what
+        75, with up to two latents and 1000 rows or more 90, and fewer on tables of
+        over 10,000 rows. With 0 nothing is trained, and what
         comes out is the start.
 
     early_stopping : bool, default=True

@@ -1,5 +1,6 @@
 """What the estimators that reconstruct their rows share: the way there and back."""
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,7 @@ from .._inference.inference import MOST_PRODUCTS, Encoded, Inference, Refined
 from .._inference.latents import LatentDensity
 from .._networks.architecture import Architecture, NetworkSpec
 from .._networks.losses import LOSSES
-from .._networks.sizes import FEW_LATENTS
+from .._networks.sizes import FEW_LATENTS, FEWEST_LATENTS
 from .._networks.starts import PCAStart, RandomStart
 from .._tables.columns import Columns
 from .._tables.weighing import mean_score
@@ -130,7 +131,15 @@ class BaseAutoencoder(BaseEncoderDecoder):
         """The design of networks that reconstruct, and start as PCA where they can."""
         architecture = self._architecture(table)
         is_linear = architecture.spec.starts_linear
-        rate = recipe.learning_rate(is_linear, architecture.widest_layer)
+        # Absolute errors end higher with larger batches, as measured.
+        is_of_squares = self.loss == "squared_error"
+        is_of_cells = architecture.image_shape is None
+        has_surer_steps = is_linear and is_of_squares and is_of_cells
+        is_long = len(table.X) >= recipe.SMALL_TABLE
+        architecture = replace(architecture, may_be_slim=has_surer_steps and is_long)
+        rate = recipe.learning_rate(
+            is_linear, architecture.widest_layer, architecture.is_slim
+        )
         inference = self._make_inference(architecture, refining_pays)
         # Projections on a curve or surface follow its bends less than an encoder does.
         has_few = isinstance(inference, Refined) and self.n_components <= FEW_LATENTS
@@ -139,11 +148,11 @@ class BaseAutoencoder(BaseEncoderDecoder):
             if has_few
             else {}
         )
-        if architecture.image_shape is None:
+        if architecture.is_slim and self.n_components <= FEWEST_LATENTS:
+            changes_of_recipe["length"] = recipe.SLIM_LENGTH
+        if is_of_cells:
             changes_of_recipe["trial_share"] = recipe.TRIAL_SHARE
-            # Absolute errors end higher with larger batches, as measured.
-            is_of_squares = self.loss == "squared_error"
-            changes_of_recipe["has_surer_steps"] = is_linear and is_of_squares
+            changes_of_recipe["has_surer_steps"] = has_surer_steps
         return Design(
             columns=self._columns(table) if columns is None else columns,
             architecture=architecture,

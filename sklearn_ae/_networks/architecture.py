@@ -164,6 +164,9 @@ class Architecture:
     keeps_order : bool
         Whether columns are to stay in their order, for what knows them by it.
 
+    may_be_slim : bool
+        Whether layers of our choice may be deep and narrow, not shallow and wide.
+
     encoded_as, decoded_as : str
         What the user's own networks are to give, in words.
     """
@@ -178,6 +181,7 @@ class Architecture:
     n_coordinates: int = 0
     is_of_pairs: bool = False
     keeps_order: bool = False
+    may_be_slim: bool = False
     encoded_as: str = "(n_samples, n_components)"
     decoded_as: str = "(n_samples, n_features)"
 
@@ -211,7 +215,7 @@ class Architecture:
     @property
     def is_dense(self) -> bool:
         """Whether the decoder is an MLP of the package's."""
-        is_mlp = self.target_shape is None or not self._sizes(1, self.target_shape)
+        is_mlp = self.target_shape is None or not self._sizes(self.target_shape)
         return is_mlp and self.spec.decoder is None
 
     @property
@@ -219,7 +223,7 @@ class Architecture:
         """Multiplications of a pass through a dense decoder, of which few are wide."""
         spec = self.spec
         n_latents = spec.n_components + self.n_conditions
-        sizes = self._sizes(self.n_outputs, self.target_shape)
+        sizes = self._sizes(self.target_shape)
         widths = [n_latents, *sizes[::-1], self.n_outputs]
         if spec.loss == "squared_error" and spec.noise == "shared":
             n_directions = widths[-2] + (n_latents if spec.starts_linear else 0)
@@ -231,6 +235,16 @@ class Architecture:
         """The widest of the layers that were asked for; 0 where none were."""
         sizes = self.spec.hidden_layer_sizes
         return 0 if isinstance(sizes, str) else max(sizes, default=0)
+
+    @property
+    def is_slim(self) -> bool:
+        """Whether hidden layers are of our choice, and others than of short tables."""
+        k, is_ours = (
+            self.spec.n_components,
+            isinstance(self.spec.hidden_layer_sizes, str),
+        )
+        differ = hidden_layer_sizes(k, True) != hidden_layer_sizes(k)
+        return self.may_be_slim and is_ours and differ
 
     @property
     def sorts_columns(self) -> bool:
@@ -332,14 +346,14 @@ class Architecture:
         return of_channels.repeat(self.n_inputs // n_channels)
 
     def _own_encoder(self, n_encoded: int) -> OwnNetwork:
-        sizes = self._sizes(self.n_inputs, self.image_shape)
+        sizes = self._sizes(self.image_shape)
         if self.image_shape is None or not sizes:
             return MLP.of_sizes(self.n_inputs, sizes, n_encoded, self.spec.activation)
         network = SkipEncoder if self.has_skips else ConvolutionalEncoder
         return network(self.image_shape, sizes, n_encoded, self._activation)
 
     def _own_decoder(self, n_latents: int) -> OwnNetwork:
-        sizes = self._sizes(self.n_outputs, self.target_shape)
+        sizes = self._sizes(self.target_shape)
         if self.target_shape is None or not sizes:
             activation = self.spec.activation
             return MLP.of_sizes(n_latents, sizes[::-1], self.n_outputs, activation)
@@ -350,12 +364,12 @@ class Architecture:
     def _activation(self) -> Callable[[], nn.Module]:
         return ACTIVATIONS[self.spec.activation]
 
-    def _sizes(self, n_columns: int, shape: ImageShape | None) -> tuple[int, ...]:
+    def _sizes(self, shape: ImageShape | None) -> tuple[int, ...]:
         """Hidden layers, or channels of stages, as the encoder has them."""
         sizes = self.spec.hidden_layer_sizes
         if not isinstance(sizes, str):
             return sizes
         if shape is None:
-            return hidden_layer_sizes(n_columns, self.spec.n_components)
+            return hidden_layer_sizes(self.spec.n_components, self.may_be_slim)
         of_stages = channels_with_skips if self.has_skips else channels
         return of_stages(shape[0], shape[1])

@@ -6,13 +6,23 @@ import math
 FEW_LATENTS = 4
 
 
-def hidden_layer_sizes(n_features: int, n_components: int) -> tuple[int, ...]:
+# Up to so many, they are narrower too, and up to these they are deep at all: where
+# errors are squares, and rows are many.
+FEWEST_LATENTS = 2
+SOME_LATENTS = 8
+
+
+def hidden_layer_sizes(n_components: int, may_be_slim: bool = False) -> tuple[int, ...]:
     """Hidden layers of the encoder, first to last; the decoder has them reversed.
 
     A map through few latents has to bend more, which takes depth; many latents carry
-    more, which takes width.
+    more, which takes width. Where rows are many, depth does for more latents what width
+    would, in less time.
     """
-    return (128, 128, 128) if n_components <= FEW_LATENTS else (256, 128)
+    if may_be_slim and n_components <= FEWEST_LATENTS:
+        return (96, 64, 64, 64)
+    n_most = SOME_LATENTS if may_be_slim else FEW_LATENTS
+    return (128, 128, 128) if n_components <= n_most else (256, 128)
 
 
 def channels(height: int, width: int) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from .options import BETA_2, MOST_SHRUNK, TrainingOptions
 LONG_TABLE = 10_000
 N_EPOCHS = 75
 BATCH_SIZE = 128
+# Deep and narrow networks of few latents take quick steps, and have some more.
+SLIM_LENGTH = 1.2
 
 # Tables that are not cross-validated, and start as PCA, are trained on in larger
 # batches than that: fewer and surer steps, which may go further. The rate that noise
@@ -61,14 +63,15 @@ ALPHA_OF_FEW_LATENTS = 0.5
 N_STEPS_STREAMED = 6000
 
 
-def learning_rate(is_anchored: bool, widest_layer: int) -> float:
+def learning_rate(is_anchored: bool, widest_layer: int, is_slim: bool = False) -> float:
     """Peak rate: from PCA the way is short and straight, from noise it is not.
 
     A step moves every weight by about the rate, and a wide layer adds up many.
     """
     if not is_anchored:
         return 1e-3
-    return 6e-3 * min(1.0, math.sqrt(WIDEST_LAYER / max(1, widest_layer)))
+    most = 7e-3 if is_slim else 6e-3
+    return most * min(1.0, math.sqrt(WIDEST_LAYER / max(1, widest_layer)))
 
 
 def alpha(
@@ -98,10 +101,10 @@ def batch_size(n_samples: int) -> int:
     return min(n_samples, round(BATCH_SIZE * growth))
 
 
-def n_epochs(n_samples: int) -> int:
-    """75 epochs; on long tables about as many steps as on one of 10,000 rows."""
+def n_epochs(n_samples: int, length: float = 1.0) -> int:
+    """75 epochs, times a length; on long tables the steps of one of 10,000 rows."""
     growth = math.sqrt(max(1.0, n_samples / LONG_TABLE))
-    return max(5, round(N_EPOCHS / growth))
+    return max(5, round(N_EPOCHS * length / growth))
 
 
 def n_epochs_on_all_rows(best_epoch: int, trial_share: float = 1.0) -> int:
@@ -172,6 +175,9 @@ class Recipe:
         How long trainings are at least, as a share, that only tell how long to train
         on all rows. Those that are cut short are not cut again.
 
+    length : float
+        How many times the usual epochs max_iter="auto" stands for.
+
     has_surer_steps : bool
         Whether tables that are not short are trained on in larger batches, and Adam
         forgets old gradients sooner.
@@ -195,11 +201,12 @@ class Recipe:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     slowdown: float = 1.0
     trial_share: float = 1.0
+    length: float = 1.0
     has_surer_steps: bool = False
 
     def n_epochs(self, n_samples: int) -> int:
         """What max_iter="auto" stands for."""
-        n_usual = n_epochs(n_samples)
+        n_usual = n_epochs(n_samples, self.length)
         return math.ceil(n_usual / PIXEL_EPOCHS) if self.is_of_pixels else n_usual
 
     def rows_per_step(self, n_samples: int) -> int:

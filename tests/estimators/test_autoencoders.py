@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris
+from torch import nn
 
 from sklearn_ae import (
     AutoencoderTransformer,
@@ -88,3 +89,44 @@ def test_steps_are_surer_where_squares_are_learned_from_pca(estimator, expected)
     X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     design = estimator._make_design(FitTable(X, 4), columns=None)
     assert design.recipe.has_surer_steps == expected
+
+
+@pytest.mark.parametrize(
+    ("estimator", "n_rows", "expected"),
+    [
+        (AutoencoderTransformer(2), 1000, (96, 64, 64, 64)),
+        (AutoencoderTransformer(2), 999, (128, 128, 128)),
+        (AutoencoderTransformer(4), 1000, (128, 128, 128)),
+        (AutoencoderTransformer(8), 1000, (128, 128, 128)),
+        (AutoencoderTransformer(8), 999, (256, 128)),
+        (AutoencoderTransformer(9), 1000, (256, 128)),
+        (DenoisingAutoencoderTransformer(8), 1000, (128, 128, 128)),
+        (AutoencoderTransformer(8, init="random"), 1000, (256, 128)),
+        (AutoencoderTransformer(8, loss="absolute_error"), 1000, (256, 128)),
+        (AutoencoderTransformer(8, hidden_layer_sizes=(5,)), 1000, (5,)),
+        (VAETransformer(8), 1000, (256, 128)),
+    ],
+)
+def test_layers_go_by_latents_and_rows(estimator, n_rows, expected):
+    X = np.random.default_rng(0).normal(size=(n_rows, 10)).astype(np.float32)
+    design = estimator._make_design(FitTable(X, 10), columns=None)
+    network = design.architecture._own_encoder(estimator.n_components)
+    sizes = [layer.out_features for layer in network if isinstance(layer, nn.Linear)]
+    assert tuple(sizes[:-1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("estimator", "rate", "n_epochs"),
+    [
+        (AutoencoderTransformer(2), 7e-3, 90),
+        (AutoencoderTransformer(4), 6e-3, 75),
+        (AutoencoderTransformer(8), 7e-3, 75),
+        (AutoencoderTransformer(9), 6e-3, 75),
+        (AutoencoderTransformer(8, hidden_layer_sizes=(128,) * 3), 6e-3, 75),
+    ],
+)
+def test_rates_and_epochs_go_with_the_layers(estimator, rate, n_epochs):
+    X = np.random.default_rng(0).normal(size=(1000, 10)).astype(np.float32)
+    recipe = estimator._make_design(FitTable(X, 10), columns=None).recipe
+    assert recipe.auto_learning_rate == rate
+    assert recipe.n_epochs(1000) == n_epochs
