@@ -46,7 +46,8 @@ class InvertedFile:
     @classmethod
     def of(cls, X: np.ndarray, n_neighbors: int, seed: int) -> "InvertedFile":
         x, components = torch.from_numpy(np.asarray(X, dtype=np.float32)), None
-        center = x.double().mean(dim=0).float()
+        mean = x.numpy().mean(axis=0, dtype=np.float64)  # no double of the table
+        center = torch.from_numpy(mean).float()
         if x.shape[1] > N_COMPONENTS:
             pca = PCA(N_COMPONENTS, svd_solver="covariance_eigh").fit(x.numpy())
             components = torch.from_numpy(pca.components_)
@@ -56,13 +57,14 @@ class InvertedFile:
         counts = torch.bincount(cells, minlength=len(centers))
         numbers = cells.argsort(stable=True)
         ends = counts[counts > 0].cumsum(0)
+        x = x[numbers]
         return cls(
             n_neighbors=n_neighbors,
             center=center,
             components=components,
             centers=centers[counts > 0],
-            rows=x[numbers],
-            squares=_squares(x[numbers]),
+            rows=x,
+            squares=_squares(x),
             numbers=numbers,
             starts=torch.cat([ends.new_zeros(1), ends]),
         )
@@ -117,12 +119,13 @@ def _smallest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reduced(x: Tensor, center: Tensor, components: Tensor | None) -> Tensor:
-    x = x - center
-    return x if components is None else x @ components.mT
+    if components is None:
+        return x - center
+    return torch.cat([(rows - center) @ components.mT for rows in x.split(8192)])
 
 
 def _squares(x: Tensor) -> Tensor:
-    return x.square().sum(dim=1)
+    return torch.linalg.vecdot(x, x)
 
 
 def _squared_distances(x: Tensor, others: Tensor, squares: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def find_neighbors(
     """Numbers of each row's nearest other rows, nearest first: (n, n_neighbors)."""
     if _is_long(X) and metric == "euclidean" and X.shape[1] > N_COMPONENTS:
         pca = PCA(N_COMPONENTS, svd_solver="covariance_eigh")
-        X = pca.fit_transform(X.astype(np.float32))
+        X = pca.fit_transform(X.astype(np.float32, copy=False))
     if not _is_long(X):
         index = NearestNeighbors(n_neighbors=n_neighbors, metric=metric)
         return index.fit(X).kneighbors(return_distance=False)
