@@ -232,10 +232,8 @@ class Pushes:
         return np.ascontiguousarray(maps.reshape(len(maps), -1).T)
 
 
-def _by_cubics(
-    places: Rows, sizes: tuple[int, ...]
-) -> tuple[NDArray[np.int32], Rows]:
-    """Nodes about places (n, k), from 0 in steps of 1, and their weights (n, 4 ** k)."""
+def _by_cubics(places: Rows, sizes: tuple[int, ...]) -> tuple[NDArray[np.int32], Rows]:
+    """Nodes about places (n, k), in units of the grid, and their weights: (n, 4 ** k)."""
     f, first = np.modf(places)
     cells = first.astype(np.int32)  # (n, k), of the first of four nodes
     of_axes = np.stack(
