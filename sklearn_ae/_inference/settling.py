@@ -233,7 +233,7 @@ class Pushes:
 
 
 def _by_cubics(places: Rows, sizes: tuple[int, ...]) -> tuple[NDArray[np.int32], Rows]:
-    """Nodes about places (n, k), in units of the grid, and their weights: (n, 4 ** k)."""
+    """Nodes about places (n, k) on the grid, and their weights: (n, 4 ** k)."""
     f, first = np.modf(places)
     cells = first.astype(np.int32)  # (n, k), of the first of four nodes
     of_axes = np.stack(
