@@ -193,7 +193,7 @@ class Pushes:
         low, (n, k) = Z.min(axis=0), Z.shape
         most = min(_MOST_NODES, _FEW_NODES + _NODES_OF_ROOT * math.sqrt(n))
         extent = Z.max(axis=0) - low
-        spacing = np.float32(max(_SPACING, float(extent.max()) / most))
+        spacing = max(_SPACING, float(extent.max()) / most)
         longest = (extent / spacing).astype(np.int32) + 4
         sizes = tuple((-(-longest // _SIZE_STEP) * _SIZE_STEP).tolist())
         if (spacing, sizes) != (self.spacing, self.sizes):
@@ -216,7 +216,7 @@ class Pushes:
             np.square(np.minimum(np.arange(size), size - np.arange(size)))
             for size in padded
         ]
-        distances = float(self.spacing) ** 2 * np.asarray(sum(np.ix_(*squares)))
+        distances = self.spacing**2 * np.asarray(sum(np.ix_(*squares)))
         q = (1.0 / (1.0 + distances)).astype(np.float32)
         self.padded, self.kernels = padded, (fft.rfftn(q), fft.rfftn(q * q))
 
