@@ -12,6 +12,7 @@ Shapes: n rows, k latents, m charges, g nodes of the grid.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -246,8 +247,8 @@ def _by_cubics(places: Rows, sizes: tuple[int, ...]) -> tuple[NDArray[np.int32],
         axis=2,
     )  # (n, k, 4)
     n = len(places)
-    nodes = np.zeros((n, 1), dtype=np.int32)
-    weights = np.ones((n, 1), dtype=np.float32)
+    nodes: Any = np.zeros((n, 1), dtype=np.int32)
+    weights: Any = np.ones((n, 1), dtype=np.float32)
     for axis, size in enumerate(sizes):
         along = cells[:, axis, None] + np.arange(4, dtype=np.int32)
         nodes = (nodes[:, :, None] * size + along[:, None]).reshape(n, -1)

@@ -54,9 +54,9 @@ def test_same_seed_same_bits(index):
 
 def test_of_many_columns_components_are_compared():
     rng = np.random.RandomState(0)
-    X = rng.normal(size=(500, 4)) @ rng.normal(size=(4, 60))
+    X = rng.normal(size=(500, 4)) @ rng.normal(size=(4, 110))
     index = InvertedFile.of(X, 3, seed=0)
-    assert index.rows.shape == (500, 50)
+    assert index.rows.shape == (500, 100)
     exact, _ = NearestNeighbors(n_neighbors=3).fit(X).kneighbors(X[:50] + 0.1)
     found, _ = index.kneighbors(X[:50] + 0.1)
     assert np.isclose(found, exact, rtol=0.2).mean() > 0.9
