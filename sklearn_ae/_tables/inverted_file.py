@@ -2,8 +2,8 @@
 
 An inverted file (Sivic and Zisserman 2003; Jégou, Douze and Schmid 2011): k-means cuts
 the table into cells, and a row's neighbours are looked for in the few cells whose
-centres are nearest. With twice as many cells as the root of the rows, the time for a
-new row grows with the square root of the table's length. A row of the table lies in
+centres are nearest. With a cell for about as many rows as there are cells, the time for
+a new row grows with the square root of the table's length. A row of the table lies in
 the cell that is nearest to it, so it is found.
 
 Shapes: n rows of the table, d columns, p of their principal components or columns, c
@@ -24,9 +24,9 @@ from torch import Tensor
 # neighbours of new rows of images are others too often: on a map they had .285 of
 # their own, with 100 .296, with 150 .299, at as much time more.
 _N_COMPONENTS = 100
-# Cells that are looked through for a row, of so many times the root of the rows: with
-# half as many cells a new row took a fifth longer and was placed as well.
-_N_PROBES, _CELLS_OF_ROOT = 8, 2.0
+# Cells that are looked through for a row. Of twice as many cells, with half the rows in
+# each, as many take as long.
+_N_PROBES = 8
 # Rows per cell that k-means sees, and how often.
 _N_SEEN, _N_SWEEPS = 32, 10
 # Distances that are held at once, and rows that are looked for together: their numbers
@@ -56,7 +56,7 @@ class InvertedFile:
             pca = PCA(_N_COMPONENTS, svd_solver="covariance_eigh").fit(x.numpy())
             components = torch.from_numpy(pca.components_)
         x = _reduced(x, center, components)
-        centers = _k_means(x, round(_CELLS_OF_ROOT * math.sqrt(len(x))), seed)
+        centers = _k_means(x, max(1, round(math.sqrt(len(x)))), seed)
         cells = torch.cat([_nearest(rows, centers) for rows in x.split(8192)])  # (n,)
         counts = torch.bincount(cells, minlength=len(centers))
         numbers = cells.argsort(stable=True)
