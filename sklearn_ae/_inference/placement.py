@@ -8,6 +8,7 @@ Shapes: n known rows, m new rows, K neighbours, k latents.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from scipy.sparse import csr_matrix
@@ -15,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from .._networks.contrast import NeighborMap
-from .._networks.modules import Autoencoder
+from .._networks.modules import Autoencoder, over_blocks
 from .._networks.variational import VariationalAutoencoder
 from .._tables.inverted_file import InvertedFile
 from .._tables.neighbors import comparable
@@ -75,7 +76,7 @@ class Placed(Inference):
     known: Tensor | None = None
 
     def remembering(self, module: Autoencoder, x: Tensor) -> Inference:
-        z = Encoded().latents(module, x)
+        z = over_blocks(module, partial(Encoded().latents, module), x)
         assert self.graph is not None
         return replace(self, graph=None, known=settle(z, self.graph, self.seed))
 

@@ -12,6 +12,7 @@ Shapes: n rows, k latents, m charges, g nodes of the grid.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.sparse import csr_matrix
 from scipy.spatial.distance import cdist
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._networks.contrast import pair_loss_and_gradient
@@ -43,6 +45,8 @@ _PAIRS_TOGETHER, _N_SWEEPS = 2048, 300
 _FAR = 0.005
 # Rows up to which their distances take less time than a grid.
 _FEW_ROWS = 1000
+# Rows whose edges and nodes are looked at together: what is held for them is small.
+_BLOCK_ROWS = 8192
 # Nodes of the grid: how far apart, and how many along an axis at most. On a wider map
 # they lie farther apart; maps grow with the root of the rows.
 _SPACING, _MOST_NODES = 0.7, 1000
@@ -127,11 +131,10 @@ class Divergence:
 
     def __init__(self, graph: csr_matrix):
         both = csr_matrix(graph + graph.T, dtype=np.float32)
-        counts = np.diff(both.indptr)
         self.starts, self.ends = both.indptr, both.indices
-        self.origins = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         # Times the rows, so that they are of the same size on every table.
-        self.probabilities = both.data * (len(counts) / max(1, 2 * graph.nnz))
+        self.probabilities = both.data
+        self.probabilities *= both.shape[0] / max(1, 2 * graph.nnz)
         self.pushes = Pushes()
 
     def gradient(self, Z: Rows, exaggeration: float = 1.0) -> Rows:
@@ -139,15 +142,23 @@ class Divergence:
 
         The pulls between neighbours count ``exaggeration`` times.
         """
-        step = Z[self.origins]
-        step -= Z[self.ends]
-        pulls = np.einsum("ij,ij->i", step, step)
-        pulls += 1.0
-        np.divide(exaggeration * self.probabilities, pulls, out=pulls)
-        pull = csr_matrix((pulls, self.ends, self.starts), shape=(len(Z), len(Z)))
-        sums = pull @ _with_ones(Z)  # (n, 1 + k)
-        total, pushes = self.pushes(Z)
-        return 4.0 * (sums[:, :1] * Z - sums[:, 1:] - pushes * (len(Z) / total))
+        others, total, pushes = _with_ones(Z), *self.pushes(Z)
+        gradient = pushes  # (n, k)
+        gradient *= -len(Z) / total
+        for rows in gen_batches(len(Z), _BLOCK_ROWS):
+            starts = self.starts[rows.start : rows.stop + 1]
+            edges = slice(starts[0], starts[-1])
+            ends = self.ends[edges]
+            step = np.repeat(Z[rows], np.diff(starts), axis=0)
+            step -= Z.take(ends, axis=0)
+            pulls = np.einsum("ij,ij->i", step, step)
+            pulls += 1.0
+            np.divide(self.probabilities[edges], pulls, out=pulls)
+            shape = len(starts) - 1, len(Z)
+            sums = csr_matrix((pulls, ends, starts - starts[0]), shape=shape) @ others
+            gradient[rows] += exaggeration * (sums[:, :1] * Z[rows] - sums[:, 1:])
+        gradient *= 4.0
+        return gradient
 
 
 class Pushes:
@@ -160,6 +171,9 @@ class Pushes:
 
     def __init__(self) -> None:
         self.spacing, self.sizes = 0.0, (0,)
+        # What rows give to nodes, in one place for all steps.
+        self.nodes = np.empty((0, 0), dtype=np.int32)
+        self.weights = np.empty((0, 0), dtype=np.float32)
 
     def __call__(self, Z: Rows) -> tuple[float, Rows]:
         """The sum of q over all pairs of rows, and of each row's pushes (n, k)."""
@@ -177,35 +191,24 @@ class Pushes:
 
     def _interpolation(self, Z: Rows) -> csr_matrix:
         """What each latent gives to nodes of the grid, and takes from them: (n, g)."""
-        low = Z.min(axis=0)
-        most = min(_MOST_NODES, _FEW_NODES + _NODES_OF_ROOT * math.sqrt(len(Z)))
-        spacing = max(_SPACING, float((Z.max(axis=0) - low).max()) / most)
-        cells, f = np.divmod((Z - low) / np.float32(spacing), np.float32(1.0))
-        cells = cells.astype(np.int32)  # (n, k), of the first of four nodes
-        longest = cells.max(axis=0) + 4
+        low, (n, k) = Z.min(axis=0), Z.shape
+        most = min(_MOST_NODES, _FEW_NODES + _NODES_OF_ROOT * math.sqrt(n))
+        extent = Z.max(axis=0) - low
+        spacing = max(_SPACING, float(extent.max()) / most)
+        longest = (extent / spacing).astype(np.int32) + 4
         sizes = tuple((-(-longest // _SIZE_STEP) * _SIZE_STEP).tolist())
         if (spacing, sizes) != (self.spacing, self.sizes):
             self.spacing, self.sizes = spacing, sizes
             self._transform_kernels()
-        of_axes = np.stack(
-            [
-                f * (f - 1.0) * (2.0 - f) / 6.0,
-                (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0,
-                (f + 1.0) * f * (2.0 - f) / 2.0,
-                (f + 1.0) * f * (f - 1.0) / 6.0,
-            ],
-            axis=2,
-        )  # (n, k, 4)
-        n = len(Z)
-        nodes = np.zeros((n, 1), dtype=np.int32)
-        weights = np.ones((n, 1), dtype=np.float32)
-        for axis, size in enumerate(sizes):
-            along = cells[:, axis, None] + np.arange(4, dtype=np.int32)
-            nodes = (nodes[:, :, None] * size + along[:, None]).reshape(n, -1)
-            weights = (weights[:, :, None] * of_axes[:, axis, None]).reshape(n, -1)
-        starts = np.arange(0, nodes.size + 1, nodes.shape[1])
-        shape = n, math.prod(sizes)
-        return csr_matrix((weights.ravel(), nodes.ravel(), starts), shape=shape)
+        if self.nodes.shape != (n, 4**k):
+            self.nodes = np.empty((n, 4**k), dtype=np.int32)
+            self.weights = np.empty((n, 4**k), dtype=np.float32)
+        for rows in gen_batches(n, _BLOCK_ROWS):
+            places = (Z[rows] - low) / spacing
+            self.nodes[rows], self.weights[rows] = _by_cubics(places, sizes)
+        starts = np.arange(0, self.nodes.size + 1, 4**k)
+        parts = self.weights.ravel(), self.nodes.ravel(), starts
+        return csr_matrix(parts, shape=(n, math.prod(sizes)))
 
     def _transform_kernels(self) -> None:
         """q and q^2 of nodes, for each way from one to another, transformed."""
@@ -228,6 +231,29 @@ class Pushes:
         maps = fft.irfftn(waves, s=self.padded, axes=axes)
         maps = maps[(slice(None), *map(slice, self.sizes))]
         return np.ascontiguousarray(maps.reshape(len(maps), -1).T)
+
+
+def _by_cubics(places: Rows, sizes: tuple[int, ...]) -> tuple[NDArray[np.int32], Rows]:
+    """Nodes about places (n, k) on the grid, and their weights: (n, 4 ** k)."""
+    f, first = np.modf(places)
+    cells = first.astype(np.int32)  # (n, k), of the first of four nodes
+    of_axes = np.stack(
+        [
+            f * (f - 1.0) * (2.0 - f) / 6.0,
+            (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0,
+            (f + 1.0) * f * (2.0 - f) / 2.0,
+            (f + 1.0) * f * (f - 1.0) / 6.0,
+        ],
+        axis=2,
+    )  # (n, k, 4)
+    n = len(places)
+    nodes: Any = np.zeros((n, 1), dtype=np.int32)
+    weights: Any = np.ones((n, 1), dtype=np.float32)
+    for axis, size in enumerate(sizes):
+        along = cells[:, axis, None] + np.arange(4, dtype=np.int32)
+        nodes = (nodes[:, :, None] * size + along[:, None]).reshape(n, -1)
+        weights = (weights[:, :, None] * of_axes[:, axis, None]).reshape(n, -1)
+    return nodes, weights
 
 
 def _with_ones(Z: Rows) -> Rows:

@@ -17,6 +17,8 @@ from .modules import Autoencoder
 
 # Numbers of a block of distances that stay in a processor's cache: 1 MB.
 _BLOCK_SIZE = 2**18
+# Numbers per row and landmark that are held at once.
+_N_HELD = 6
 
 
 class NeighborMap(Autoencoder):
@@ -38,7 +40,7 @@ class NeighborMap(Autoencoder):
 
     @property
     def loss_size(self) -> int:
-        return max(super().loss_size, len(self.landmarks))
+        return max(super().loss_size, _N_HELD * len(self.landmarks))
 
     def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         x = self.filled(x)

@@ -17,10 +17,12 @@ from .._utils.extras import import_extra
 from .._utils.packing import CONVERTERS, Converter
 from .._utils.types import Metric
 from .columns import Columns
-from .inverted_file import N_COMPONENTS
 
 # Multiplications up to which all distances are looked at: tens of seconds of a core.
 _MOST_PRODUCTS = 4e11
+# Columns beyond which as many principal components stand for a row, where rows are many
+# and compared by their Euclidean distance.
+_N_COMPONENTS = 50
 
 # Those that both ways to find neighbours know.
 METRICS = tuple(name for name in get_args(Metric) if name != "precomputed")
@@ -30,9 +32,9 @@ def find_neighbors(
     X: np.ndarray, n_neighbors: int, metric: str, random_state: np.random.RandomState
 ) -> np.ndarray:
     """Numbers of each row's nearest other rows, nearest first: (n, n_neighbors)."""
-    if _is_long(X) and metric == "euclidean" and X.shape[1] > N_COMPONENTS:
-        pca = PCA(N_COMPONENTS, svd_solver="covariance_eigh")
-        X = pca.fit_transform(X.astype(np.float32))
+    if _is_long(X) and metric == "euclidean" and X.shape[1] > _N_COMPONENTS:
+        pca = PCA(_N_COMPONENTS, svd_solver="covariance_eigh")
+        X = pca.fit_transform(X.astype(np.float32, copy=False))
     if not _is_long(X):
         index = NearestNeighbors(n_neighbors=n_neighbors, metric=metric)
         return index.fit(X).kneighbors(return_distance=False)

@@ -22,10 +22,18 @@ MakeDecoder = Callable[[Tensor, Tensor], nn.Module]
 
 def regress(z: Tensor, x: Tensor) -> Layer:
     """The linear regression of rows (n, d) on latents (n, k), as a layer."""
-    z, x = z.cpu().double(), x.cpu().double()
-    mean, center = x.mean(dim=0), z.mean(dim=0)
-    weight = (torch.linalg.pinv(z - center) @ (x - mean)).T  # (d, k)
-    return weight, mean - weight @ center
+    z = z.cpu().double()
+    center = z.mean(dim=0)
+    z = z - center
+    total = x.new_zeros(x.shape[1], device="cpu", dtype=torch.float64)
+    products = z.new_zeros(z.shape[1], x.shape[1])
+    # In blocks: in double precision rows take twice their memory.
+    for z_block, x_block in zip(z.split(8192), x.split(8192), strict=True):
+        x_block = x_block.cpu().double()
+        total += x_block.sum(dim=0)
+        products += z_block.T @ x_block  # as z is centred, x need not be
+    weight = (torch.linalg.pinv(z.T @ z, hermitian=True) @ products).T  # (d, k)
+    return weight, total / len(x) - weight @ center
 
 
 def train_decoder(

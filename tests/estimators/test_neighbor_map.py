@@ -338,6 +338,11 @@ def test_rows_of_long_tables_settle_too(long, fitted, blobs):
     assert knn.score(long.transform(X[1::2]), y[1::2]) == 1.0
 
 
+def test_a_new_row_of_a_long_table_is_put_between_ten_rows(long, fitted):
+    assert long._inference.index.n_neighbors == 10
+    assert fitted._inference.index.n_neighbors == 5
+
+
 def test_a_file_holds_the_map_of_a_long_table(long, blobs, tmp_path):
     save(long, tmp_path / "map.safetensors")
     loaded = load(tmp_path / "map.safetensors")
