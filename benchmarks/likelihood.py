@@ -43,6 +43,7 @@ METHODS = {
     "vae": "VAETransformer",
     "pca": "probabilistic PCA",
     "factor_analysis": "factor analysis",
+    "shared": 'VAETransformer(noise="shared")',
     "per_row": 'VAETransformer(noise="per_row")',
     "path_gradient": "VAETransformer(path_gradient=True)",
     "maps": 'VAETransformer(column_maps="quantile", early_stopping=False)',
@@ -50,10 +51,10 @@ METHODS = {
     "kernel_density": "kernel density on principal components",
 }
 # What is compared, and with what.
-OWN = ("vae", "per_row", "maps")
+OWN = ("vae", "shared", "per_row", "maps")
 OTHERS = [method for method in METHODS if method not in OWN]
 # Asked for by name: tables of rounded values and few kinds are where they differ.
-EXTRA = ("per_row", "maps", "mixture", "kernel_density")
+EXTRA = ("shared", "per_row", "maps", "mixture", "kernel_density")
 LINEAR = ("pca", "factor_analysis")
 # Gains are compared with zero to three decimals.
 ROUNDING = 5e-4
@@ -101,8 +102,8 @@ class KernelDensityOnComponents:
 def make_model(method: str, k: int, seed: int) -> Any:
     if method == "vae":
         return VAETransformer(k, random_state=seed)
-    if method == "per_row":
-        return VAETransformer(k, noise="per_row", random_state=seed)
+    if method in ("shared", "per_row"):
+        return VAETransformer(k, noise=method, random_state=seed)
     if method == "path_gradient":
         return VAETransformer(k, path_gradient=True, random_state=seed)
     if method == "pca":

@@ -40,7 +40,7 @@ from .._tables.conditions import Conditions
 from .._tables.rows import Table, block_rows
 from .._training import recipe
 from .._training.latent_density import autoregressive_where_better
-from .._training.row_noise import learn_row_noise
+from .._training.row_noise import learn_in_rounds
 from .._utils.device import as_global, enough_threads
 from .._utils.random import SEED_LIMIT
 from .._utils.types import (
@@ -65,8 +65,6 @@ from .design import Axes, Design, Trained
 from .explaining import Explaining, attributes_of
 from .vae_methods import FittedVAE, required_conditions
 
-# How often the noise of rows is learned, each time with the posteriors of the last.
-_NOISE_ROUNDS = 3
 # Rows that the mixture for prior="aggregated" is fitted to.
 _AGGREGATED_ROWS = 30_000
 # Rows that the autoregressive density is fitted to.
@@ -126,14 +124,18 @@ class VAETransformer(FittedVAE):
         two dense layers of 256 follow. X and latents stay 2-D arrays. Networks of your
         own get rows of X as ever.
 
-    noise : {"shared", "per_column", "per_row"}, default="shared"
+    noise : {"auto", "shared", "per_column", "per_row"}, default="auto"
         Whether the likelihood's learned width is one number for all columns, as in
         probabilistic PCA, or one for each, as in factor analysis. Both start at that
         of probabilistic PCA. With "per_row" it is one for each column that depends on
         the latents: the networks are those of "shared", and what varies around them is
-        learned by `fit` afterwards [8]_. Densities of most tables are much higher;
-        latents and reconstructions keep to the columns that are known best, so that the
-        mean squared error is larger. ``loss="log_loss"`` has none.
+        learned by `fit` afterwards [8]_, which makes densities of most tables much
+        higher; one row in twenty has the shared noise all the same. `transform`,
+        `reconstruct` and `interpolate` are those of "shared", to the bit; scores,
+        posteriors, bounds and draws go by the noise of the row. "auto" is "per_row"
+        where rows held out are likelier by it, and else, and with ``column_maps``,
+        "shared". ``max_iter=0`` and `partial_fit` learn none that depends on the
+        latents, and ``loss="log_loss"`` has none.
 
     beta : float, default=1.0
         Weight of the KL divergence; 1 makes the objective a bound on log p(x).
@@ -334,8 +336,10 @@ class VAETransformer(FittedVAE):
 
     noise_variance_ : float or ndarray of shape (`n_features_in_`,)
         Learned variance of the likelihood around the decoder's output, in squared units
-        of X, for each column where ``noise`` is not "shared"; nan with
-        ``loss="log_loss"``. With ``noise="per_row"`` it is the mean over some rows.
+        of X, that all rows share; for each column where ``noise`` is "per_column" or
+        the columns are of several kinds; nan with ``loss="log_loss"``. Where the noise
+        follows the latents, this is what it varies around, and what `transform` goes
+        by.
 
     kl_per_component_ : ndarray of shape (n_components,)
         KL divergence of each latent's posterior by itself from the prior, mean over the
@@ -433,7 +437,7 @@ class VAETransformer(FittedVAE):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **Explaining._parameter_constraints,
-        "noise": [StrOptions({"shared", "per_column", "per_row"})],
+        "noise": [StrOptions({"auto", "shared", "per_column", "per_row"})],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, None, closed="left")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
@@ -457,7 +461,7 @@ class VAETransformer(FittedVAE):
         encoder: Network = None,
         decoder: Network = None,
         image_shape: Shape = None,
-        noise: Literal["shared", "per_column", "per_row"] = "shared",
+        noise: Literal["auto", "shared", "per_column", "per_row"] = "auto",
         beta: float = 1.0,
         kl_warmup: float = 0,
         free_bits: float = 0.0,
@@ -776,25 +780,21 @@ class VAETransformer(FittedVAE):
     ) -> DescribedRows:
         """Learn how the noise depends on the latents, where it is asked for."""
         module = cast(VariationalAutoencoder, module)
-        if self.noise != "per_row" or not module.loss_function.has_noise:
-            return rows
-        if self.max_iter == 0:  # the linear model, or a fit that stays as it was
-            return rows
+        # With column maps it changes little.
+        is_wanted = self.noise == "auto" and self.column_maps is None
+        is_wanted |= self.noise == "per_row"
+        # With no step it is the linear model, or a fit that stays as it was.
+        is_wanted &= module.loss_function.has_noise and self.max_iter != 0
+        if not is_wanted:
+            return rows.finding_modes(module)
         most_epochs = sys.maxsize if self.max_iter == "auto" else self.max_iter
         d, n_given = len(module.center), self.n_components + module.n_conditions
         with as_global(torch.Generator().manual_seed(seed)):
             network: nn.Module = make_noise_network(n_given, d, self.activation)
-        network = network.to(rows.x)
-        # Posteriors become narrower where there is less noise, which then is less.
-        for _ in range(_NOISE_ROUNDS):
-            known = rows.drawn
-            network = learn_row_noise(
-                *(module, known.x, known.z, known.inference, network),
-                *(seed, most_epochs),
-            )
-            module.keep_noise_network(network)
-            rows = rows.seen_again(module)
-        return rows
+        return learn_in_rounds(
+            *(module, rows, network.to(rows.x), seed, most_epochs),
+            where_better=self.noise == "auto",
+        )
 
     def _find_axes(self, module: Autoencoder, rows: DescribedRows) -> Axes:
         module = cast(VariationalAutoencoder, module)
@@ -912,5 +912,5 @@ class VAETransformer(FittedVAE):
 def _known_latents(
     module: VariationalAutoencoder, rows: DescribedRows
 ) -> torch.Tensor | None:
-    """The latents of training rows, unless posteriors are of rows that are drawn."""
-    return None if module.binarize else rows.z
+    """Modes of training rows' posteriors, unless these are of rows that are drawn."""
+    return None if module.binarize else rows.modes

@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any, Literal, cast
 
 import numpy as np
-import torch
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -65,7 +64,10 @@ class FittedVAE(Truncating, Imputing):
 
     @answers_in_kind
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """Encode the rows of X: the mode of p(z | x), or the encoder's mean of it.
+        """Encode the rows of X: their projection, or the encoder's mean of p(z | x).
+
+        The projection is the mode of p(z | x) where all rows share the noise, and with
+        noise that follows the latents the same: it does not depend on ``noise``.
 
         Parameters
         ----------
@@ -260,7 +262,8 @@ class FittedVAE(Truncating, Imputing):
         """Return mean and standard deviation of each row's posterior.
 
         With refined inference it is the normal distribution at the mode of
-        p(z | x) with the curvature there; else what the encoder gives.
+        p(z | x) with the curvature there; else what the encoder gives. Where the noise
+        follows the latents, the mode is not what `transform` gives.
 
         Parameters
         ----------
@@ -277,7 +280,7 @@ class FittedVAE(Truncating, Imputing):
         Returns
         -------
         mean : ndarray of shape (n_samples, n_components)
-            Means, as `transform` gives them.
+            Means.
 
         std : ndarray of shape (n_samples, n_components)
             Standard deviations; the prior's are 1.
@@ -628,15 +631,9 @@ class FittedVAE(Truncating, Imputing):
 
     @property
     def noise_variance_(self) -> NoiseScale:
-        """What the module has learned of the noise: of all columns, or of each.
-
-        Where it depends on the latents, that is the mean over some rows of the fit.
-        """
+        """What all rows share of the module's noise: of all columns, or of each."""
         check_is_fitted(self)
-        known = self._explained
-        conditions = [] if known.conditions is None else [known.conditions]
-        latents = torch.cat([known.latents, *conditions], dim=1)
-        return self._noise.variance(latents.numpy())
+        return self._noise.shared_variance
 
     # What the methods share -----------------------------------------------------------
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._networks.modules import Autoencoder, over_blocks
+from .._networks.variational import VariationalAutoencoder
 from .._tables.rows import block_rows
 from .._tables.weights import draw_counts, weighted_mean
 from .._utils.device import enough_threads, steady_convolutions
@@ -23,6 +24,7 @@ class DescribedRows:
     n_samples: int  # that they stand for
     order: Tensor | None = None  # (d + m,), of the columns of X as they are in x
     weights: Tensor | None = None  # (n,)
+    known: Tensor | None = None  # (n, k), modes of posteriors that are not at z
 
     @torch.no_grad()
     def turned(
@@ -34,14 +36,19 @@ class DescribedRows:
         z = (self.z - shift) @ rotation
         return replace(self, z=z, inference=self.inference.turned(rotation, shift))
 
-    def seen_again(self, module: Autoencoder) -> "DescribedRows":
-        """The same with the latents that they have after a change of the module."""
+    def finding_modes(self, module: VariationalAutoencoder) -> "DescribedRows":
+        """The same with modes of their posteriors, after a change of the noise."""
         with (
             steady_convolutions(self.x.device),
             enough_threads(module, block_rows(module.row_size)),
         ):
-            latents = partial(self.inference.latents, module)
-            return replace(self, z=over_blocks(module, latents, self.x))
+            modes = partial(self.inference.modes, module)
+            return replace(self, known=over_blocks(module, modes, self.x, self.z))
+
+    @property
+    def modes(self) -> Tensor:
+        """Of their posteriors: (n, k)."""
+        return self.z if self.known is None else self.known
 
     @property
     def drawn(self) -> "DescribedRows":
@@ -50,8 +57,13 @@ class DescribedRows:
             return self
         generator = torch.Generator().manual_seed(0)
         counts = draw_counts(self.weights, len(self.x), generator).to(self.x.device)
-        x, z = (part.repeat_interleave(counts, dim=0) for part in (self.x, self.z))
-        return replace(self, x=x, z=z, weights=None)
+
+        def as_often(part: Tensor) -> Tensor:
+            return part.repeat_interleave(counts, dim=0)
+
+        known = None if self.known is None else as_often(self.known)
+        x, z = as_often(self.x), as_often(self.z)
+        return replace(self, x=x, z=z, known=known, weights=None)
 
     def mean_error(self, module: Autoencoder) -> Tensor:
         return weighted_mean(self.errors(module).double(), self.weights)

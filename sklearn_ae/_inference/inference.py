@@ -24,6 +24,7 @@ from .expected import ExpectedLatents
 from .gaussians import DiagonalGaussians, FullGaussians, Gaussians
 from .priors import Prior
 from .projection import information, project
+from .row_noise import has_noise_of_rows
 
 # Latents of training rows that are remembered.
 N_REMEMBERED = 256
@@ -53,7 +54,11 @@ class Inference(ABC):
     def posterior(
         self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
     ) -> Gaussians:
-        """Of each row's latents, where they have a prior; z are these, if known."""
+        """Of each row, where latents have a prior; z are the modes, if known."""
+
+    def modes(self, module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+        """Those of the posteriors of rows with latents z (n, k): (n, k)."""
+        return z
 
     def draw(
         self,
@@ -184,8 +189,9 @@ class Encoded(Inference):
 class Refined(Inference):
     """The latents from which the decoder gives the row best: its projection.
 
-    With a prior these are the mode of the posterior, and the curvature there says how
-    wide it is.
+    With a prior these are the mode of the posterior by the noise that all rows share.
+    Its own mode, by the noise of the row, is where the posterior is, and the curvature
+    there says how wide.
 
     Parameters
     ----------
@@ -294,10 +300,15 @@ class Refined(Inference):
             ]
         )
 
+    def modes(self, module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+        if not has_noise_of_rows(module):
+            return z
+        return project(module, x, [z], self.n_steps, by_row=True)
+
     def posterior(
         self, module: VariationalAutoencoder, x: Tensor, z: Tensor | None = None
     ) -> Gaussians:
-        z = self.latents(module, x) if z is None else z
+        z = self.modes(module, x, self.latents(module, x)) if z is None else z
         encoded = Encoded().posterior(module, x)
         return FullGaussians.of_information(z, information(module, x, z), encoded)
 
@@ -315,26 +326,41 @@ class Refined(Inference):
     def _better(
         self, module: VariationalAutoencoder, x: Tensor, bound: Bound
     ) -> Gaussians:
-        """Of each row the curvature's posterior or the encoder's: the higher bound."""
-        curved, encoded = self.posterior(module, x), Encoded().posterior(module, x)
+        """Of each row the curvature's posterior or the encoder's: the higher bound.
+
+        Where there are two kinds of noise, it may be that of the one or the other.
+        """
+        z = self.latents(module, x)
+        encoded = Encoded().posterior(module, x)
+        best: Gaussians = self.posterior(module, x, self.modes(module, x, z))
+        others: list[Gaussians] = [encoded]
+        if has_noise_of_rows(module):
+            shared = information(module, x, z, by_row=False)
+            others.append(FullGaussians.of_information(z, shared, encoded))
         generator = torch.Generator().manual_seed(0)
         eps = torch.randn(
             _DRAWS_TO_CHOOSE, 1, self.n_components, generator=generator
         ).to(x)
         n_block = block_rows(_DRAWS_TO_CHOOSE * module.row_size)
-        is_encoded = torch.cat(
-            [
-                bound(module, x[rows], encoded.of(rows), eps)
-                > bound(module, x[rows], curved.of(rows), eps)
-                for rows in gen_batches(len(x), n_block)
-            ]
-        )  # (n,)
-        # The encoder's width is that of complete rows.
-        is_encoded &= ~module.parts(x)[0].isnan().any(dim=1)
-        return FullGaussians(
-            torch.where(is_encoded[:, None], encoded.mean, curved.mean),
-            torch.where(is_encoded[:, None, None], encoded.factor, curved.factor),
-        )
+
+        def bounds(posterior: Gaussians) -> Tensor:
+            blocks = gen_batches(len(x), n_block)
+            parts = [bound(module, x[b], posterior.of(b), eps) for b in blocks]
+            return torch.cat(parts)  # (n,)
+
+        highest = bounds(best)
+        has_holes = module.parts(x)[0].isnan().any(dim=1)
+        for other in others:
+            value = bounds(other)
+            is_better = value > highest
+            if other is encoded:  # its width is that of complete rows
+                is_better &= ~has_holes
+            highest = torch.where(is_better, value, highest)
+            best = FullGaussians(
+                torch.where(is_better[:, None], other.mean, best.mean),
+                torch.where(is_better[:, None, None], other.factor, best.factor),
+            )
+        return best
 
     def _starts(self, module: Autoencoder, x: Tensor) -> list[Tensor]:
         encoded = module.encode(module.filled(x))

@@ -22,7 +22,7 @@ from .._networks.modules import Autoencoder, beside
 from .._networks.variational import VariationalAutoencoder
 from .expected import ExpectedLatents
 from .narrow import Outputs
-from .row_noise import NoisyDecoder, NoisyLoss
+from .row_noise import NoisyDecoder, NoisyLoss, has_noise_of_rows
 from .tangents import TangentMap, tangent_map
 
 # Damping of the first step, in units of the mean curvature, and what changes it: a step
@@ -268,14 +268,17 @@ def project(
     starts: list[Tensor],
     n_steps: int,
     expected: ExpectedLatents | None = None,
+    by_row: bool = False,
 ) -> Tensor:
     """The best latents found from each of the starts (n, k) for rows x (n, d + m).
 
     Of rows with missing cells they are the likeliest, given what is expected of them.
+    Unless it is to be by row, noise is that which all rows share.
     """
     target, conditions = module.parts(x)
     is_expected = expected is not None and bool(target.isnan().any())
-    row_loss, target, n_block = _comparison(module, target, starts[0].shape[1])
+    k = starts[0].shape[1]
+    row_loss, target, n_block = _comparison(module, target, k, by_row)
     if is_expected:
         row_loss = replace(row_loss, expected=expected.to(starts[0]))  # type: ignore[union-attr]
     parts = []
@@ -294,13 +297,16 @@ def project(
 
 
 @torch.no_grad()
-def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
+def information(
+    module: VariationalAutoencoder, x: Tensor, z: Tensor, by_row: bool = True
+) -> Tensor:
     """Fisher's information of the latents z (n, k), and the prior's: (n, k, k).
 
-    The inverse covariance of the posterior around its mode.
+    The inverse covariance of the posterior around its mode, by the noise of the row if
+    it has any, or by that which all rows share.
     """
     target, conditions = module.parts(x)
-    row_loss, target, n_block = _comparison(module, target, z.shape[1])
+    row_loss, target, n_block = _comparison(module, target, z.shape[1], by_row)
     parts = []
     for z_block, x_block, of_block in zip(
         *(rows.split(n_block) for rows in (z, target, conditions)), strict=True
@@ -315,16 +321,18 @@ def information(module: VariationalAutoencoder, x: Tensor, z: Tensor) -> Tensor:
 
 
 def _comparison(
-    module: Autoencoder, target: Tensor, k: int
+    module: Autoencoder, target: Tensor, k: int, by_row: bool
 ) -> tuple[RowLoss, Tensor, int]:
     """What latents of rows (n, d) are to make small, and what it is compared with.
 
-    These are as wide as what the decoder gives. The last are the rows whose tangents
+    It is by the noise of each row, or by that which all share. The rows are as wide as
+    what the decoder gives. The last are the rows whose tangents
     are held at a time, so that they stay in the caches.
     """
     loss = of_observed(module.loss_function, target)
     precision, prior_precision = row_weights(module)
-    if isinstance(module, VariationalAutoencoder) and module.noise_network is not None:
+    if by_row and has_noise_of_rows(module):
+        assert isinstance(module, VariationalAutoencoder)
         decoder = NoisyDecoder(module)
         expand, loss = decoder.tangent_map(k), NoisyLoss(loss)
         row_loss = RowLoss(decoder, expand, loss, torch.ones(()), prior_precision)

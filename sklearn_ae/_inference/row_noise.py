@@ -13,8 +13,15 @@ import torch
 from torch import Tensor
 
 from .._networks.losses import SquaredError
+from .._networks.modules import Autoencoder
 from .._networks.variational import VariationalAutoencoder
 from .tangents import TangentMap, tangent_map
+
+
+def has_noise_of_rows(module: Autoencoder) -> bool:
+    """Whether the noise of a likelihood depends on the latents."""
+    is_variational = isinstance(module, VariationalAutoencoder)
+    return is_variational and module.noise_network is not None
 
 
 @dataclass(frozen=True)

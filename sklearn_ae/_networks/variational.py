@@ -39,7 +39,8 @@ class VariationalAutoencoder(Autoencoder):
     The encoder gives mean and log-variance side by side (n, 2k). The scale of the
     likelihood (sigma of a Gaussian, b of a Laplace distribution), one for all columns
     or one for each, is learned: it is what weighs the reconstruction against the KL
-    divergence.
+    divergence. With a network for the noise, a row has that of its latents, or with a
+    small probability the one that all share.
     """
 
     # Adam moves a parameter by about one learning rate per step; the log of the
@@ -47,6 +48,9 @@ class VariationalAutoencoder(Autoencoder):
     NOISE_SPEED = 10.0
     # Below this share of the data's spread the noise would follow rounding errors.
     MIN_LOG_NOISE = math.log(1e-3)
+    # So large a share of the rows has the shared noise where that of others follows the
+    # latents: rows that are like no other cost little more than by it alone.
+    SHARED_SHARE = 0.05
     # Keeps exp(log_var) and its square finite in float32, whatever row comes.
     LOG_VAR_LIMIT = 30.0
 
@@ -107,7 +111,7 @@ class VariationalAutoencoder(Autoencoder):
     def keep_noise_network(self, network: nn.Module | None) -> None:
         self._modules.pop("of_noise", None)
         if network is not None:
-            self.of_noise = network
+            self.of_noise = network.train(self.training)
 
     @property
     def log_noise(self) -> Tensor:
@@ -154,8 +158,13 @@ class VariationalAutoencoder(Autoencoder):
             output = self.decode(given)  # (..., n, d)
         else:  # the user's network expects rows
             output = self.decode(given.flatten(0, -2)).unflatten(0, given.shape[:-1])
-        log_noise = self.log_noise_of(given)
-        return self.loss_of(target).log_likelihood(output, target, log_noise)
+        loss = self.loss_of(target)
+        shared = loss.log_likelihood(output, target, self.log_noise)  # (..., n)
+        if self.noise_network is None:
+            return shared
+        of_row = loss.log_likelihood(output, target, self.log_noise_of(given))
+        share = self.SHARED_SHARE
+        return torch.logaddexp(of_row + math.log1p(-share), shared + math.log(share))
 
     def reconstruction_error(self, x: Tensor) -> Tensor:
         target, conditions = self.parts(x)

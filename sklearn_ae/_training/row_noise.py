@@ -10,11 +10,13 @@ Shapes: n rows, d columns, k latents, m numbers of conditions.
 
 import copy
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from .._inference.inference import Inference
+from .._inference.described import DescribedRows
+from .._inference.inference import Inference, log_mean_weight
 from .._networks.losses import SquaredError
 from .._networks.modules import beside, over_blocks
 from .._networks.variational import VariationalAutoencoder
@@ -26,8 +28,9 @@ from .trainer import DivergenceError
 
 _LEARNING_RATE = 3e-3
 _WEIGHT_DECAY = 1e-3
+_N_ROUNDS = 3
 # Epochs over short tables and long ones, whose steps are as many.
-_MOST_EPOCHS, _LEAST_EPOCHS, _N_ROWS = 70, 10, 70_000
+_MOST_EPOCHS, _LEAST_EPOCHS, _N_ROWS = 35, 5, 35_000
 _BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL_TABLE = 256, 64, 1000
 _HELD_OUT = 0.1
 # As if so large a share of the cells had the noise that all share: of what happens
@@ -35,6 +38,67 @@ _HELD_OUT = 0.1
 _SHARED_SHARE = 0.1
 # Draws of each row held out, where all that are decoded are not too many numbers.
 _HELD_OUT_DRAWS, _LARGEST = 8, 2**23
+
+
+def learn_in_rounds(
+    module: VariationalAutoencoder,
+    rows: DescribedRows,
+    start: nn.Module,
+    seed: int,
+    most_epochs: int,
+    where_better: bool,
+) -> DescribedRows:
+    """Rows whose noise the module has learned, from a network to start from.
+
+    Where asked for, only if rows that no round has learned from are likelier by it.
+    """
+    network = start
+    # Posteriors become narrower where there is less noise, which then is less.
+    for _ in range(_N_ROUNDS):
+        known = rows.drawn
+        network = learn_row_noise(
+            *(module, known.x, known.modes, known.inference, network),
+            *(seed, most_epochs),
+        )
+        module.keep_noise_network(network)
+        rows = rows.finding_modes(module)
+    if where_better and not _is_better(module, rows, seed):
+        module.keep_noise_network(None)
+        return replace(rows, known=None)
+    return rows
+
+
+@torch.no_grad()
+def _is_better(module: VariationalAutoencoder, rows: DescribedRows, seed: int) -> bool:
+    """Whether rows held out have a higher density by noise of rows than by shared."""
+    rows = rows.drawn
+    generator = torch.Generator(rows.x.device).manual_seed(seed)
+    order, n_train = _split(rows.x, generator)
+    held_out = order[n_train:]
+    if n_train == 0:
+        return False
+    x, z, modes = (part[held_out] for part in (rows.x, rows.z, rows.modes))
+    shape = (_HELD_OUT_DRAWS, 1, z.shape[1])
+    eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+
+    def density(x: Tensor, z: Tensor) -> Tensor:
+        posterior = rows.inference.posterior(module, x, z)
+        return log_mean_weight(module, x, posterior, eps)
+
+    n_block = block_rows(_HELD_OUT_DRAWS * module.loss_size)
+    with enough_threads(module, n_block):
+        by_row = over_blocks(module, density, x, modes, n_block=n_block)
+        network = module.noise_network
+        module.keep_noise_network(None)
+        shared = over_blocks(module, density, x, z, n_block=n_block)
+        module.keep_noise_network(network)
+    return bool((by_row.double() - shared.double()).mean() > 0.0)
+
+
+def _split(x: Tensor, generator: torch.Generator) -> tuple[Tensor, int]:
+    """An order of rows (n, d + m), and how many in front are to learn from."""
+    order = torch.randperm(len(x), generator=generator, device=x.device)
+    return order, len(x) - math.ceil(_HELD_OUT * len(x))
 
 
 def learn_row_noise(
@@ -54,11 +118,10 @@ def learn_row_noise(
     generator = torch.Generator(x.device).manual_seed(seed)
     target, conditions = module.parts(x)
     network = copy.deepcopy(start).requires_grad_()
-    n_held_out = math.ceil(_HELD_OUT * len(x))
-    n_train = len(x) - n_held_out
+    order, n_train = _split(x, generator)
+    n_held_out = len(x) - n_train
     if n_train == 0:
         return start
-    order = torch.randperm(len(x), generator=generator, device=x.device)
     x, z = x[order], z[order]
     target, conditions = target[order], conditions[order]
 

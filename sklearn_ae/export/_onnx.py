@@ -144,8 +144,8 @@ def to_onnx(
     check_is_fitted(estimator)
     if of == "score_samples" and _has_noise_of_rows(model):
         raise CannotExportError(
-            'score_samples cannot be written to ONNX where noise="per_row"; the other '
-            'methods can, or fit with noise="shared" or "per_column".'
+            "score_samples cannot be written to ONNX where noise follows the latents"
+            '; the other methods can, or fit with noise="shared" or "per_column".'
         )
     is_inverse = of == "inverse_transform"
     has_cells = model._kinds is not None and not model._kinds.are_mapped_numbers
@@ -278,15 +278,11 @@ def _inference(model: BaseEncoderDecoder, asked: str) -> Refined | Placed | None
     else:
         decoder = model.module_.decoder
         dense = nonlinear_part(decoder)
-        if _has_noise_of_rows(model):
-            limits = 'where noise is not "per_row"'
-        elif isinstance(dense, MLP):
+        if isinstance(dense, MLP):
             return known
-        else:
-            limits = (
-                "of the package's dense networks; the decoder is "
-                f"{type(dense).__name__}"
-            )
+        limits = (
+            f"of the package's dense networks; the decoder is {type(dense).__name__}"
+        )
     if asked == "refined":
         raise ValueError(
             f'inference="refined" can be written {limits}. Use inference="encoder".'

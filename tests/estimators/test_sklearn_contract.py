@@ -179,7 +179,8 @@ REGRESSORS = [
 ]
 
 VARIATIONAL = [
-    # Folds, judged by the density; the mode of the posterior and its curvature.
+    # Folds, judged by the density; the mode of the posterior and its curvature; noise
+    # that follows the latents where held-out rows say so, that always does, and shared.
     sklearn_ae.VAETransformer(**TWO_FOLDS),
     sklearn_ae.VAETransformer(loss="absolute_error", noise="per_row", **WHOLE),
     # Noise of each column, the whole posterior by the encoder.
@@ -190,7 +191,7 @@ VARIATIONAL = [
     ),
     # Judged by the bound that is asked for; another bound when training goes on.
     sklearn_ae.VAETransformer(beta=0.0, warm_start=True, **FOLDED),
-    sklearn_ae.VAETransformer(n_importance_samples=3, **WHOLE),
+    sklearn_ae.VAETransformer(n_importance_samples=3, noise="shared", **WHOLE),
     sklearn_ae.VAETransformer(path_gradient=True, **WHOLE),
     # Two outputs for each latent are asked of the user's networks and of images'.
     sklearn_ae.VAETransformer(max_iter=2, early_stopping=False, **OWN),

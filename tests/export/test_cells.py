@@ -66,7 +66,7 @@ def autoencoder():
 
 @pytest.fixture(scope="module")
 def variational():
-    return VAETransformer(2, **QUICK).fit(TABLE)
+    return VAETransformer(2, noise="shared", **QUICK).fit(TABLE)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,8 @@ WITH_TOWNS = TABLE[["length", "count", "town", "is_wide"]].fillna({"town": "a"})
 @pytest.fixture(scope="module")
 def conditional():
     names = ["town", "is_wide"]
-    return VAETransformer(2, condition_columns=names, **QUICK).fit(WITH_TOWNS)
+    options = {"condition_columns": names, "noise": "shared", **QUICK}
+    return VAETransformer(2, **options).fit(WITH_TOWNS)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -244,7 +245,8 @@ def test_conditions_of_rows_to_be_are_inputs(conditional, tmp_path):
 @pytest.fixture(scope="module")
 def told():
     X = np.nan_to_num(holed())
-    return X, VAETransformer(2, condition_columns=[1, 3], **QUICK).fit(X)
+    options = {"condition_columns": [1, 3], "noise": "shared", **QUICK}
+    return X, VAETransformer(2, **options).fit(X)
 
 
 @pytest.mark.parametrize("method", METHODS)

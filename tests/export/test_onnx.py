@@ -27,6 +27,7 @@ pytest.importorskip("skl2onnx")
 
 from sklearn_ae.export import OnnxMismatchError, to_onnx  # noqa: E402
 from sklearn_ae.export._graph import Graph  # noqa: E402
+from sklearn_ae.export._layers import CannotExportError  # noqa: E402
 from sklearn_ae.export._methods import cholesky, solved  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
@@ -53,11 +54,15 @@ MODELS = {
     "encoder": lambda: fitted(inference="encoder"),
     "denoising": lambda: fitted(DenoisingAutoencoderTransformer),
     "vae": lambda: fitted(VAETransformer, noise="per_column"),
-    "vae's encoder": lambda: fitted(VAETransformer, inference="encoder"),
+    "vae's encoder": lambda: fitted(
+        VAETransformer, inference="encoder", noise="shared"
+    ),
     "absolute": lambda: fitted(loss="absolute_error"),
     "log": lambda: fitted(X=X / 8, loss="log_loss"),
     "vae's log": lambda: fitted(VAETransformer, X=X / 8, loss="log_loss"),
-    "vae's absolute": lambda: fitted(VAETransformer, loss="absolute_error"),
+    "vae's absolute": lambda: fitted(
+        VAETransformer, loss="absolute_error", noise="shared"
+    ),
     "linear, whitened": lambda: fitted(hidden_layer_sizes=(), whiten=True),
     "torch's layers": lambda: fitted(
         encoder=nn.Linear,
@@ -131,12 +136,30 @@ PIPELINES = {
     "reduced": lambda: make_pipeline(
         StandardScaler(), PCA(3), AutoencoderTransformer(2)
     ),
-    "density": lambda: make_pipeline(MinMaxScaler(), VAETransformer(2)),
+    "density": lambda: make_pipeline(MinMaxScaler(), VAETransformer(2, noise="shared")),
     "classified": lambda: make_pipeline(
         StandardScaler(), AutoencoderTransformer(2), LogisticRegression()
     ),
     "regressed": lambda: make_pipeline(StandardScaler(), EncoderDecoderRegressor(2)),
 }
+
+
+@pytest.fixture(scope="module")
+def with_noise_of_rows():
+    return fitted(VAETransformer, noise="per_row")
+
+
+@pytest.mark.parametrize("method", ["transform", "reconstruct"])
+def test_projections_where_noise_follows_latents(method, with_noise_of_rows, tmp_path):
+    options = {"method": method, "inference": "refined"}
+    path = to_onnx(with_noise_of_rows, tmp_path / "file", X, **options)
+    wanted = getattr(with_noise_of_rows, method)(X)
+    np.testing.assert_allclose(run(path, X), wanted, atol=1e-6)
+
+
+def test_no_scores_where_noise_follows_latents(with_noise_of_rows, tmp_path):
+    with pytest.raises(CannotExportError, match='noise="shared"'):
+        to_onnx(with_noise_of_rows, tmp_path / "file", X, method="score_samples")
 
 
 @pytest.mark.parametrize("name", PIPELINES)
