@@ -88,8 +88,8 @@ def write_estimator(
     ):
         raise TypeError(
             "save takes an estimator of sklearn_ae itself; got "
-            f"{type(estimator).__name__}. Pipelines, searches, detectors and "
-            "subclasses can be saved by skops, joblib or pickle."
+            f"{type(estimator).__name__}. Pipelines, searches, detectors, imputers "
+            "and subclasses can be saved by skops, joblib or pickle."
         )
     check_is_fitted(estimator)
     state = estimator._packed_state(with_moments)

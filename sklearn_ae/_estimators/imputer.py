@@ -187,6 +187,8 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         rows = self._without_value(plain(X))
+        if self.add_indicator and is_frame(rows):
+            _check_names_are_free(rows)
         told = {} if sample_weight is None else {"sample_weight": sample_weight}
         estimator = self._unfitted_estimator(rows).fit(rows, **told)
         has_holes, is_empty = missing_in_columns(rows)
@@ -259,7 +261,7 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
 
     def _flag_names(self, X: Any) -> list[str]:
         names: Any = names_of(X) if is_frame(X) else range(self.n_features_in_)
-        return [f"missingindicator_{names[i]}" for i in self.indicator_features_]
+        return [_flag_name(names[i]) for i in self.indicator_features_]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns that `transform` gives.
@@ -277,7 +279,7 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
-        flags = [f"missingindicator_{names[i]}" for i in self.indicator_features_]
+        flags = [_flag_name(names[i]) for i in self.indicator_features_]
         return np.concatenate([names[self._kept], np.asarray(flags, dtype=object)])
 
     def __sklearn_tags__(self) -> Any:
@@ -286,3 +288,18 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
         tags.input_tags = get_tags(inner).input_tags
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _flag_name(name: Any) -> str:
+    return f"missingindicator_{name}"
+
+
+def _check_names_are_free(frame: Any) -> None:
+    names = names_of(frame)
+    has_holes, _ = missing_in_columns(frame)
+    of_flags = {_flag_name(names[i]) for i in np.flatnonzero(has_holes)}
+    if taken := sorted(of_flags.intersection(names)):
+        raise ValueError(
+            f"add_indicator=True would append columns that X has already: {taken}. "
+            "Rename these."
+        )

@@ -154,18 +154,15 @@ def with_flags(X: Any, flags: np.ndarray, names: Sequence[str]) -> Any:
     """
     if isinstance(X, np.ndarray):
         return np.hstack([X, flags.astype(X.dtype)])
-    if hasattr(X, "iloc"):
-        X = X.copy()
-        for name, flag in zip(names, flags.T, strict=True):
-            X[name] = flag
-        return X
     import narwhals as nw
 
     frame = nw.from_native(X, eager_only=True)
-    return frame.with_columns(
-        nw.new_series(name, flag, nw.Boolean, backend=frame.implementation)
-        for name, flag in zip(names, flags.T, strict=True)
-    ).to_native()
+    if hasattr(X, "iloc"):  # whose rows have names
+        of_flags = nw.from_native(X.__class__(flags, index=X.index, columns=names))
+    else:
+        cells = dict(zip(names, flags.T, strict=True))
+        of_flags = nw.from_dict(cells, backend=frame.implementation)
+    return nw.concat([frame, of_flags], how="horizontal").to_native()
 
 
 def as_pandas(X: Any) -> Any:

@@ -269,6 +269,24 @@ def test_indicators_of_frames_are_truth_values():
 # Values that stand for missing cells --------------------------------------------------
 
 
+def test_indicators_of_many_columns_are_no_pieces():
+    X = pd.DataFrame(rows(20, 120), index=[0] * 20).add_prefix("c")
+    X[X > 0.5] = np.nan
+    flagged = linear(add_indicator=True).fit(X).transform(X)
+    assert_array_equal(flagged.iloc[:, 120:], X.isna().loc[:, X.isna().any()])
+    assert_array_equal(flagged.index, X.index)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.from_pandas])
+def test_names_of_indicators_have_to_be_free(make):
+    X = pd.DataFrame(rows(20, 2), columns=["a", "missingindicator_a"])
+    imputer = linear(add_indicator=True)
+    assert imputer.fit_transform(make(X)).shape == (20, 2)  # nothing to append
+    X.loc[3, "a"] = None
+    with pytest.raises(ValueError, match=r"has already: \['missingindicator_a'\]"):
+        imputer.fit(make(X))
+
+
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
 @pytest.mark.parametrize("value", [-1, "?"])
 def test_values_may_stand_for_missing_cells(make, value):
