@@ -33,6 +33,7 @@ _N_ROUNDS = 3
 _MOST_EPOCHS, _LEAST_EPOCHS, _N_ROWS = 35, 5, 35_000
 _BATCH_SIZE, _SMALL_BATCH_SIZE, _SMALL_TABLE = 256, 64, 1000
 _HELD_OUT = 0.1
+_FEWEST_TO_JUDGE = 10  # rows held out
 # As if so large a share of the cells had the noise that all share: of what happens
 # rarely, rows nearby may have nothing.
 _SHARED_SHARE = 0.1
@@ -75,7 +76,8 @@ def _is_better(module: VariationalAutoencoder, rows: DescribedRows, seed: int) -
     generator = torch.Generator(rows.x.device).manual_seed(seed)
     order, n_train = _split(rows.x, generator)
     held_out = order[n_train:]
-    if n_train == 0:
+    # They have also said after which epoch to end: some may gain by that alone.
+    if len(held_out) < _FEWEST_TO_JUDGE:
         return False
     x, z, modes = (part[held_out] for part in (rows.x, rows.z, rows.modes))
     shape = (_HELD_OUT_DRAWS, 1, z.shape[1])

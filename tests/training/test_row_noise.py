@@ -257,6 +257,15 @@ def test_noise_that_is_wrong_is_not_better(vae, wrong):
     assert not row_noise._is_better(module, rows, 0)
 
 
+@pytest.mark.parametrize("n", [2, 8, 20, 90])
+def test_few_rows_do_not_tell_whether_noise_follows_the_latents(n):
+    # Rows of equal noise: by what one or two that are held out gain, it would follow.
+    X = np.random.RandomState(0).normal(size=(n, 4))
+    options = {"hidden_layer_sizes": (), "max_iter": 20, "early_stopping": False}
+    vae = VAETransformer(1, random_state=0, **options).fit(X)
+    assert vae.module_.noise_network is None
+
+
 def test_with_column_maps_noise_is_shared_by_default():
     options = {"column_maps": "quantile", "max_iter": 2}
     assert fitted("auto", n=60, **options).module_.noise_network is None
