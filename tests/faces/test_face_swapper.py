@@ -564,7 +564,7 @@ def test_photos_are_searched_by_the_models_detector(fitted):
 def test_what_is_replaced_is_judged_by_the_decoder_that_knows_it_best(fitted):
     X, y = people("ann", "bob", n=6, seed=2)
     made = fitted._reconstruct_nearest(X)
-    assert_array_equal(made, fitted.reconstruct(X, y))
+    assert_allclose(made, fitted.reconstruct(X, y), rtol=1e-12)  # of other batches
 
 
 def test_a_training_goes_on_with_the_layers_it_had(fitted):
