@@ -274,7 +274,7 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of str
-            Those of X, and "missingindicator_" before those of columns with an
+            Those of X, and ``missingindicator_`` before those of columns with an
             indicator.
         """
         check_is_fitted(self)
