@@ -16,6 +16,7 @@ from .._utils.arrays import read_stream
 from .._utils.processes import together
 from .autoencoder import AutoencoderTransformer
 from .denoising import DenoisingAutoencoderTransformer
+from .fitted_state import take_columns_of
 from .several import n_rows, weigh_together
 
 # Of the scores, where the share of outliers is not known.
@@ -200,10 +201,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.estimator_, self.offset_ = estimator, offset
         self.location_, self.precision_ = location, precision
         self.median_error_ = median_error
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-            if hasattr(estimator, name):
-                setattr(self, name, getattr(estimator, name))
+        take_columns_of(self, estimator)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:

@@ -99,6 +99,14 @@ def unfitted(estimator: Estimator, **parameters: Any) -> Estimator:
     return type(estimator)(**{**estimator.get_params(deep=False), **parameters})
 
 
+def take_columns_of(outer: Any, inner: Any) -> None:
+    """Give an estimator what the one within it knows of the columns of X."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(outer).pop(name, None)
+        if hasattr(inner, name):
+            setattr(outer, name, getattr(inner, name))
+
+
 def reader_of(estimator: Any, goes_on: bool) -> Any:
     """What reads the rows of a fit, and remembers what they are like.
 

@@ -25,6 +25,7 @@ from .._utils.arrays import answers_in_kind, plain
 from .._utils.random import make_random_state
 from .._utils.types import RandomState
 from .autoencoder import AutoencoderTransformer
+from .fitted_state import take_columns_of
 from .vae import VAETransformer
 
 # Latents where none are asked for: more tell little of cells that are not there.
@@ -195,10 +196,7 @@ class AutoencoderImputer(TransformerMixin, BaseEstimator):
         kept = np.flatnonzero(~is_empty | self.keep_empty_features)
         self.estimator_, self._kept = estimator, kept
         self.indicator_features_ = np.flatnonzero(has_holes & self.add_indicator)
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-            if hasattr(estimator, name):
-                setattr(self, name, getattr(estimator, name))
+        take_columns_of(self, estimator)
         return self
 
     def _unfitted_estimator(self, rows: Any) -> Any:
